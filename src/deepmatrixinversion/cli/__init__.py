@@ -1,0 +1,1 @@
+"""The ``dmx…`` commands, one thin module each: parse, call, print."""

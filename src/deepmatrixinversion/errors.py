@@ -1,0 +1,28 @@
+"""The exceptions that this package raises on purpose.
+
+Bad input is a ``ValueError``, so that callers need not know this module. The command line turns
+every exception listed in ``USER_ERRORS`` into one sentence on stderr.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class MatrixFormatError(ValueError):
+    """A file of matrices is malformed; the message names file, matrix and line."""
+
+
+class ModelError(ValueError):
+    """A model directory is missing, incomplete, inconsistent or not to be trusted."""
+
+
+class TrainingError(RuntimeError):
+    """A training run cannot go on; what it had learned is kept on disk."""
+
+
+class SingularMatrixError(np.linalg.LinAlgError):
+    """Matrices could not be certified as inverted; the message names their indices."""
+
+
+USER_ERRORS = (ValueError, TrainingError, SingularMatrixError, OSError, MemoryError, ImportError)
