@@ -1,0 +1,1 @@
+"""ONNX graphs of trained networks (needs torch and onnx)."""

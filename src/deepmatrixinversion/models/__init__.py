@@ -1,0 +1,1 @@
+"""Models on disk: configuration, the model directory, the bundled zoo and the hub."""

@@ -1,0 +1,1 @@
+"""Training: recipe, losses, fresh matrices, loop, checkpoints, ensembles (needs torch)."""

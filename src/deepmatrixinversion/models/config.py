@@ -1,0 +1,148 @@
+"""What a network is and what it was trained on: frozen dataclasses with a strict JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from deepmatrixinversion.errors import ModelError
+
+_T = TypeVar("_T")
+
+FORMAT_VERSION = 1
+NET_NAMES = ("dense", "resnet", "feedback")
+
+# Upper limits for what a file may ask of this process: far above any model of use, far below
+# what would exhaust a machine before a sentence can be printed.
+MAX_ORDER = 1024
+MAX_UNITS = 65536
+MAX_LAYERS = 1024
+MAX_MEMBERS = 1024
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """The architecture of one network.
+
+    Parameters
+    ----------
+    net : {"dense", "resnet", "feedback"}
+    msize : int
+        Order n of the matrices.
+    nunits : int
+        Width of a layer.
+    nlayers : int
+        Number of layers (``dense``) or blocks (``resnet``, ``feedback``).
+    """
+
+    net: str
+    msize: int
+    nunits: int = 128
+    nlayers: int = 7
+
+    def __post_init__(self) -> None:
+        _require(self.net in NET_NAMES, f"net is {self.net!r}: choose one of {NET_NAMES}")
+        for name, most in (("msize", MAX_ORDER), ("nunits", MAX_UNITS), ("nlayers", MAX_LAYERS)):
+            value = getattr(self, name)
+            _require(
+                _is_int(value) and 1 <= value <= most,
+                f"{name} is {value!r}: it must be a whole number from 1 to {most}",
+            )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The matrices a model saw: they describe where it was measured, never a limit on input."""
+
+    distribution: str = "uniform"
+    rmin: float = -1.0
+    rmax: float = 1.0
+    det_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.distribution, str), "distribution must be a string")
+        for name in ("rmin", "rmax", "det_min"):
+            value = getattr(self, name)
+            _require(_is_finite(value), f"{name} is {value!r}: it must be a finite number")
+            object.__setattr__(self, name, float(value))
+        _require(self.rmin < self.rmax, f"rmin ({self.rmin:g}) must be below rmax ({self.rmax:g})")
+        _require(self.det_min >= 0, f"det_min is {self.det_min:g}: it must not be negative")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """``config.json`` of a model directory.
+
+    ``files`` maps each weight and graph file to its SHA-256 digest, so that a directory whose
+    parts belong to different trainings is refused.
+    """
+
+    net: NetConfig
+    members: int
+    data: TrainingData
+    loss: str
+    seed: int
+    files: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        _require(
+            self.format_version == FORMAT_VERSION,
+            f"format_version is {self.format_version!r}: this release reads {FORMAT_VERSION}",
+        )
+        _require(
+            _is_int(self.members) and 1 <= self.members <= MAX_MEMBERS,
+            f"members is {self.members!r}: it must be a whole number from 1 to {MAX_MEMBERS}",
+        )
+        _require(isinstance(self.loss, str), "loss must be a string")
+        _require(_is_int(self.seed), "seed must be a whole number")
+        _require(
+            isinstance(self.files, dict)
+            and all(isinstance(k, str) and isinstance(v, str) for k, v in self.files.items()),
+            "files must map file names to SHA-256 digests",
+        )
+
+    def to_json(self) -> str:
+        """The text of ``config.json``."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read ``config.json``; unknown, missing and ill-typed keys raise ``ModelError``."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"config.json is not JSON: {error}") from None
+        values = dict(_object(values, "config.json"))
+        values["net"] = from_dict(NetConfig, values.get("net"), "net")
+        values["data"] = from_dict(TrainingData, values.get("data"), "data")
+        return from_dict(cls, values, "config.json")
+
+
+def from_dict(cls: type[_T], values: object, where: str) -> _T:
+    """Build the dataclass ``cls`` from a JSON or TOML table whose keys are exactly its fields."""
+    table = _object(values, where)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    _require(not (extra := sorted(set(table) - known)), f"{where}: unknown keys {extra}")
+    _require(not (missing := sorted(known - set(table))), f"{where}: missing keys {missing}")
+    return cls(**table)
+
+
+def _object(values: object, where: str) -> dict[str, Any]:
+    _require(isinstance(values, dict), f"{where} is not a table of keys and values")
+    return values  # type: ignore[return-value]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ModelError(message)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

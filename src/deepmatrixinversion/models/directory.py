@@ -1,0 +1,126 @@
+"""The model directory: what a training leaves and what an inversion loads.
+
+::
+
+    config.json             what the networks are and what they saw (``ModelConfig``)
+    member_1.safetensors …  the weights of each member of the ensemble, float32
+    model.onnx              the members' mean as one graph, float32, dynamic batch
+    README.md               the model card
+    training.csv            the training curve
+    *.png                   plots
+
+Loading trusts nothing: the configuration's keys, types and ranges, the digest, size, names,
+dtypes and finiteness of the weights are checked, and no file is ever unpickled or imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+
+from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.models.config import ModelConfig
+
+CONFIG = "config.json"
+GRAPH = "model.onnx"
+CARD = "README.md"
+CURVE = "training.csv"
+
+# No model that this package can describe comes near these: they stop a hostile or broken file
+# before it fills the memory.
+MAX_CONFIG_BYTES = 1 << 20
+MAX_FILE_BYTES = 2 << 30
+
+
+class ModelDirectory(NamedTuple):
+    """A model directory whose configuration has been read and whose files have been verified."""
+
+    path: Path
+    config: ModelConfig
+
+    @property
+    def name(self) -> str:
+        """The last component of the path."""
+        return self.path.name
+
+
+def member_file(member: int) -> str:
+    """File name of the weights of member 1, 2, …"""
+    return f"member_{member}.safetensors"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_model(path: str | os.PathLike[str]) -> ModelDirectory:
+    """Read and verify a model directory.
+
+    Raises
+    ------
+    ModelError
+        When it is no directory, a file is missing, too large, or not the one that
+        ``config.json`` names, or ``config.json`` itself is malformed.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ModelError(f"{path}: no model directory there")
+    config = ModelConfig.from_json(_read(path, CONFIG, MAX_CONFIG_BYTES))
+    expected = {GRAPH, *(member_file(k + 1) for k in range(config.members))}
+    if set(config.files) != expected:
+        raise ModelError(f"{path / CONFIG}: files must list exactly {sorted(expected)}")
+    for name, recorded in config.files.items():
+        _check_file(path, name, MAX_FILE_BYTES)
+        if digest(path / name) != recorded:
+            raise ModelError(
+                f"{path / name}: not the file that {CONFIG} describes (its SHA-256 differs); "
+                "copy the whole model directory again"
+            )
+    return ModelDirectory(path, config)
+
+
+def read_graph(model: ModelDirectory) -> bytes:
+    """The bytes of ``model.onnx``."""
+    return _read(model.path, GRAPH, MAX_FILE_BYTES)
+
+
+def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
+    """The weights of member 1, 2, …: float32 and finite, by parameter name.
+
+    Raises
+    ------
+    ModelError
+        When the file is no safetensors file or a tensor is not float32 or not finite.
+    """
+    name = member_file(member)
+    try:
+        tensors = load_safetensors(_read(model.path, name, MAX_FILE_BYTES))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{model.path / name}: not a safetensors file ({error})") from None
+    for key, value in tensors.items():
+        if value.dtype != np.float32:
+            raise ModelError(f"{model.path / name}: {key} is {value.dtype}, not float32")
+        if not np.isfinite(value).all():
+            raise ModelError(f"{model.path / name}: {key} has entries that are not finite")
+    return tensors
+
+
+def _check_file(path: Path, name: str, most: int) -> None:
+    file = path / name
+    if not file.is_file():
+        raise ModelError(f"{path}: {name} is missing; is this a model directory?")
+    if (size := file.stat().st_size) > most:
+        raise ModelError(f"{file}: {size} bytes, more than the {most} that a model may have")
+
+
+def _read(path: Path, name: str, most: int) -> bytes:
+    _check_file(path, name, most)
+    return (path / name).read_bytes()

@@ -1,0 +1,68 @@
+"""The models that come with the package, and how a model's name is resolved to a directory."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from deepmatrixinversion.errors import ModelError
+
+# The default guess for each order: ORDER -> bundled name.
+DEFAULT_FOR_ORDER = {3: "feedback-3"}
+
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+
+
+def bundled_folder() -> Path:
+    """The folder of bundled model directories."""
+    return Path(str(resources.files("deepmatrixinversion.models") / "bundled"))
+
+
+def bundled_names() -> list[str]:
+    """Names of the bundled models, sorted."""
+    return sorted(p.name for p in bundled_folder().iterdir() if (p / "config.json").is_file())
+
+
+def name_for_order(order: int) -> str:
+    """Name of the bundled model for matrices of this order.
+
+    Raises
+    ------
+    ModelError
+        When none is bundled for it.
+    """
+    try:
+        return DEFAULT_FOR_ORDER[order]
+    except KeyError:
+        raise ModelError(
+            f"no bundled model for order {order} (there is one for "
+            f"{', '.join(map(str, DEFAULT_FOR_ORDER))}): name a model with --model, train one "
+            f"with 'dmxtrain --msize {order}', or use --invert_mode numpy"
+        ) from None
+
+
+def locate(model: str) -> Path:
+    """The directory of a model: a path, a bundled name or ``user/repo[@revision]`` on the hub.
+
+    A directory that exists wins over a bundled name, and a bundled name over the hub.
+
+    Raises
+    ------
+    ModelError
+        When it is none of these, or the hub has no such repository.
+    ImportError
+        When it names a hub repository and the extra ``hub`` is not installed.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    if model in bundled_names():
+        return bundled_folder() / model
+    if match := _HUB_NAME.fullmatch(model):
+        from deepmatrixinversion.models.hub import fetch
+
+        return fetch(match["repo"], match["revision"])
+    raise ModelError(
+        f"'{model}' is neither a model directory, nor a bundled model "
+        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub"
+    )

@@ -1,0 +1,94 @@
+"""Checkpoints of a member in training: one safetensors file, replaced atomically.
+
+A checkpoint holds the weights, the best weights so far, AdamW's two moments and step count, and
+(as JSON in the file's metadata) the position of the run. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from deepmatrixinversion.atomic import atomic_bytes
+from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.models.config import from_dict
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass
+class Progress:
+    """Where a member's training stands.
+
+    ``skipped`` counts steps left out because a gradient was not finite, ``skipped_in_a_row``
+    those since the last step that was taken; ``elapsed`` is in seconds.
+    """
+
+    step: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    elapsed: float = 0.0
+    best_metric: float = math.inf
+    best_step: int = 0
+
+
+def checkpoint_file(directory: Path, member: int) -> Path:
+    """Path of the checkpoint of member 1, 2, …"""
+    return directory / f"checkpoint_{member}.safetensors"
+
+
+def save_checkpoint(
+    path: Path, net: nn.Module, best: dict[str, Tensor], optimizer: Optimizer, progress: Progress
+) -> None:
+    """Write a checkpoint; the one that was there is replaced in one instant or not at all."""
+    tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    for name, parameter in net.named_parameters():
+        state = optimizer.state.get(parameter, {})
+        tensors |= {f"{moment}.{name}": state[moment] for moment in _MOMENTS if moment in state}
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    atomic_bytes(path, save_safetensors(tensors, {"progress": json.dumps(asdict(progress))}))
+
+
+def load_checkpoint(
+    path: Path, net: nn.Module, optimizer: Optimizer
+) -> tuple[dict[str, Tensor], Progress]:
+    """Restore network and optimiser in place; returns the best weights and the position.
+
+    Raises
+    ------
+    ModelError
+        When the file is no checkpoint of this network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        progress = from_dict(Progress, json.loads(metadata["progress"]), str(path))
+        net.load_state_dict(_part(tensors, "net"), strict=True)
+        best = _part(tensors, "best")
+        if best.keys() != net.state_dict().keys():
+            raise KeyError("best weights")
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: not a checkpoint of this training ({error})") from None
+    moments = {moment: _part(tensors, moment) for moment in _MOMENTS}
+    for name, parameter in net.named_parameters():
+        if name in moments["step"]:
+            optimizer.state[parameter] = {
+                moment: values[name].to("cpu" if moment == "step" else parameter.device)
+                for moment, values in moments.items()
+            }
+    return best, progress
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    prefix += "."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

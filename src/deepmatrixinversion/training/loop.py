@@ -1,0 +1,257 @@
+"""Training one network: fresh matrices, a step, now and then a look, a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from deepmatrixinversion.errors import TrainingError
+from deepmatrixinversion.matrices.distributions import sample
+from deepmatrixinversion.nets import build
+from deepmatrixinversion.training.checkpoints import (
+    Progress,
+    checkpoint_file,
+    load_checkpoint,
+    save_checkpoint,
+)
+from deepmatrixinversion.training.losses import LOSSES, RESIDUAL_FLOOR
+from deepmatrixinversion.training.recipe import Recipe
+from deepmatrixinversion.training.source import (
+    INITIAL_WEIGHTS,
+    SELECTION,
+    TRAINING,
+    TorchSource,
+    stream_seed,
+)
+
+WARMUP_STEPS = 100
+GRADIENT_NORM = 1.0
+LOOK_EVERY = 50
+SELECTION_MATRICES = 10_000
+MOST_SKIPPED_IN_A_ROW = 200
+
+
+class Look(NamedTuple):
+    """What is recorded of a step: a row of ``training.csv``.
+
+    ``selection`` is the mean log10(‖R‖F + 1e-3) on the selection set, at the end of an epoch
+    only, by which the best weights are chosen; ``skipped`` counts steps since the start.
+    """
+
+    member: int
+    epoch: int
+    step: int
+    loss: float
+    residual_median: float
+    below_one: float
+    lr: float
+    skipped: int
+    matrices_per_second: float
+    selection: float | None
+
+
+class Objective(nn.Module):
+    """Network and loss in one module, so that data parallelism sees a single forward pass."""
+
+    def __init__(self, net: nn.Module, loss: str) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = LOSSES[loss]
+
+    def forward(self, A: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and ‖R‖F of each last candidate."""
+        trajectory = self.net.trajectory(A)
+        return self.loss(trajectory, A), trajectory.residuals[-1].detach()
+
+
+def train_member(
+    fabric: Fabric,
+    recipe: Recipe,
+    member: int,
+    directory: Path,
+    *,
+    look: Callable[[Look], None],
+    before_checkpoint: Callable[[], None],
+) -> dict[str, Tensor]:
+    """Train member 1, 2, … of the ensemble and return its best weights, on the CPU.
+
+    Continues from the member's checkpoint in ``directory`` when there is one. Every step's
+    matrices are a function of (seed, member, step, process), the learning rate of the step, so
+    that a resumed run equals an uninterrupted one bit for bit on the same machine.
+
+    Raises
+    ------
+    TrainingError
+        When too many gradients in a row are not finite; the checkpoint keeps the best weights.
+    """
+    net, objective, optimizer = _prepare(fabric, recipe, member)
+    path = checkpoint_file(directory, member)
+    if path.exists():
+        best, progress = load_checkpoint(path, net, optimizer)
+    else:
+        best, progress = _copy(net), Progress()
+    selection = _draw(fabric, recipe, SELECTION, SELECTION_MATRICES, member)
+    budget = math.inf if recipe.max_minutes is None else 60 * recipe.max_minutes / recipe.n_repeats
+    saved = time.monotonic()
+    resumed, resumed_step = saved - progress.elapsed, progress.step
+    seen_from = time.monotonic()
+
+    def save() -> None:
+        if fabric.is_global_zero:
+            before_checkpoint()
+            save_checkpoint(path, net, best, optimizer, progress)
+
+    while progress.step < recipe.total_steps:
+        done = _fraction(fabric, progress, recipe.total_steps, budget)
+        if done >= 1:
+            break
+        lr = _learning_rate(recipe.lr, progress.step, done)
+        loss, residuals = _step(fabric, recipe, member, objective, optimizer, progress, lr)
+        progress.step += 1
+        progress.elapsed = time.monotonic() - resumed
+        if progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
+            save()
+            raise TrainingError(
+                f"member {member}: {progress.skipped_in_a_row} gradients in a row were not finite "
+                f"at step {progress.step}; the best weights (step {progress.best_step}) are in "
+                f"{path}; try a smaller --lr or another --loss"
+            )
+        last = progress.step == recipe.total_steps
+        epoch_ends = progress.step % recipe.steps_per_epoch == 0 or last
+        metric = None
+        if epoch_ends:
+            metric = _select(fabric, objective, selection)
+            if metric < progress.best_metric:
+                progress.best_metric, progress.best_step = metric, progress.step
+                best = _copy(net)
+        if epoch_ends or progress.step % LOOK_EVERY == 0 or progress.step == 1:
+            seconds = time.monotonic() - seen_from
+            rate = (progress.step - resumed_step) * recipe.batch_size / max(seconds, 1e-9)
+            look(_look(recipe, member, progress, loss, residuals, lr, rate, metric))
+        if epoch_ends or time.monotonic() - saved > recipe.checkpoint_seconds:
+            save()
+            saved = time.monotonic()
+    if (metric := _select(fabric, objective, selection)) < progress.best_metric:
+        progress.best_metric, progress.best_step = metric, progress.step
+        best = _copy(net)
+    save()
+    return best
+
+
+def _prepare(
+    fabric: Fabric, recipe: Recipe, member: int
+) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(INITIAL_WEIGHTS, recipe.seed, member))
+        net = build(recipe.net_config())
+    # Small decay for the gated network; none for the published ones, which used plain Adam.
+    decay = 0.01 if recipe.net == "feedback" else 0.0
+    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=decay)
+    objective, optimizer = fabric.setup(Objective(net, recipe.loss), optimizer)
+    return net, objective, optimizer
+
+
+def _draw(fabric: Fabric, recipe: Recipe, purpose: int, count: int, *position: int) -> Tensor:
+    dtype = torch.float64 if recipe.precision == "64" else torch.float32
+    seed = stream_seed(purpose, recipe.seed, *position)
+    return sample(
+        TorchSource(seed, fabric.device, dtype),
+        recipe.distribution,
+        count,
+        recipe.msize,
+        recipe.rmin,
+        recipe.rmax,
+        det_min=recipe.det_min,
+    )
+
+
+def _step(
+    fabric: Fabric,
+    recipe: Recipe,
+    member: int,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    lr: float,
+) -> tuple[float, Tensor]:
+    A = _draw(
+        fabric,
+        recipe,
+        TRAINING,
+        recipe.batch_size // fabric.world_size,
+        member,
+        progress.step,
+        fabric.global_rank,
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    loss, residuals = objective(A)
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    norm = nn.utils.clip_grad_norm_(objective.parameters(), GRADIENT_NORM)
+    # Data parallelism has averaged the gradients: every process sees the same norm.
+    if torch.isfinite(norm):
+        optimizer.step()
+        progress.skipped_in_a_row = 0
+    else:
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+    return loss.item(), residuals
+
+
+def _fraction(fabric: Fabric, progress: Progress, total_steps: int, budget: float) -> float:
+    """How much of the run is done, by steps or by time, the same in every process."""
+    if budget == math.inf:
+        return progress.step / total_steps
+    fraction = max(progress.step / total_steps, progress.elapsed / budget)
+    if fabric.world_size == 1:
+        return fraction
+    return float(fabric.all_reduce(torch.tensor(fraction, device=fabric.device), reduce_op="max"))
+
+
+def _learning_rate(peak: float, step: int, done: float) -> float:
+    """Linear warm-up over the first steps, then a half cosine down to zero."""
+    return peak * min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@torch.no_grad()
+def _select(fabric: Fabric, objective: nn.Module, A: Tensor) -> float:
+    _, residuals = objective(A)
+    residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
+    metric = torch.log10(residuals + RESIDUAL_FLOOR).mean()
+    return float(fabric.all_reduce(metric, reduce_op="mean")) if fabric.world_size > 1 else float(metric)
+
+
+def _look(
+    recipe: Recipe,
+    member: int,
+    progress: Progress,
+    loss: float,
+    residuals: Tensor,
+    lr: float,
+    rate: float,
+    metric: float | None,
+) -> Look:
+    return Look(
+        member=member,
+        epoch=-(-progress.step // recipe.steps_per_epoch),
+        step=progress.step,
+        loss=loss,
+        residual_median=float(residuals.median()),
+        below_one=float((residuals < 1).float().mean()),
+        lr=lr,
+        skipped=progress.skipped,
+        matrices_per_second=rate,
+        selection=metric,
+    )
+
+
+def _copy(net: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}

@@ -1,0 +1,59 @@
+"""What a training minimises, as a function of a network's trajectory on a batch A.
+
+Let X be the last candidate, R = I - A X its residual, and the batch mean be written E.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deepmatrixinversion.nets.trajectory import Trajectory
+
+RESIDUAL_FLOOR = 1e-3
+INNER_WEIGHT = 0.1
+
+Loss = Callable[[Trajectory, Tensor], Tensor]
+
+
+def frobenius(trajectory: Trajectory, A: Tensor) -> Tensor:
+    """E ‖I - A X‖F, the published system's loss, on A itself: no inverse is ever computed."""
+    return trajectory.residuals[-1].mean()
+
+
+def log_residual(trajectory: Trajectory, A: Tensor) -> Tensor:
+    """E log(‖R‖F + 1e-3) of the last candidate, plus 0.1 times that of each one before it.
+
+    Matrices near singularity make ‖R‖F heavy-tailed, and they dominate its mean. The logarithm
+    gives every decade of every matrix the same weight; the floor stops the reward where float32
+    refinement takes over anyway. The start, which no weight can change, is left out.
+    """
+    logs = [torch.log(r + RESIDUAL_FLOOR).mean() for r in trajectory.residuals]
+    return logs[-1] + INNER_WEIGHT * sum(logs[1:-1], torch.zeros_like(logs[-1]))
+
+
+def mse(trajectory: Trajectory, A: Tensor) -> Tensor:
+    """E of the mean square of ‖A‖F (X - A⁻¹): needs the true inverse, so A must have one."""
+    return (_scaled_error(trajectory, A) ** 2).mean()
+
+
+def mae(trajectory: Trajectory, A: Tensor) -> Tensor:
+    """E of the mean of |‖A‖F (X - A⁻¹)|: needs the true inverse, so A must have one."""
+    return _scaled_error(trajectory, A).abs().mean()
+
+
+def _scaled_error(trajectory: Trajectory, A: Tensor) -> Tensor:
+    # The norm makes the error independent of A's scale, as the networks are.
+    target, _ = torch.linalg.inv_ex(A.double())
+    norm = torch.linalg.matrix_norm(A).reshape(-1, 1, 1)
+    return norm * (trajectory.candidates[-1] - target.to(A.dtype))
+
+
+LOSSES: dict[str, Loss] = {
+    "frobenius": frobenius,
+    "log_residual": log_residual,
+    "mse": mse,
+    "mae": mae,
+}

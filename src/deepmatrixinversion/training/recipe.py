@@ -1,0 +1,141 @@
+"""Everything that determines a training run, in one frozen dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.matrices.distributions import mixture
+from deepmatrixinversion.models.config import NetConfig, TrainingData, from_dict
+from deepmatrixinversion.training.losses import LOSSES
+
+PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+
+# What an option falls back to where the network's kind decides. The published networks keep the
+# published settings; the feedback network sees everything, singular or not.
+NET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dense": {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7},
+    "resnet": {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7},
+    "feedback": {
+        "loss": "log_residual",
+        "distribution": "uniform+nearly_singular",
+        "lr": 2e-3,
+        "nunits": 128,
+        "nlayers": 6,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run; the fields are the options of ``dmxtrain`` and the keys of its TOML file.
+
+    ``max_minutes`` is the time for the whole ensemble; with it the learning rate follows the
+    clock as well as the step, so such a run cannot be repeated bit for bit.
+    """
+
+    msize: int
+    net: str = "feedback"
+    nunits: int = 128
+    nlayers: int = 7
+    rmin: float = -1.0
+    rmax: float = 1.0
+    distribution: str = "uniform"
+    det_min: float = 0.0
+    loss: str = "log_residual"
+    nmx_samples: int = 1_000_000
+    epochs: int = 10
+    batch_size: int = 1024
+    n_repeats: int = 1
+    lr: float = 1e-4
+    seed: int = 0
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "32"
+    max_minutes: float | None = None
+    checkpoint_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        self.net_config()
+        self.training_data()
+        mixture(self.distribution)
+        _require(self.loss in LOSSES, f"loss is {self.loss!r}: choose one of {sorted(LOSSES)}")
+        for name in ("nmx_samples", "epochs", "batch_size", "n_repeats", "devices"):
+            _require(_whole(getattr(self, name), 1), f"{name} must be a whole number of at least 1")
+        _require(_whole(self.seed, 0), "seed must be a whole number of at least 0")
+        _require(
+            self.batch_size % self.devices == 0,
+            f"batch_size ({self.batch_size}) must be a multiple of devices ({self.devices})",
+        )
+        _require(
+            self.precision in PRECISIONS,
+            f"precision is {self.precision!r}: choose one of {sorted(PRECISIONS)}",
+        )
+        _require(isinstance(self.device, str), "device must be a string such as cpu or cuda")
+        for name in ("lr", "checkpoint_seconds", "max_minutes"):
+            value = getattr(self, name)
+            if not (name == "max_minutes" and value is None):
+                _require(
+                    isinstance(value, int | float) and 0 < value < math.inf,
+                    f"{name} is {value!r}: it must be a number above 0",
+                )
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Self:
+        """A recipe from the options that were given; the rest from the network's defaults."""
+        given = {k: v for k, v in options.items() if v is not None}
+        _require("msize" in given, "msize, the order of the matrices, is missing")
+        net = given.get("net", cls.net)
+        _require(net in NET_DEFAULTS, f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
+        defaults = {
+            f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING
+        }
+        return from_dict(cls, defaults | NET_DEFAULTS[net] | given, "recipe")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field names and values, JSON-ready."""
+        return dataclasses.asdict(self)
+
+    def net_config(self) -> NetConfig:
+        """The architecture."""
+        return NetConfig(self.net, self.msize, self.nunits, self.nlayers)
+
+    def training_data(self) -> TrainingData:
+        """The matrices."""
+        return TrainingData(self.distribution, self.rmin, self.rmax, self.det_min)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in which ``nmx_samples`` matrices are seen."""
+        return -(-self.nmx_samples // self.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of one member."""
+        return self.epochs * self.steps_per_epoch
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The options in a TOML file; unknown keys raise ``ModelError``."""
+    with open(path, "rb") as file:
+        try:
+            table = tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ModelError(f"{path}: not a TOML file ({error})") from None
+    known = {f.name for f in dataclasses.fields(Recipe)}
+    _require(not (extra := sorted(set(table) - known)), f"{path}: unknown options {extra}")
+    return table
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ModelError(message)
