@@ -1,0 +1,141 @@
+"""Which arrays count as a stack of matrices, and what their entries become."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from deepmatrixinversion.errors import MatrixFormatError
+
+# Every integer up to here is a float64; beyond, every other one at best.
+_EXACT = 2**53
+
+
+def element_type(dtype: np.dtype, name: str) -> np.dtype:
+    """Return the dtype in which entries stored as ``dtype`` are handed on.
+
+    float32 and float64 stay, in native byte order; float16 becomes float32; integers and
+    booleans become float64.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        As stored.
+    name : str
+        The file, for the message.
+
+    Raises
+    ------
+    MatrixFormatError
+        Complex, wider than float64, or no number at all.
+
+    Examples
+    --------
+    >>> element_type(np.dtype(">f4"), "a.npy"), element_type(np.dtype(bool), "a.npy")
+    (dtype('float32'), dtype('float64'))
+    """
+    if dtype.kind == "f" and dtype.itemsize <= 8:
+        return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
+    if dtype.kind in "iub":
+        return np.dtype(np.float64)
+    if dtype.kind == "c":
+        raise MatrixFormatError(
+            f"{name}: complex matrices are not supported;"
+            " invert the real matrix [[Re, -Im], [Im, Re]] instead"
+        )
+    raise MatrixFormatError(
+        f"{name}: entries of type {dtype} are not supported; store float64 or float32"
+    )
+
+
+def as_elements(array: np.ndarray, name: str, first: int = 0) -> np.ndarray:
+    """Convert a stack to its :func:`element_type`, exactly or not at all.
+
+    Parameters
+    ----------
+    array : ndarray, shape (b, rows, cols)
+        Matrices ``first`` to ``first + b - 1`` of a file.
+    name : str
+        The file, for the message.
+    first : int
+        Index of the first matrix, for the message.
+
+    Returns
+    -------
+    ndarray, shape (b, rows, cols), float32 or float64, C order
+        The array itself where it is that already.
+
+    Raises
+    ------
+    MatrixFormatError
+        An unsupported dtype, or an integer beyond 2^53 in absolute value.
+    """
+    dtype = element_type(array.dtype, name)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        large = (array > _EXACT) | (array < -_EXACT if array.dtype.kind == "i" else False)
+        if large.any():
+            index = first + int(np.flatnonzero(large.any(axis=(1, 2)))[0])
+            raise MatrixFormatError(
+                f"{name}: matrix {index} holds an integer beyond 2^53, where float64 no longer"
+                " holds every integer; store it as float64"
+            )
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def stack_shape(shape: Any, name: str) -> tuple[int, int, int]:
+    """Return (count, rows, cols) of a stored array: a 2-D one is a single matrix.
+
+    Raises
+    ------
+    MatrixFormatError
+        Fewer than two axes, more than three, or nothing in the array.
+
+    Examples
+    --------
+    >>> stack_shape((3, 4), "a.npy")
+    (1, 3, 4)
+    """
+    lengths = tuple(shape)
+    if not all(isinstance(length, int) and length >= 0 for length in lengths):
+        raise MatrixFormatError(f"{name}: the header declares the impossible shape {lengths}")
+    if len(lengths) not in (2, 3):
+        raise MatrixFormatError(
+            f"{name}: an array of shape {lengths} is no stack of matrices;"
+            " reshape it to (count, rows, columns)"
+        )
+    count, rows, cols = lengths if len(lengths) == 3 else (1, *lengths)
+    if not (count and rows and cols):
+        raise MatrixFormatError(f"{name}: an array of shape {lengths} holds no matrix")
+    return count, rows, cols
+
+
+def check_memory(name: str, size: int, what: str, advice: str = "") -> None:
+    """Refuse to allocate more than the machine has, before the system kills the process.
+
+    Parameters
+    ----------
+    name : str
+        The file, for the message.
+    size : int
+        Bytes about to be allocated.
+    what : str
+        What takes them, for the message.
+    advice : str
+        How to go on, for the message.
+
+    Raises
+    ------
+    MatrixFormatError
+        ``size`` exceeds the physical memory (on systems that tell it).
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if size > memory > 0:
+        raise MatrixFormatError(
+            f"{name}: {what} takes {size / 2**30:.4g} GiB and this machine has"
+            f" {memory / 2**30:.4g} GiB of memory{advice}"
+        )

@@ -1,0 +1,85 @@
+"""The file formats, by suffix.
+
+To add a format: write a file beside this one with a reader and a writer, and add a line to
+``FORMATS``. A reader takes a :class:`InputFile` and has what :class:`Blocks` lists; a writer takes
+a binary file and a name for messages, and has what :class:`Sink` lists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+
+from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.input_file import InputFile
+from deepmatrixinversion.matrices.matrix_market import MatrixMarketBlocks, MatrixMarketSink
+from deepmatrixinversion.matrices.npy_file import NpyBlocks, NpySink
+from deepmatrixinversion.matrices.npz_file import NpzBlocks, NpzSink
+from deepmatrixinversion.matrices.safetensors_file import SafetensorsBlocks, SafetensorsSink
+from deepmatrixinversion.matrices.text_reader import TextBlocks
+from deepmatrixinversion.matrices.text_writer import CsvSink, MxSink
+
+
+class Blocks(Protocol):
+    """An open file of matrices: ``read(limit)`` gives the next ones, at its end none."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def cols(self) -> int: ...
+    @property
+    def count(self) -> int | None: ...
+    @property
+    def position(self) -> int: ...
+
+    def read(self, limit: int) -> np.ndarray: ...
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """A file being written: stacks of one shape and dtype, then ``finish``; ``close`` always."""
+
+    def write(self, stack: np.ndarray) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Format(NamedTuple):
+    """How to read and to write one kind of file."""
+
+    reader: Callable[[InputFile], Blocks]
+    writer: Callable[[BinaryIO, str], Sink]
+
+
+FORMATS: dict[str, Format] = {
+    ".mx": Format(TextBlocks, MxSink),
+    ".csv": Format(TextBlocks, CsvSink),
+    ".npy": Format(NpyBlocks, NpySink),
+    ".npz": Format(NpzBlocks, NpzSink),
+    ".safetensors": Format(SafetensorsBlocks, SafetensorsSink),
+    ".mtx": Format(MatrixMarketBlocks, MatrixMarketSink),
+}
+
+
+def format_of(path: str | os.PathLike[str]) -> Format:
+    """Return the format that the suffix of ``path`` names, in either case; ``-`` is ``.mx``.
+
+    Raises
+    ------
+    MatrixFormatError
+        The suffix is not in ``FORMATS``.
+
+    Examples
+    --------
+    >>> format_of("A.NPY") is FORMATS[".npy"]
+    True
+    """
+    name = os.fsdecode(path)
+    suffix = ".mx" if name == "-" else os.path.splitext(name)[1].lower()
+    if suffix not in FORMATS:
+        ending = f"the suffix '{suffix}' is unknown" if suffix else "the name has no suffix"
+        raise MatrixFormatError(f"{name}: {ending}; known ones are {', '.join(FORMATS)}")
+    return FORMATS[suffix]

@@ -1,0 +1,134 @@
+"""Read and write stacks of matrices as NumPy's ``.npz``, without unpacking it first."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.input_file import InputFile
+from deepmatrixinversion.matrices.npy_file import ArrayBlocks, NpySink, read_header
+
+KEY = "matrices"
+_MOST_DEFLATE = 1032  # deflate makes a kilobyte of at least one byte, never more
+
+
+class NpzBlocks:
+    """The matrices of a ``.npz`` file: its array "matrices", or the only one it has."""
+
+    def __init__(self, source: InputFile) -> None:
+        self._source = source
+        if not source.file.seekable():
+            raise MatrixFormatError(f"{source.name}: a .npz file cannot be read from a pipe")
+        with _readable(source.name), contextlib.ExitStack() as stack:
+            archive = stack.enter_context(zipfile.ZipFile(source.file))
+            member = _choose(archive, source.name)
+            stream = cast(BinaryIO, stack.enter_context(archive.open(member)))
+            header = read_header(stream, source.name)
+            if header.size != member.file_size - stream.tell():
+                raise MatrixFormatError(
+                    f"{source.name}: the header of {member.filename} declares {header.size} bytes"
+                    f" of numbers, but {member.file_size - stream.tell()} bytes follow it"
+                )
+            self._array = ArrayBlocks(stream, header, source.name, mappable=False)
+            self._close = stack.pop_all()
+        self.count, self.rows, self.cols = header.shape
+
+    @property
+    def position(self) -> int:
+        """Bytes of the archive read so far."""
+        return self._source.file.tell()
+
+    def read(self, limit: int) -> np.ndarray:
+        """Return the next ``limit`` matrices, or as many as are left."""
+        with _readable(self._source.name):
+            return self._array.read(limit)
+
+    def close(self) -> None:
+        """Close the archive and remove what was unpacked."""
+        self._array.close()
+        self._close.close()
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn the many exceptions of a damaged archive into one."""
+    try:
+        yield
+    except MatrixFormatError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        ValueError,  # an offset beyond the file, a name in no encoding
+        OverflowError,
+        NotImplementedError,  # a version or a compression of tomorrow
+    ) as error:
+        raise MatrixFormatError(f"{name}: the .npz archive is damaged ({error})") from error
+
+
+def _choose(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Find the member that holds the matrices and check that its sizes are possible."""
+    members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+    named = [info for info in members if info.filename == f"{KEY}.npy"]
+    if len(named) != 1 and len(members) != 1:
+        keys = ", ".join(info.filename.removesuffix(".npy") for info in members[:5]) or "none"
+        raise MatrixFormatError(
+            f"{name}: the archive holds {len(members)} arrays ({keys}); name the one to be read"
+            f" '{KEY}'"
+        )
+    (member,) = named if len(named) == 1 else members
+    if member.flag_bits & 1:
+        raise MatrixFormatError(f"{name}: {member.filename} is encrypted")
+    most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _MOST_DEFLATE}.get(member.compress_type)
+    if most is None:
+        raise MatrixFormatError(
+            f"{name}: the compression of {member.filename} is not one that NumPy writes"
+        )
+    if member.file_size > most * member.compress_size:
+        raise MatrixFormatError(
+            f"{name}: {member.filename} claims to unpack {member.compress_size} bytes to"
+            f" {member.file_size}, which is impossible"
+        )
+    return member
+
+
+class NpzSink:
+    """A ``.npz`` file with one array "matrices", not compressed, as ``numpy.savez`` writes it."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        # The checksum and the shape come before the numbers, so these wait in a file of their own.
+        self._copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
+        self._array = NpySink(self._copy, name)
+
+    def write(self, stack: np.ndarray) -> None:
+        """Append matrices (b, rows, cols) of one dtype."""
+        self._array.write(stack)
+
+    def finish(self) -> None:
+        """Pack the archive."""
+        self._array.finish()
+        self._copy.seek(0)
+        # A fixed date, so that the same matrices give the same file.
+        member = zipfile.ZipInfo(f"{KEY}.npy")
+        member.external_attr = 0o644 << 16
+        with (
+            zipfile.ZipFile(self._file, "w") as archive,
+            archive.open(member, "w", force_zip64=True) as stream,
+        ):
+            shutil.copyfileobj(self._copy, stream, 2**20)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._copy.close()

@@ -1,0 +1,234 @@
+"""Read matrices from a file: all at once, or block by block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.elements import check_memory
+from deepmatrixinversion.matrices.formats import format_of
+from deepmatrixinversion.matrices.input_file import open_input
+
+BLOCK_BYTES = 64 * 2**20
+
+Progress = Callable[[int, int | None], None]
+
+
+class MatrixReader(Iterator[np.ndarray]):
+    """Iterate over the matrices of a file in blocks (b, rows, cols), in constant memory.
+
+    All matrices of a file have one shape. Text gives float64; binary files give the float32 or
+    float64 they hold, float32 for float16, float64 for integers. Use it as a context manager, or
+    iterate to the end: either closes the file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file in one of ``FORMATS``, or ``-`` for standard input in the ``.mx`` format.
+    block_matrices : int, optional
+        Matrices in a block; the last block may have fewer. By default about 64 MiB, and at least
+        one matrix.
+    finite : bool
+        Refuse NaN and infinities.
+    square : bool
+        Refuse matrices that are not square.
+    progress : callable, optional
+        Called after every block with ``bytes_read`` and ``bytes_total``.
+
+    Attributes
+    ----------
+    name : str
+        The file, as messages call it.
+    rows, cols : int
+        The shape of every matrix.
+    count : int or None
+        How many matrices the file holds; None for text, which does not say.
+    bytes_read : int
+        How much of the file has been read.
+    bytes_total : int or None
+        The size of the file; None for a pipe.
+
+    Raises
+    ------
+    MatrixFormatError
+        The file is malformed; the message names the file, the matrix (counted from 0) and, for
+        text, the line (counted from 1).
+    OSError
+        There is no such file, it is a directory, or it may not be read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "a.mx"
+    ...     _ = path.write_text("1,2\\n3,4\\nEND\\n5,6\\n7,8\\n")
+    ...     with MatrixReader(path, block_matrices=1) as reader:
+    ...         [block[0, 0].tolist() for block in reader]
+    [[1.0, 2.0], [5.0, 6.0]]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        block_matrices: int | None = None,
+        finite: bool = True,
+        square: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        if block_matrices is not None and block_matrices < 1:
+            raise ValueError(f"block_matrices is {block_matrices}; it must be at least 1")
+        opener = format_of(path).reader
+        self._source = open_input(path, finite)
+        self._blocks = None
+        self._last_position = 0
+        try:
+            self._blocks = opener(self._source)
+            self.name = self._source.name
+            self.rows, self.cols = self._blocks.rows, self._blocks.cols
+            self.count = self._blocks.count
+            if square and self.rows != self.cols:
+                raise MatrixFormatError(
+                    f"{self.name}: matrix 0 is {self.rows} x {self.cols}, but only square matrices"
+                    " will do here"
+                )
+            size = 8 * self.rows * self.cols
+            check_memory(self.name, size, f"one matrix of {self.rows} x {self.cols}")
+        except BaseException:
+            self.close()
+            raise
+        self._limit = block_matrices or max(1, BLOCK_BYTES // size)
+        self._finite = finite
+        self._progress = progress
+        self._given = 0
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of the file has been read."""
+        return self._blocks.position if self._blocks is not None else self._last_position
+
+    @property
+    def bytes_total(self) -> int | None:
+        """The size of the file, or None for a pipe."""
+        return self._source.size
+
+    def __next__(self) -> np.ndarray:
+        if self._blocks is None:
+            raise StopIteration
+        limit = self._limit if self.count is None else min(self._limit, self.count - self._given)
+        try:
+            block = self._blocks.read(limit) if limit else np.empty((0, self.rows, self.cols))
+            if self._finite:
+                _check_finite(block, self.name, self._given)
+        except BaseException:
+            self.close()
+            raise
+        if not len(block):
+            self.close()
+            raise StopIteration
+        self._given += len(block)
+        if self._progress is not None:
+            self._progress(self.bytes_read, self.bytes_total)
+        return block
+
+    def __enter__(self) -> MatrixReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; reading on ends at once. Standard input stays open."""
+        if self._blocks is not None:
+            self._last_position = self._blocks.position
+            self._blocks.close()
+            self._blocks = None
+        if self._source.name != "standard input":
+            self._source.file.close()
+
+
+def read_blocks(
+    path: str | os.PathLike[str],
+    *,
+    block_matrices: int | None = None,
+    finite: bool = True,
+    square: bool = False,
+    progress: Progress | None = None,
+) -> MatrixReader:
+    """Open a file of matrices to be read block by block: see :class:`MatrixReader`."""
+    return MatrixReader(
+        path, block_matrices=block_matrices, finite=finite, square=square, progress=progress
+    )
+
+
+def read_matrices(
+    path: str | os.PathLike[str], *, finite: bool = True, square: bool = False
+) -> np.ndarray:
+    """Read every matrix of a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file in one of ``FORMATS``, or ``-`` for standard input in the ``.mx`` format. A 2-D
+        array in a binary file is one matrix.
+    finite : bool
+        Refuse NaN and infinities.
+    square : bool
+        Refuse matrices that are not square.
+
+    Returns
+    -------
+    ndarray, shape (count, rows, cols), float32 or float64
+        At least one matrix. Text gives float64; binary files give the float32 or float64 they
+        hold, float32 for float16, float64 for integers.
+
+    Raises
+    ------
+    MatrixFormatError
+        The file is malformed, or larger than the memory of this machine.
+    OSError
+        There is no such file, it is a directory, or it may not be read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "a.mx"
+    ...     _ = path.write_text("1,2\\n3,4\\nEND\\n5,6\\n7,8\\nEND\\n")
+    ...     read_matrices(path).shape
+    (2, 2, 2)
+    """
+    advice = "; read it in blocks (read_blocks)"
+    with MatrixReader(path, finite=finite, square=square) as reader:
+        matrix = 8 * reader.rows * reader.cols
+        if reader.count is not None:
+            check_memory(reader.name, reader.count * matrix, "the array in it", advice)
+            result, at = None, 0
+            for block in reader:
+                if len(block) == reader.count:
+                    return block
+                if result is None:
+                    result = np.empty((reader.count, *block.shape[1:]), block.dtype)
+                result[at : at + len(block)] = block
+                at += len(block)
+            assert result is not None
+            return result
+        blocks: list[np.ndarray] = []
+        for block in reader:
+            blocks.append(block)
+            check_memory(reader.name, sum(b.nbytes for b in blocks), "what it holds", advice)
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _check_finite(block: np.ndarray, name: str, first: int) -> None:
+    finite = np.isfinite(block)
+    if finite.all():
+        return
+    index, row, col = (int(i) for i in np.argwhere(~finite)[0])
+    value = block[index, row, col]
+    raise MatrixFormatError(
+        f"{name}: matrix {first + index}: {value} in row {row}, column {col} is not finite"
+    )
