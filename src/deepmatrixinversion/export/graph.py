@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 
@@ -23,7 +22,6 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
     """
     example = torch.eye(order).expand(2, order, order) + 0.1
     batch = torch.export.Dim("batch", min=1)
-    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -38,8 +36,7 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
             verbose=False,
         )
     assert program is not None
-    program.save(buffer)
-    model = onnx.load_model_from_string(buffer.getvalue())
+    model = program.model_proto
     check_standard(model)
     # Metadata of the exporter holds source paths of the machine at hand, and doubles the size.
     for node in model.graph.node:

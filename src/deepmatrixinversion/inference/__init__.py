@@ -1,0 +1,1 @@
+"""From a model to inverses: scale, guess by the network, refine (no torch here)."""

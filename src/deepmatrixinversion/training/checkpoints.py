@@ -11,7 +11,6 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
@@ -68,11 +67,10 @@ def load_checkpoint(
     ModelError
         When the file is no checkpoint of this network.
     """
+    progress = read_progress(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        progress = from_dict(Progress, json.loads(metadata["progress"]), str(path))
         net.load_state_dict(_part(tensors, "net"), strict=True)
         best = _part(tensors, "best")
         if best.keys() != net.state_dict().keys():
@@ -87,6 +85,24 @@ def load_checkpoint(
                 for moment, values in moments.items()
             }
     return best, progress
+
+
+def read_progress(path: Path) -> Progress:
+    """The position that a checkpoint holds; the beginning where there is no checkpoint.
+
+    Raises
+    ------
+    ModelError
+        When the file is no checkpoint.
+    """
+    if not path.exists():
+        return Progress()
+    try:
+        with safe_open(path, framework="pt") as file:
+            values = json.loads((file.metadata() or {})["progress"])
+        return from_dict(Progress, values, str(path))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: not a checkpoint of a training ({error})") from None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

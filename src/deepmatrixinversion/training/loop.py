@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -14,15 +12,17 @@ from torch import Tensor, nn
 
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.matrices.distributions import sample
-from deepmatrixinversion.nets import build
+from deepmatrixinversion.nets import Trajectory, build
 from deepmatrixinversion.training.checkpoints import (
     Progress,
     checkpoint_file,
     load_checkpoint,
     save_checkpoint,
 )
+from deepmatrixinversion.training.curve import Look
 from deepmatrixinversion.training.losses import LOSSES, RESIDUAL_FLOOR
 from deepmatrixinversion.training.recipe import Recipe
+from deepmatrixinversion.training.recorder import Recorder
 from deepmatrixinversion.training.source import (
     INITIAL_WEIGHTS,
     SELECTION,
@@ -38,25 +38,6 @@ SELECTION_MATRICES = 10_000
 MOST_SKIPPED_IN_A_ROW = 200
 
 
-class Look(NamedTuple):
-    """What is recorded of a step: a row of ``training.csv``.
-
-    ``selection`` is the mean log10(‖R‖F + 1e-3) on the selection set, at the end of an epoch
-    only, by which the best weights are chosen; ``skipped`` counts steps since the start.
-    """
-
-    member: int
-    epoch: int
-    step: int
-    loss: float
-    residual_median: float
-    below_one: float
-    lr: float
-    skipped: int
-    matrices_per_second: float
-    selection: float | None
-
-
 class Objective(nn.Module):
     """Network and loss in one module, so that data parallelism sees a single forward pass."""
 
@@ -67,7 +48,7 @@ class Objective(nn.Module):
 
     def forward(self, A: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and ‖R‖F of each last candidate."""
-        trajectory = self.net.trajectory(A)
+        trajectory: Trajectory = self.net.trajectory(A)  # type: ignore[operator]
         return self.loss(trajectory, A), trajectory.residuals[-1].detach()
 
 
@@ -76,11 +57,11 @@ def train_member(
     recipe: Recipe,
     member: int,
     directory: Path,
-    *,
-    look: Callable[[Look], None],
-    before_checkpoint: Callable[[], None],
+    recorder: Recorder | None,
 ) -> dict[str, Tensor]:
     """Train member 1, 2, … of the ensemble and return its best weights, on the CPU.
+
+    The main process has a recorder, the others have none.
 
     Continues from the member's checkpoint in ``directory`` when there is one. Every step's
     matrices are a function of (seed, member, step, process), the learning rate of the step, so
@@ -99,13 +80,12 @@ def train_member(
         best, progress = _copy(net), Progress()
     selection = _draw(fabric, recipe, SELECTION, SELECTION_MATRICES, member)
     budget = math.inf if recipe.max_minutes is None else 60 * recipe.max_minutes / recipe.n_repeats
-    saved = time.monotonic()
-    resumed, resumed_step = saved - progress.elapsed, progress.step
-    seen_from = time.monotonic()
+    started = saved = time.monotonic()
+    first, elapsed_before = progress.step, progress.elapsed
 
     def save() -> None:
-        if fabric.is_global_zero:
-            before_checkpoint()
+        if recorder is not None:
+            recorder.save()
             save_checkpoint(path, net, best, optimizer, progress)
 
     while progress.step < recipe.total_steps:
@@ -115,7 +95,7 @@ def train_member(
         lr = _learning_rate(recipe.lr, progress.step, done)
         loss, residuals = _step(fabric, recipe, member, objective, optimizer, progress, lr)
         progress.step += 1
-        progress.elapsed = time.monotonic() - resumed
+        progress.elapsed = elapsed_before + time.monotonic() - started
         if progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
             save()
             raise TrainingError(
@@ -131,10 +111,24 @@ def train_member(
             if metric < progress.best_metric:
                 progress.best_metric, progress.best_step = metric, progress.step
                 best = _copy(net)
-        if epoch_ends or progress.step % LOOK_EVERY == 0 or progress.step == 1:
-            seconds = time.monotonic() - seen_from
-            rate = (progress.step - resumed_step) * recipe.batch_size / max(seconds, 1e-9)
-            look(_look(recipe, member, progress, loss, residuals, lr, rate, metric))
+        looks = epoch_ends or progress.step % LOOK_EVERY == 0 or progress.step == 1
+        if looks and recorder is not None:
+            seconds = time.monotonic() - started
+            recorder.look(
+                Look(
+                    member=member,
+                    epoch=-(-progress.step // recipe.steps_per_epoch),
+                    step=progress.step,
+                    done=done,
+                    loss=loss,
+                    residual_median=float(residuals.median()),
+                    below_one=float((residuals < 1).float().mean()),
+                    lr=lr,
+                    skipped=progress.skipped,
+                    matrices_per_second=(progress.step - first) * recipe.batch_size / seconds,
+                    selection=metric,
+                )
+            )
         if epoch_ends or time.monotonic() - saved > recipe.checkpoint_seconds:
             save()
             saved = time.monotonic()
@@ -211,9 +205,7 @@ def _fraction(fabric: Fabric, progress: Progress, total_steps: int, budget: floa
     if budget == math.inf:
         return progress.step / total_steps
     fraction = max(progress.step / total_steps, progress.elapsed / budget)
-    if fabric.world_size == 1:
-        return fraction
-    return float(fabric.all_reduce(torch.tensor(fraction, device=fabric.device), reduce_op="max"))
+    return _reduced(fabric, torch.tensor(fraction, device=fabric.device), "max")
 
 
 def _learning_rate(peak: float, step: int, done: float) -> float:
@@ -226,31 +218,16 @@ def _select(fabric: Fabric, objective: nn.Module, A: Tensor) -> float:
     _, residuals = objective(A)
     residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
     metric = torch.log10(residuals + RESIDUAL_FLOOR).mean()
-    return float(fabric.all_reduce(metric, reduce_op="mean")) if fabric.world_size > 1 else float(metric)
+    # The same matrices in every process: the mean only makes them agree on the last bits.
+    return _reduced(fabric, metric, "mean")
 
 
-def _look(
-    recipe: Recipe,
-    member: int,
-    progress: Progress,
-    loss: float,
-    residuals: Tensor,
-    lr: float,
-    rate: float,
-    metric: float | None,
-) -> Look:
-    return Look(
-        member=member,
-        epoch=-(-progress.step // recipe.steps_per_epoch),
-        step=progress.step,
-        loss=loss,
-        residual_median=float(residuals.median()),
-        below_one=float((residuals < 1).float().mean()),
-        lr=lr,
-        skipped=progress.skipped,
-        matrices_per_second=rate,
-        selection=metric,
-    )
+def _reduced(fabric: Fabric, value: Tensor, operation: str) -> float:
+    if fabric.world_size == 1:
+        return float(value)
+    result = fabric.all_reduce(value, reduce_op=operation)
+    assert isinstance(result, Tensor)
+    return float(result)
 
 
 def _copy(net: nn.Module) -> dict[str, Tensor]:

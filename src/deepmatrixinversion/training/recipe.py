@@ -93,7 +93,9 @@ class Recipe:
         net = given.get("net", cls.net)
         _require(net in NET_DEFAULTS, f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
         defaults = {
-            f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING
+            f.name: f.default
+            for f in dataclasses.fields(cls)
+            if f.default is not dataclasses.MISSING
         }
         return from_dict(cls, defaults | NET_DEFAULTS[net] | given, "recipe")
 

@@ -1,0 +1,132 @@
+"""``dmxtrain``: train an ensemble of networks that invert matrices."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepmatrixinversion.cli.program import (
+    Parser,
+    finite_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    run,
+)
+from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
+from deepmatrixinversion.models.config import NET_NAMES
+from deepmatrixinversion.reporting.plots import check_plot_target
+
+_DEFAULT = "(default: by --net)"
+
+
+def parser() -> Parser:
+    """The command line of ``dmxtrain``."""
+    p = Parser(
+        prog="dmxtrain",
+        description="Train networks that invert matrices, on matrices made fresh for every step.",
+        formatter_class=argparse.HelpFormatter,
+    )
+    add = p.add_argument
+    add("--msize", type=positive_int, help="order of the matrices (required)")
+    add("--net", choices=NET_NAMES, help="kind of network (default: feedback)")
+    add("--nunits", type=positive_int, help=f"width of a layer {_DEFAULT}")
+    add("--nlayers", type=positive_int, help=f"number of layers or blocks {_DEFAULT}")
+    add("--rmin", type=finite_float, help="lower end of the matrices' range (default: -1)")
+    add("--rmax", type=finite_float, help="upper end of the matrices' range (default: 1)")
+    add(
+        "--distribution",
+        help=f"matrices to train on: {', '.join(DISTRIBUTIONS)}, or several joined by + {_DEFAULT}",
+    )
+    add("--det_min", type=finite_float, help=f"keep matrices with |det| above this {_DEFAULT}")
+    add("--loss", help=f"log_residual, frobenius, mse or mae {_DEFAULT}")
+    add("--nmx_samples", type=positive_int, help="matrices in an epoch (default: 1000000)")
+    add("--epochs", type=positive_int, help="epochs (default: 10)")
+    add("--batch_size", type=positive_int, help="matrices in a step (default: 1024)")
+    add("--n_repeats", type=positive_int, help="members of the ensemble (default: 1)")
+    add("--lr", type=positive_float, help=f"peak learning rate {_DEFAULT}")
+    add("--seed", type=non_negative_int, help="seed of weights and matrices (default: 0)")
+    add("--device", help="cpu, cuda, mps or auto (default: auto)")
+    add("--devices", type=positive_int, help="processes that share each step (default: 1)")
+    add("--precision", choices=("32", "64", "bf16"), help="arithmetic in training (default: 32)")
+    add(
+        "--max_minutes",
+        type=positive_float,
+        help="stop by then, for the whole ensemble, with the learning rate annealed to the clock; "
+        "such a run cannot be repeated bit for bit",
+    )
+    add(
+        "--checkpoint_seconds",
+        type=positive_float,
+        help="longest time between checkpoints (default: 30)",
+    )
+    add("--mout", default=None, help="prefix of the model directory (default: ./Model)")
+    add("--plotout", help="plot of predictions on fresh matrices: a file name, or 'screen'")
+    add("--resume", metavar="DIR", help="go on with the training in this directory")
+    add("--config", metavar="FILE.toml", help="options from a TOML file; the command line wins")
+    add("--quiet", action="store_true", help="no progress bar")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``dmxtrain`` and return its exit status."""
+    return run(_train, parser().parse_args(argv))
+
+
+def _train(options: argparse.Namespace) -> int:
+    # Here, so that --help and bad options answer at once, without torch.
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "training needs torch and more: pip install 'deepmatrixinversion[train]'"
+        ) from None
+    from deepmatrixinversion.training.finish import finish
+    from deepmatrixinversion.training.recipe import Recipe, read_toml
+    from deepmatrixinversion.training.run import make_fabric, new_directory, read_recipe, train
+
+    check_plot_target(options.plotout)
+    names = [f.name for f in dataclasses.fields(Recipe)]
+    given = {k: v for k in names if (v := getattr(options, k)) is not None}
+    if options.resume is not None:
+        if given or options.config or options.mout:
+            raise ValueError("--resume goes on with the recipe of its directory: give no other")
+        directory = Path(options.resume)
+        recipe = read_recipe(directory)
+    else:
+        if options.config is not None:
+            given = read_toml(options.config) | given
+        recipe = Recipe.from_options(given)
+        make_fabric(recipe)  # a device that is not there is said before a directory is made
+        directory = new_directory(options.mout or "./Model", recipe)
+    print(f"training into {directory}", file=sys.stderr)
+    train(directory, recipe, quiet=options.quiet)
+    evaluations = finish(
+        directory, recipe, command=repeat_command(recipe.to_dict()), plotout=options.plotout
+    )
+    for e in evaluations:
+        kind = f"{e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
+        print(
+            f"{kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
+            f"{e.residual.median:.1e}, failures {100 * (1 - e.residual.below_one):.3f} %",
+            file=sys.stderr,
+        )
+    print(directory)
+    return 0
+
+
+def repeat_command(recipe: dict) -> str:
+    """The command line that repeats a recipe, whatever the defaults of a later release."""
+    words = ["dmxtrain"]
+    for name, value in recipe.items():
+        if value is not None and name != "checkpoint_seconds":
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The model card: the README.md of a model directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from deepmatrixinversion.models.config import ModelConfig
+from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStatistics
+from deepmatrixinversion.version import __version__
+
+
+class Measured(Protocol):
+    """What the card needs of an evaluation (``training.evaluation.Evaluation``)."""
+
+    @property
+    def distribution(self) -> str: ...
+    @property
+    def det_min(self) -> float: ...
+    @property
+    def rmin(self) -> float: ...
+    @property
+    def rmax(self) -> float: ...
+    @property
+    def matrices(self) -> int: ...
+    @property
+    def residual(self) -> ResidualStatistics: ...
+    @property
+    def errors(self) -> ErrorStatistics: ...
+
+
+def model_card(
+    name: str,
+    config: ModelConfig,
+    parameters: int,
+    recipe: Mapping[str, Any],
+    command: str,
+    steps: Sequence[int],
+    skipped: Sequence[int],
+    evaluations: Sequence[Measured],
+) -> str:
+    """The Markdown text of a model card.
+
+    Parameters
+    ----------
+    name : str
+        Heading.
+    config : ModelConfig
+        The model.
+    parameters : int
+        Weights of one member.
+    recipe, command : mapping, str
+        Every setting of the training, and the command that repeats it.
+    steps, skipped : sequence of int
+        Optimiser steps of each member, and how many of them were left out because the gradient
+        was not finite.
+    evaluations : sequence
+        What was measured.
+    """
+    n, net, data = config.net.msize, config.net, config.data
+    filtered = f", kept where |det| > {data.det_min:g}" if data.det_min else ", none left out"
+    rows = "\n".join(_row(e) for e in evaluations)
+    settings = "\n".join(f"| `{k}` | {v} |" for k, v in recipe.items())
+    plural = "network" if config.members == 1 else "networks, whose answers are averaged"
+    return f"""\
+---
+license: cc0-1.0
+tags: [matrix-inversion, onnx]
+library_name: deepmatrixinversion
+---
+
+# {name}
+
+Proposes inverses of {n}x{n} matrices: {config.members} `{net.net}` {plural},
+{net.nlayers} layers or blocks of width {net.nunits}, {parameters:,} parameters each.
+Made by DeepMatrixInversion {__version__}.
+
+    dmxinvert --inputmx matrices.mx --inverseout inverses.mx --model {name}
+
+`model.onnx` maps `A` (batch, {n}, {n}) to `X` (batch, {n}, {n}), both float32, and needs standard
+ONNX operators only.
+
+## Training data
+
+Matrices of the distribution `{data.distribution}` over [{data.rmin:g}, {data.rmax:g}]{filtered},
+made fresh for every step and never stored. The network sees each matrix scaled to ‖A‖F = 1, so the
+range describes where it was trained and does not limit what it takes.
+
+## Measured
+
+Raw answers, in float32, on matrices that training never saw; ‖I - AX‖F in float64. R2, MSE and MAE
+compare entries with the float64 inverses of LAPACK. "failures" have a residual of 1 or more: such
+an answer is no inverse.
+
+| matrices | number | R2 | MSE | MAE | ‖I - AX‖F median | 99 % | largest | failures |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{rows}
+
+## What it is not for
+
+- Matrices that are singular, or so close to it that rounding {n}x{n} matrices to float32 makes them
+  so (condition numbers of about 1e6 and more): the answer is not an inverse, and only its residual
+  says so. Check the residual, or let `dmxinvert` refine in float64 and report it.
+- Other orders than {n}.
+- Raw answers where float32 is too coarse: refine them, as `dmxinvert` does without `--raw`.
+
+## Recipe
+
+    {command}
+
+Steps taken by each member: {", ".join(f"{s:,}" for s in steps)}; left out because a gradient was
+not finite: {", ".join(f"{s:,}" for s in skipped)}.
+
+| setting | value |
+| --- | --- |
+{settings}
+
+The weights and the graph are dedicated to the public domain (CC0-1.0).
+"""
+
+
+def _row(e: Measured) -> str:
+    kind = f"{e.distribution} [{e.rmin:g}, {e.rmax:g}]"
+    if e.det_min:
+        kind += f", \\|det\\| > {e.det_min:g}"
+    r, m = e.residual, e.errors
+    deficit = f"1 - {1 - m.r2:.1e}" if m.r2 > 0.999 else f"{m.r2:.4f}"
+    return (
+        f"| {kind} | {e.matrices:,} | {deficit} | {m.mse:.1e} | {m.mae:.1e} | {r.median:.1e} | "
+        f"{r.p99:.1e} | {r.max:.1e} | {100 * (1 - r.below_one):.4f} % |"
+    )

@@ -1,0 +1,236 @@
+"""The figures: predicted against true entries, residuals, training curves."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import SymmetricalLogLocator
+
+from deepmatrixinversion.atomic import atomic_bytes
+from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.reporting.metrics import ErrorStatistics
+
+BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
+SCREEN = "screen"
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def predicted_against_true(
+    target: np.ndarray,
+    prediction: np.ndarray,
+    errors: ErrorStatistics,
+    *,
+    title: str,
+    matrices: int,
+    truth: str = "true inverse",
+) -> Figure:
+    """Entries of the predicted inverses against the true ones, with identity and regression line.
+
+    Parameters
+    ----------
+    target, prediction : (k,) arrays
+        The entries to draw, a sample of all.
+    errors : ErrorStatistics
+        Figures over all entries, for the box.
+    title, truth : str
+        Heading, and what the targets are.
+    matrices : int
+        Number of matrices that ``errors`` describes.
+    """
+    figure, (left, right) = _figure(2)
+    finite = np.isfinite(prediction) & np.isfinite(target)
+    x, y = target[finite], prediction[finite]
+    if x.size:
+        _scatter(left, x, y)
+    left.set(
+        xlabel=f"entry of the {truth} (units of 1/entry of A)",
+        ylabel="entry of the prediction (same units)",
+        title="predicted against true",
+    )
+    left.text(
+        0.03,
+        0.97,
+        f"matrices  {matrices:,}\n"
+        f"R²        {_r2(errors.r2)}\n"
+        f"MSE       {errors.mse:.2e}\n"
+        f"MAE       {errors.mae:.2e}\n"
+        f"max error {errors.max_abs_error:.2e}",
+        transform=left.transAxes,
+        va="top",
+        family="monospace",
+        fontsize=9,
+        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": GREY, "alpha": 0.9},
+    )
+    _decades(right, np.abs(y - x), "|prediction - truth| of an entry (same units)", "entries")
+    right.set_title("error of an entry")
+    figure.suptitle(title)
+    return figure
+
+
+def residual_histogram(residuals: np.ndarray, *, title: str) -> Figure:
+    """Distribution of ‖I - A X‖F over matrices, by decade.
+
+    Parameters
+    ----------
+    residuals : (count,) array
+        inf where a residual is not finite.
+    title : str
+        Heading.
+    """
+    figure, (axes,) = _figure(1)
+    _decades(axes, residuals, "Frobenius residual ‖I - A X‖F (dimensionless)", "matrices")
+    axes.axvline(1.0, color=ORANGE, linestyle="--", label="residual 1: no inverse beyond it")
+    axes.legend(loc="best", fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
+    """Residual median and share of failures on fresh batches against matrices seen.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``.
+    title : str
+        Heading.
+    """
+    figure, (left, right) = _figure(2)
+    members = sorted({int(row["member"]) for row in rows})
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(members)))
+    for member, colour in zip(members, colours, strict=True):
+        own = [row for row in rows if int(row["member"]) == member]
+        seen = np.array([row["matrices"] for row in own])
+        label = f"member {member}"
+        left.plot(seen, [row["residual_median"] for row in own], color=colour, label=label)
+        # A batch without a failure has no place on a logarithmic axis; it is left out.
+        failures = np.array([1 - row["below_one"] for row in own])
+        right.plot(seen, np.where(failures > 0, failures, np.nan), ".", color=colour, label=label)
+    left.set(
+        title="typical matrix",
+        xlabel="matrices seen",
+        ylabel="median ‖I - A X‖F of a batch (dimensionless)",
+        yscale="log",
+    )
+    right.set(
+        title="failures",
+        xlabel="matrices seen",
+        ylabel="share of a batch with ‖I - A X‖F >= 1",
+        yscale="log",
+    )
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        if len(members) <= 10:
+            axes.legend(fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def save_figure(figure: Figure, where: str | os.PathLike[str]) -> None:
+    """Write a figure to a .png, .pdf or .svg file atomically, or show it (``"screen"``).
+
+    Raises
+    ------
+    ModelError
+        When the suffix is unknown, or there is no screen to show it on.
+    """
+    if os.fspath(where) == SCREEN:
+        _show(figure)
+        return
+    check_plot_target(where)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(where).suffix.lower()[1:], dpi=150)
+    atomic_bytes(where, buffer.getvalue())
+
+
+def check_plot_target(where: str | os.PathLike[str] | None) -> None:
+    """Raise ``ModelError`` unless a plot can be written there, before any work is done."""
+    if where is None or os.fspath(where) == SCREEN:
+        return
+    path = Path(where)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ModelError(f"{path}: a plot's name must end in {', '.join(SUFFIXES)}, or be 'screen'")
+    if not path.resolve().parent.is_dir():
+        raise ModelError(f"{path}: there is no folder {path.resolve().parent} to write the plot to")
+
+
+def _show(figure: Figure) -> None:
+    import matplotlib.pyplot as plt
+
+    if matplotlib.get_backend().lower() == "agg":
+        raise ModelError("no screen to show the plot on: give a file name, such as fit.png")
+    manager = plt.figure().canvas.manager
+    assert manager is not None
+    manager.canvas.figure = figure
+    figure.set_canvas(manager.canvas)
+    plt.show()
+
+
+def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(6.4 * columns, 5.6), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    # Linear where the bulk lies, logarithmic beyond: a few huge entries must not hide the rest.
+    bulk = float(np.quantile(np.abs(x), 0.9)) or 1.0
+    wide = max(abs(low), abs(high)) > 20 * bulk
+    if wide:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.axes.set_xscale("symlog", linthresh=bulk)
+            axis.axes.set_yscale("symlog", linthresh=bulk)
+            axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=bulk))
+    margin = 1.5 if wide else 1.04
+    ends = np.array([low * margin if low < 0 else low, high * margin if high > 0 else high])
+    axes.plot(x, y, ".", markersize=3, alpha=0.25, color=BLUE, rasterized=True, label="entries")
+    axes.plot(ends, ends, color=GREY, linewidth=1.2, label="identity")
+    if np.ptp(x) > 0:
+        slope, intercept = _regression(x, y)
+        line = np.linspace(ends[0], ends[1], 400)
+        label = f"regression: {slope:.6g} x {intercept:+.2g}"
+        axes.plot(line, slope * line + intercept, "--", color=ORANGE, linewidth=1.5, label=label)
+    axes.set(xlim=ends, ylim=ends)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=9)
+
+
+def _regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    centred = x - x.mean()
+    slope = float(centred @ (y - y.mean()) / (centred @ centred))
+    return slope, float(y.mean() - slope * x.mean())
+
+
+def _decades(axes: Axes, values: np.ndarray, xlabel: str, what: str) -> None:
+    """Histogram of non-negative values on a logarithmic axis; zeros and infinities are named."""
+    positive = values[(values > 0) & np.isfinite(values)]
+    if positive.size:
+        low, high = np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max()))
+        low = max(low, high - 40)
+        edges = np.logspace(low, max(high, low + 1), 81)
+        axes.hist(positive, bins=edges.tolist(), color=BLUE)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    notes = []
+    if zeros := int((values == 0).sum()):
+        notes.append(f"exactly 0: {zeros:,} {what}")
+    if infinite := int((~np.isfinite(values)).sum()):
+        notes.append(f"not finite: {infinite:,} {what}")
+    if notes:
+        axes.text(0.03, 0.97, "\n".join(notes), transform=axes.transAxes, va="top", fontsize=9)
+    axes.set(xlabel=xlabel, ylabel=f"number of {what}")
+    axes.grid(alpha=0.3)
+
+
+def _r2(value: float) -> str:
+    """R² with its deficit from one, which is what tells good from perfect."""
+    return f"{value:.4f}" if not value > 0.999 else f"1 - {1 - value:.1e}"

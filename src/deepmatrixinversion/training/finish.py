@@ -1,0 +1,135 @@
+"""From trained members to a model directory: graph, evaluation, plots, card, configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from deepmatrixinversion.atomic import atomic_bytes, atomic_text
+from deepmatrixinversion.export.graph import onnx_bytes
+from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.models.config import ModelConfig
+from deepmatrixinversion.models.directory import (
+    CARD,
+    CONFIG,
+    CURVE,
+    GRAPH,
+    digest,
+    member_file,
+    open_model,
+)
+from deepmatrixinversion.nets import build
+from deepmatrixinversion.nets.ensemble import Ensemble
+from deepmatrixinversion.reporting.card import model_card
+from deepmatrixinversion.reporting.plots import (
+    predicted_against_true,
+    residual_histogram,
+    save_figure,
+    training_curves,
+)
+from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
+from deepmatrixinversion.training.curve import read_curve
+from deepmatrixinversion.training.evaluation import Evaluation, evaluate
+from deepmatrixinversion.training.recipe import Recipe
+
+REFERENCE_DET_MIN = 0.1
+
+
+def finish(
+    directory: Path, recipe: Recipe, *, command: str, plotout: str | None = None
+) -> list[Evaluation]:
+    """Turn a directory whose members are all trained into a model directory.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the members' weights are.
+    recipe : Recipe
+        Their training.
+    command : str
+        The command that repeats it, for the card.
+    plotout : str, optional
+        Where to draw the predictions on fresh validation matrices as well.
+
+    Returns
+    -------
+    list of Evaluation
+        On the training's own range: unfiltered uniform matrices, those with |det| > 0.1, and the
+        training distribution itself where it is another.
+    """
+    members = range(1, recipe.n_repeats + 1)
+    nets = []
+    for member in members:
+        net = build(recipe.net_config())
+        net.load_state_dict(load_file(directory / member_file(member)))
+        nets.append(net)
+    atomic_bytes(directory / GRAPH, onnx_bytes(Ensemble(nets), recipe.msize))
+    files = [GRAPH, *(member_file(k) for k in members)]
+    config = ModelConfig(
+        net=recipe.net_config(),
+        members=recipe.n_repeats,
+        data=recipe.training_data(),
+        loss=recipe.loss,
+        seed=recipe.seed,
+        files={name: digest(directory / name) for name in files},
+    )
+    checkpoints = [checkpoint_file(directory, member) for member in members]
+    progress = [read_progress(path) for path in checkpoints]
+    atomic_text(directory / CONFIG, config.to_json())
+    try:
+        evaluations = _evaluate(Inverter(open_model(directory)), recipe)
+        _draw(directory, recipe, evaluations[0], plotout)
+        card = model_card(
+            directory.name,
+            config,
+            sum(p.numel() for p in nets[0].parameters()),
+            recipe.to_dict(),
+            command,
+            [p.step for p in progress],
+            [p.skipped for p in progress],
+            evaluations,
+        )
+        atomic_text(directory / CARD, card)
+    except BaseException:
+        # Without its configuration the directory stays a run that --resume can finish.
+        (directory / CONFIG).unlink()
+        raise
+    for path in checkpoints:
+        path.unlink(missing_ok=True)
+    return evaluations
+
+
+def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:
+    kinds = [("uniform", 0.0), ("uniform", REFERENCE_DET_MIN)]
+    if (recipe.distribution, recipe.det_min) not in kinds:
+        kinds.append((recipe.distribution, recipe.det_min))
+    return [
+        evaluate(inverter, name, det_min=det, rmin=recipe.rmin, rmax=recipe.rmax, seed=recipe.seed)
+        for name, det in kinds
+    ]
+
+
+def _draw(directory: Path, recipe: Recipe, fresh: Evaluation, plotout: str | None) -> None:
+    title = f"{directory.name}: raw predictions on unseen {recipe.msize}x{recipe.msize} matrices"
+    kind = f"{fresh.distribution} [{fresh.rmin:g}, {fresh.rmax:g}]"
+    figure = predicted_against_true(
+        fresh.entries.targets,
+        fresh.entries.predictions,
+        fresh.errors,
+        title=f"{title}, {kind}",
+        matrices=fresh.matrices,
+    )
+    save_figure(figure, directory / "validation.png")
+    if plotout is not None:
+        save_figure(figure, plotout)
+    save_figure(
+        residual_histogram(fresh.residual_values, title=f"{title}, {kind}"),
+        directory / "residuals.png",
+    )
+    rows = [row._asdict() for row in read_curve(directory / CURVE)]
+    for row in rows:
+        row["matrices"] = row["step"] * recipe.batch_size
+    save_figure(
+        training_curves(rows, title=f"{directory.name}: training"), directory / "training.png"
+    )

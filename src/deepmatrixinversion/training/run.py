@@ -1,0 +1,113 @@
+"""A whole training: the run's directory, its members one after another, the finished model.
+
+While it runs, the directory holds ``training.json`` (the recipe), ``checkpoint_K.safetensors``,
+``training.csv`` and ``tensorboard/``; members that are done leave ``member_K.safetensors``. The
+last file written is ``config.json``: with it the directory is a model, without it a run to resume.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from safetensors.torch import save as save_safetensors
+
+from deepmatrixinversion.atomic import atomic_bytes, atomic_text
+from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.models.config import from_dict
+from deepmatrixinversion.models.directory import CONFIG, member_file
+from deepmatrixinversion.training.loop import train_member
+from deepmatrixinversion.training.progress import TrainingProgress
+from deepmatrixinversion.training.recipe import PRECISIONS, Recipe
+from deepmatrixinversion.training.recorder import Recorder
+
+RECIPE = "training.json"
+
+
+def new_directory(prefix: str | os.PathLike[str], recipe: Recipe) -> Path:
+    """Make ``PREFIX_YYYYMMDDHHMMSS`` and write the recipe into it."""
+    prefix = os.fspath(prefix)
+    while True:
+        path = Path(f"{prefix}_{datetime.now():%Y%m%d%H%M%S}")
+        try:
+            path.mkdir(parents=True)
+            break
+        except FileExistsError:  # another run began within the same second
+            time.sleep(0.2)
+    atomic_text(path / RECIPE, json.dumps(recipe.to_dict(), indent=2) + "\n")
+    return path
+
+
+def read_recipe(directory: Path) -> Recipe:
+    """The recipe of a run directory.
+
+    Raises
+    ------
+    ModelError
+        When it is no run directory, or its training is already finished.
+    """
+    if not (directory / RECIPE).is_file():
+        raise ModelError(f"{directory}: no training to resume there ({RECIPE} is missing)")
+    if (directory / CONFIG).exists():
+        raise ModelError(f"{directory}: this training is already finished")
+    try:
+        values: Any = json.loads((directory / RECIPE).read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{directory / RECIPE}: not JSON ({error})") from None
+    return from_dict(Recipe, values, str(directory / RECIPE))
+
+
+def make_fabric(recipe: Recipe) -> Fabric:
+    """Lightning Fabric for the recipe's device, processes and precision.
+
+    Raises
+    ------
+    ModelError
+        When the device is unknown or absent.
+    """
+    try:
+        return Fabric(
+            accelerator=recipe.device,
+            devices=recipe.devices,
+            strategy="ddp_spawn" if recipe.devices > 1 else "auto",
+            precision=PRECISIONS[recipe.precision],  # type: ignore[arg-type]
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot train on device '{recipe.device}' with {recipe.devices} devices ({error})"
+        ) from None
+
+
+def train(directory: Path, recipe: Recipe, *, quiet: bool = False) -> None:
+    """Train every member that is not done yet, in one process or several, into ``directory``.
+
+    Raises
+    ------
+    TrainingError
+        When a member cannot go on; what was learned stays in the directory.
+    """
+    fabric = make_fabric(recipe)
+    # A partial of a module's function can be sent to a spawned process; a closure cannot.
+    fabric.launch(partial(_train_members, directory=directory, recipe=recipe, quiet=quiet))
+
+
+def _train_members(fabric: Fabric, directory: Path, recipe: Recipe, quiet: bool) -> None:
+    with TrainingProgress(recipe, show=fabric.is_global_zero and not quiet) as progress:
+        for member in range(1, recipe.n_repeats + 1):
+            finished = directory / member_file(member)
+            if finished.exists():
+                continue
+            recorder = Recorder(directory, member, progress) if fabric.is_global_zero else None
+            best = train_member(fabric, recipe, member, directory, recorder)
+            if recorder is not None:
+                recorder.close()
+                weights = {k: v.float().contiguous() for k, v in best.items()}
+                atomic_bytes(finished, save_safetensors(weights))
+            # No process may look for this member's file before it is there.
+            fabric.barrier()
