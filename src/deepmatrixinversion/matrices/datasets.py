@@ -47,10 +47,10 @@ def invertible_pairs(
 ) -> Iterator[Pairs]:
     """Yield ``count`` random matrices with their inverses, a block at a time.
 
-    The inverses are LAPACK's after one Newton step X + X (I - A X) in extended precision, which
-    makes them right to a few units in the last place where kappa is below about 1e8 (where
-    ``numpy.longdouble`` is no longer than float64, as on some ARM systems, LAPACK's own
-    kappa eps remains).
+    The inverses are LAPACK's after one Newton step X + X (I - A X) with the residual in extended
+    precision: their relative error falls from about kappa eps to eps + kappa 1e-19 while
+    kappa eps << 1. (Where ``numpy.longdouble`` is no finer than float64, as on some ARM systems,
+    LAPACK's kappa eps remains.)
 
     Parameters
     ----------

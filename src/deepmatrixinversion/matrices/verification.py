@@ -136,8 +136,9 @@ def verify_blocks(
     Returns
     -------
     Summary
-        ``worst`` (its index), ``residual``, ``matrix`` and ``partner`` are those of the invalid pair with the
-        largest residual, the first NaN counting as largest; of all pairs if none is invalid.
+        ``worst`` is the index of the invalid pair with the largest residual (of all pairs if none
+        is invalid), the first NaN counting as largest; ``residual``, ``tolerance``, ``rank``,
+        ``matrix`` and ``partner`` are that pair's.
 
     Raises
     ------

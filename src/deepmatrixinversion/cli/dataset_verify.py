@@ -1,0 +1,114 @@
+"""``dmxdatasetverify``: are these the inverses, or the Moore-Penrose inverses, of those?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+import numpy as np
+
+from deepmatrixinversion.cli.program import Parser, positive_float, run
+from deepmatrixinversion.matrices.datasets import block_size
+from deepmatrixinversion.matrices.files import read_blocks
+from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
+
+SHOWN = 8  # rows and columns of an offending matrix that are printed
+WORDS = {"invertible": "‖I - XY‖F", "singular": "the largest of the four Penrose residuals"}
+
+
+def parser() -> Parser:
+    """The command's arguments."""
+    p = Parser(
+        prog="dmxdatasetverify",
+        description="Check that the matrices in Y are the inverses (invertible) or the "
+        "Moore-Penrose inverses (singular) of those in X.",
+        epilog="Exit status: 0 valid, 1 not valid, 2 the files cannot be compared.",
+    )
+    p.add_argument("x", metavar="X", help="file of matrices")
+    p.add_argument("y", metavar="Y", help="file of their inverses or pseudo-inverses")
+    p.add_argument("kind", choices=list(CHECKS), help="what Y should hold")
+    p.add_argument(
+        "--tol",
+        type=positive_float,
+        default=argparse.SUPPRESS,
+        help="largest residual to accept (default: what rounding explains, from order, precision "
+        "and condition; files rounded to few decimals need more)",
+    )
+    return p
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Print the verdict; 0 if the data set is valid, 1 if not."""
+    tol = getattr(arguments, "tol", None)
+    summary = verify_blocks(_paired(arguments.x, arguments.y), arguments.kind, tol)
+    if summary.invalid:
+        print(_warning(summary, arguments.kind))
+        return 1
+    print("Dataset valid.")
+    print(
+        f"{summary.total} {arguments.kind} matrices of order {len(summary.matrix)}, worst residual "
+        f"{summary.residual:.2e} (matrix {summary.worst}, accepted up to {summary.tolerance:.2e})"
+    )
+    return 0
+
+
+def _paired(x_path: str, y_path: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of X and Y side by side. NaN and infinity are read, to be counted as invalid."""
+    with (
+        read_blocks(x_path, finite=False, square=True) as xs,
+        read_blocks(y_path, finite=False, square=True) as ys,
+    ):
+        if xs.rows != ys.rows:
+            raise ValueError(
+                f"{xs.name} holds matrices of order {xs.rows} and {ys.name} of order {ys.rows}: "
+                "X and Y must hold as many matrices of the same order"
+            )
+        before = 0
+        for x, y in zip_longest(xs, ys, fillvalue=np.empty((0, xs.rows, xs.rows))):
+            if len(x) != len(y):
+                name, other = (xs.name, ys.name) if len(x) < len(y) else (ys.name, xs.name)
+                raise ValueError(
+                    f"{name} ends after {before + min(len(x), len(y))} matrices, but {other} "
+                    "goes on: X and Y must hold as many matrices of the same order"
+                )
+            # Readers give large blocks; the checks, with their temporaries, take small ones.
+            for i in range(0, len(x), block_size(xs.rows)):
+                yield x[i : i + block_size(xs.rows)], y[i : i + block_size(xs.rows)]
+            before += len(x)
+
+
+def _warning(summary: Summary, kind: str) -> str:
+    if np.isnan(summary.residual):
+        reason = "the residual is not a number"
+    elif np.isinf(summary.residual) and kind == "singular" and summary.rank >= len(summary.matrix):
+        reason = "the matrix is not singular: its partner has full rank"
+    else:
+        reason = (
+            f"{WORDS[kind]} is {summary.residual:.6g}, accepted up to {summary.tolerance:.3g}; "
+            "--tol accepts more"
+        )
+    return "\n".join(
+        (
+            f"Warning: {summary.invalid} of {summary.total} pairs are not valid. The worst is "
+            f"matrix {summary.worst} (counted from 0): {reason}.",
+            "matrix:",
+            _show(summary.matrix),
+            "partner:",
+            _show(summary.partner),
+        )
+    )
+
+
+def _show(a: np.ndarray) -> str:
+    return np.array2string(a, precision=6, threshold=SHOWN * SHOWN, edgeitems=SHOWN // 2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``dmxdatasetverify``."""
+    return run(verify, parser().parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
