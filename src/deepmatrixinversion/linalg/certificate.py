@@ -20,17 +20,25 @@ and, with 1 the matrix of ones, entrywise
 Sum row i, and put xi_i = sum_k |X'_ik|, a_k = sum_j |A'_kj|, tau = sum_k a_k,
 pi_i = sum_k |X'_ik| a_k, delta_i = sum_j |R - I|_ij, all exact:
 
-.. math:: \sum_j |I - XA|_{ij} \le \delta_i + \gamma_n \pi_i + n\eta\xi_i + \eta\tau + 6n^2\eta. \tag{3}
+.. math:: \sum_j |I - XA|_{ij} \le
+    \delta_i + \gamma_n \pi_i + n\eta\xi_i + \eta\tau + 6n^2\eta.                          \tag{3}
+
+(Threads may differ in what they read as zero: (1) and the sums then speak of different A' and X',
+eta apart, which doubling the terms in xi and tau covers.)
 
 **Rounding of (3).** A computed sum of n non-negative numbers times (1 - u)^-(n-1) bounds the exact
 one, in any order; subtracting 1 on the diagonal costs one more factor and 2 eta. So
 delta_i <= (1 - u)^-n (fl delta_i + 2 n eta), pi_i <= (1 - u)^-2n (fl pi_i + 4 n eta), and
-likewise for xi_i, a_k and tau (2n factors). Evaluating
-fl(delta_i + g pi_i + h (n xi_i + tau) + c) with g = fl(gamma_n), h = eta, c = 16 n (n + 2) eta, takes
-at most 8 further roundings; g is off by 2 of them; the underflows of these operations, a few eta
-each because g < 1, are within the 10 n^2 eta by which c exceeds 6 n^2 eta. With v_i the computed value
+likewise for xi_i, a_k and tau (2n factors). Evaluating, with g = fl(gamma_n),
 
-.. math:: \|I - XA\| \le \max_i v_i (1 - u)^{-(2n + 10)} \le \max_i v_i (1 + (2n + 12) u)     \tag{4}
+.. math:: v_i = fl(\delta_i + g \pi_i + 2 \eta (n \xi_i + \tau) + 16 n (n + 2) \eta)
+
+takes at most 8 further roundings; g is off by 2 of them; the underflows of these operations, a
+few eta each because g < 1, are within the 10 n^2 eta by which the last term exceeds that of (3).
+Hence
+
+.. math:: \|I - XA\| \le \max_i v_i (1 - u)^{-(2n + 10)}
+    \le \max_i v_i (1 + (2n + 12) u)                                                    \tag{4}
 
 since n u <= 2^-27, and alpha = nextafter(fl(max_i v_i (1 + (4n + 32) u)), inf), whose factor is a
 float, covers its own rounding with room to spare.
@@ -110,9 +118,9 @@ def exact_float64(A: ArrayLike) -> Array:
     A float32 subnormal is read as zero where denormals are zero: its matrix must not be certified.
     """
     A = np.asarray(A)
-    if A.dtype == np.float64:
+    if A.dtype.kind == "f" and A.dtype.itemsize == 8:
         return A.astype(np.float64, copy=False)
-    if A.dtype != np.float32:
+    if A.dtype.kind != "f" or A.dtype.itemsize != 4:
         raise ValueError(f"a certificate needs float64 or float32 arrays, not {A.dtype}")
     native = np.ascontiguousarray(A, dtype=np.float32)
     converted = native.astype(np.float64)
@@ -151,7 +159,7 @@ def _row_bounds(A: Array, X: Array, axis: int) -> tuple[Array, Array]:
             xi += modulus[:, j]
     lines = 1 if axis == 0 else 0
     tau = a.sum(axis=lines, keepdims=True)
-    v = delta + gamma(n) * pi + ETA * (n * xi + tau) + 16 * n * (n + 2) * ETA
+    v = delta + gamma(n) * pi + 2 * ETA * (n * xi + tau) + 16 * n * (n + 2) * ETA
     norm = (xi.max(axis=lines) + n * ETA) * (1.0 + (4 * n + 32) * U)
     return inflate(v.max(axis=lines), n), norm
 

@@ -1,0 +1,246 @@
+"""From a guess to a certified inverse: scale, guess, refine, polish, unscale, certify."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deepmatrixinversion.linalg.certificate import Certificate, certify_layout, exact_float64
+from deepmatrixinversion.linalg.iteration import (
+    POLISH_BELOW,
+    newton_layout,
+    polish_layout,
+    transpose_layout,
+)
+from deepmatrixinversion.linalg.product import (
+    Array,
+    batch_axis,
+    chunks,
+    from_layout,
+    put,
+    take,
+    to_layout,
+)
+from deepmatrixinversion.linalg.scaling import (
+    equilibrate,
+    normalise,
+    spread_exponent,
+    times_power,
+    unequilibrate,
+)
+from deepmatrixinversion.linalg.schur import SPREAD, Leaf, guess_inverse, invert_large
+
+POLISH_ORDER = 128
+"""Largest order polished in doubled precision. Beyond it a step in working precision already leaves
+a smaller error than LAPACK's (measured: 0.13 to 0.64 times, median), for a third of the cost."""
+
+WORKING_ACCURACY = 2.0**-56
+FLOAT32_ACCURACY = 2.0**-32
+
+
+class Inversion(NamedTuple):
+    """Inverses with their proofs.
+
+    Attributes
+    ----------
+    inverse : (..., n, n) float64 or float32
+    certificate : Certificate
+        of exactly that array
+    steps : (...) int64
+        refinement steps taken
+    """
+
+    inverse: NDArray
+    certificate: Certificate
+    steps: NDArray[np.int64]
+
+
+class _Scaled(NamedTuple):
+    """A chunk's normalised matrices ``S`` and what it takes to unscale their inverses."""
+
+    S: Array
+    exponent: NDArray[np.int64]
+    index: NDArray[np.intp]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def unscale(self, X: Array) -> Array:
+        """Inverses of the original matrices, in their own memory."""
+        if self.index.size:
+            X = np.array(X)
+            X[self.index] = unequilibrate(X[self.index], self.rows, self.columns)
+        return times_power(X, -self.exponent[:, None, None])
+
+    def at(self, index: NDArray[np.intp]) -> _Scaled:
+        """The matrices at ``index`` (ascending) of the chunk."""
+        kept = np.isin(self.index, index)
+        return _Scaled(
+            self.S[index],
+            self.exponent[index],
+            np.searchsorted(index, self.index[kept]),
+            self.rows[kept],
+            self.columns[kept],
+        )
+
+
+def _scale(a: Array) -> _Scaled:
+    """Normalise a (k, n, n) chunk, and equilibrate those whose lines differ much in norm."""
+    S, exponent = normalise(a)
+    index = np.flatnonzero(spread_exponent(S) > SPREAD)
+    rows = columns = np.zeros((0, a.shape[-1]), dtype=np.int64)
+    if index.size:
+        # From the original, since normalising may have cost the smallest lines their bits.
+        even, rows, columns = equilibrate(a[index])
+        S[index], exponent[index] = normalise(even)
+    return _Scaled(S, exponent, index, rows, columns)
+
+
+def _polished(s: Array, x: Array, axis: int, passes: int) -> Array:
+    for _ in range(passes):
+        x, _ = polish_layout(s, x, axis)
+    return x
+
+
+def _invert_chunk(
+    a: Array, guess: Leaf, order: int, dtype: np.dtype, tol: float | None, seed: int
+) -> tuple[NDArray, NDArray[np.bool_], Array, Array, NDArray[np.int64]]:
+    """Inverses, the three columns of their certificate, and steps, of a (k, n, n) chunk."""
+    n = a.shape[-1]
+    axis = batch_axis(n)
+    scaled = _scale(a)
+    s = to_layout(scaled.S, axis)
+    doubled = n <= POLISH_ORDER and dtype == np.float64 and tol is None
+    if tol is not None:
+        target = tol
+    elif doubled:
+        target = POLISH_BELOW
+    else:
+        target = WORKING_ACCURACY if dtype == np.float64 else FLOAT32_ACCURACY
+    if n <= order:
+        x = to_layout(guess_inverse(scaled.S, guess, order), axis)
+        x, rho, steps = newton_layout(s, x, axis, tol=target)
+        bad = np.flatnonzero(~(rho < 1.0))
+        if bad.size:
+            y, rest, count = transpose_layout(take(s, bad, axis), take(x, bad, axis), axis)
+            put(x, bad, y, axis)
+            steps[bad] += count
+            rho[bad] = rest
+    else:
+        x, rho, steps = invert_large(scaled.S, guess, order, seed, tol=target)
+        x = to_layout(x, axis)
+    if doubled:
+        x = _polished(s, x, axis, 1)
+        steps += 1
+    inverse = scaled.unscale(from_layout(x, axis)).astype(dtype, copy=False)
+    original = to_layout(a, axis)
+    certified, residual_bound, error_bound = certify_layout(
+        original, to_layout(exact_float64(inverse), axis), axis
+    )
+    if certified.all():
+        return inverse, certified, residual_bound, error_bound, steps
+    # What failed is badly conditioned, or had no good guess: iterate from the transpose, and
+    # polish more than once, since each pass gains only a factor u kappa.
+    failed = np.flatnonzero(~certified)
+    rest, part = take(s, failed, axis), scaled.at(failed)
+    for start in (take(x, failed, axis), None):
+        y = start
+        if y is None:
+            y, _, count = transpose_layout(rest, None, axis)
+            steps[failed] += count
+        y = _polished(rest, y, axis, 3)
+        steps[failed] += 3
+        candidate = part.unscale(from_layout(y, axis)).astype(dtype, copy=False)
+        proof = certify_layout(
+            take(original, failed, axis), to_layout(exact_float64(candidate), axis), axis
+        )
+        better = (proof[0] & ~certified[failed]) | (
+            (proof[0] == certified[failed]) & (proof[1] < residual_bound[failed])
+        )
+        chosen = failed[better]
+        inverse[chosen] = candidate[better]
+        for target_column, column in zip(
+            (certified, residual_bound, error_bound), proof, strict=True
+        ):
+            target_column[chosen] = column[better]
+        if certified[failed].all():
+            break
+    return inverse, certified, residual_bound, error_bound, steps
+
+
+def invert(
+    A: ArrayLike, guess: Leaf, order: int, *, tol: float | None = None, seed: int = 0
+) -> Inversion:
+    r"""Invert matrices of any order and scale, each with a rigorous error bound.
+
+    Scaled exactly by powers of two, guessed by ``guess`` (padded with identity below ``order``,
+    through `schur.invert_large` above), refined by Newton-Schulz steps, from A^T where the guess is
+    no use, polished in doubled precision, unscaled, cast and certified as returned.
+
+    Parameters
+    ----------
+    A : (..., n, n) float64 or float32 array_like
+        finite; never modified
+    guess : callable
+        takes (k, order, order) float64 matrices of Frobenius norm in [1/2, 1) and returns
+        approximate inverses; whatever it returns, only speed depends on it
+    order : int
+    tol : float, optional
+        Frobenius residual of the scaled matrix at which refinement may stop; to working accuracy
+        by default
+    seed : int
+        of the random butterflies that a failing recursion is retried with
+
+    Returns
+    -------
+    Inversion
+        ``inverse`` of A's shape and (native) dtype; where not certified, the candidate with the
+        smallest residual bound, which may be anything
+
+    Raises
+    ------
+    ValueError
+        for non-finite entries, another dtype or shape
+
+    Notes
+    -----
+    Cost for n <= order: 1 product and 2 a refinement step, 4 for polishing, 1 for the certificate.
+    Above: about 5. Matrices that are not certified so are tried twice more. Memory: the result and
+    about ten chunks of 2^15 doubles, or 8 n^2 doubles where n is larger.
+    """
+    A = np.asarray(A)
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise ValueError(f"square matrices (..., n, n) are needed, not shape {A.shape}")
+    if order < 1:
+        raise ValueError(f"the guess's order must be at least 1, not {order}")
+    if A.dtype.kind != "f" or A.dtype.itemsize not in (4, 8):
+        raise ValueError(f"float64 or float32 matrices are needed, not {A.dtype}")
+    dtype = A.dtype.newbyteorder("=")
+    n = A.shape[-1]
+    batch = A.shape[:-2]
+    k = math.prod(batch)
+    a = A.reshape(k, n, n)
+    inverse = np.empty((k, n, n), dtype=dtype)
+    certified = np.ones(k, dtype=bool)
+    residual_bound, error_bound = np.zeros(k), np.zeros(k)
+    steps = np.zeros(k, dtype=np.int64)
+    if n:
+        if not np.isfinite(a).all():
+            which = np.flatnonzero(~np.isfinite(a).all(axis=(1, 2)))
+            some = ", ".join(map(str, which[:5])) + (", ..." if which.size > 5 else "")
+            raise ValueError(f"matrices [{some}] of {k} have NaN or infinite entries")
+        with np.errstate(all="ignore"):
+            for part in chunks(k, n):
+                (
+                    inverse[part],
+                    certified[part],
+                    residual_bound[part],
+                    error_bound[part],
+                    steps[part],
+                ) = _invert_chunk(exact_float64(a[part]), guess, order, dtype, tol, seed)
+    certificate = Certificate(
+        certified.reshape(batch), residual_bound.reshape(batch), error_bound.reshape(batch)
+    )
+    return Inversion(inverse.reshape(A.shape), certificate, steps.reshape(batch))
