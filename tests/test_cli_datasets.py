@@ -220,7 +220,7 @@ def test_verify_reports_the_worst(pairs, capsys):
     assert verify("x.npy", "y.mx", "invertible") == 1
     out, err = capsys.readouterr()
     assert err == ""
-    assert "valid." not in out.split("\n")[0].replace("not valid.", "")
+    assert out.isascii()  # any terminal can show it
     assert "Dataset valid." not in out
     assert "Warning: 2 of 30 pairs are not valid. The worst is matrix 17" in out
     assert f"{0.5 * np.sqrt(3):.6g}" in out  # ‖I - 1.5 I‖F

@@ -15,7 +15,10 @@ from deepmatrixinversion.matrices.files import read_blocks
 from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
 
 SHOWN = 8  # rows and columns of an offending matrix that are printed
-WORDS = {"invertible": "‖I - XY‖F", "singular": "the largest of the four Penrose residuals"}
+WORDS = {
+    "invertible": "the Frobenius norm of I - X Y",
+    "singular": "the largest of the four Penrose residuals",
+}
 
 
 def parser() -> Parser:
