@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import struct
 import tempfile
@@ -75,6 +76,11 @@ def _readable(name: str) -> Iterator[None]:
         NotImplementedError,  # a version or a compression of tomorrow
     ) as error:
         raise MatrixFormatError(f"{name}: the .npz archive is damaged ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # A directory that points before the beginning of the file.
+        raise MatrixFormatError(f"{name}: the .npz archive is damaged") from error
 
 
 def _choose(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
