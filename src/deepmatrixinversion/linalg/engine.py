@@ -63,24 +63,24 @@ class _Scaled(NamedTuple):
 
     S: Array
     exponent: NDArray[np.int64]
-    index: NDArray[np.intp]
+    uneven: NDArray[np.intp]
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
 
     def unscale(self, X: Array) -> Array:
         """Inverses of the original matrices, in their own memory."""
-        if self.index.size:
+        if self.uneven.size:
             X = np.array(X)
-            X[self.index] = unequilibrate(X[self.index], self.rows, self.columns)
+            X[self.uneven] = unequilibrate(X[self.uneven], self.rows, self.columns)
         return times_power(X, -self.exponent[:, None, None])
 
     def at(self, index: NDArray[np.intp]) -> _Scaled:
         """The matrices at ``index`` (ascending) of the chunk."""
-        kept = np.isin(self.index, index)
+        kept = np.isin(self.uneven, index)
         return _Scaled(
             self.S[index],
             self.exponent[index],
-            np.searchsorted(index, self.index[kept]),
+            np.searchsorted(index, self.uneven[kept]),
             self.rows[kept],
             self.columns[kept],
         )
