@@ -6,8 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from deepmatrixinversion.cli.program import (
     positive_int,
     run,
 )
+from deepmatrixinversion.cli.progress import counting_progress
 from deepmatrixinversion.matrices.datasets import DET_MIN, Pairs, invertible_pairs, singular_pairs
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
 from deepmatrixinversion.matrices.files import MatrixWriter
@@ -89,7 +89,7 @@ def generate(arguments: argparse.Namespace) -> int:
     # Beside the files that they become, so that putting them in place is a matter of renaming.
     with tempfile.TemporaryDirectory(prefix=".dmxdataset-", dir=folder) as staging:
         staged = [Path(staging, path.name) for path in paths]
-        with _progress(2 * count) as advance:
+        with counting_progress("matrices", 2 * count) as advance:
             _write(invertible, staged[0], staged[1], advance)
             _write(singular, staged[2], staged[3], advance)
         for complete, path in zip(staged, paths, strict=True):
@@ -106,27 +106,6 @@ def _write(
             left.write(block.matrices)
             right.write(block.targets)
             advance(len(block.matrices))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar's ``advance(matrices)`` on stderr; silent where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda matrices: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = TextColumn("matrices"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda matrices: progress.advance(task, matrices)
 
 
 def _positional(word: str) -> str:

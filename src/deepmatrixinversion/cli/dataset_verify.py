@@ -10,6 +10,7 @@ from itertools import zip_longest
 import numpy as np
 
 from deepmatrixinversion.cli.program import Parser, positive_float, run
+from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.matrices.datasets import block_size
 from deepmatrixinversion.matrices.files import read_blocks
 from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
@@ -60,7 +61,8 @@ def verify(arguments: argparse.Namespace) -> int:
 def _paired(x_path: str, y_path: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of X and Y side by side. NaN and infinity are read, to be counted as invalid."""
     with (
-        read_blocks(x_path, finite=False, square=True) as xs,
+        reading_progress("verifying") as progress,
+        read_blocks(x_path, finite=False, square=True, progress=progress) as xs,
         read_blocks(y_path, finite=False, square=True) as ys,
     ):
         if xs.rows != ys.rows:

@@ -10,7 +10,7 @@ import numpy as np
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
 from deepmatrixinversion.linalg.iteration import refine
 from deepmatrixinversion.linalg.scaling import normalise
-from deepmatrixinversion.models.directory import ModelDirectory, open_model
+from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import locate, name_for_order
 
 
@@ -55,7 +55,7 @@ class Inverter:
         ModelError
             When there is no such model, or it is malformed.
         """
-        return cls(open_model(locate(os.fspath(name))))
+        return cls(locate(name))
 
     @classmethod
     def for_order(cls, order: int) -> Self:

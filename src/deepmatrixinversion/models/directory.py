@@ -43,11 +43,7 @@ class ModelDirectory(NamedTuple):
 
     path: Path
     config: ModelConfig
-
-    @property
-    def name(self) -> str:
-        """The last component of the path."""
-        return self.path.name
+    name: str
 
 
 def member_file(member: int) -> str:
@@ -61,8 +57,8 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_model(path: str | os.PathLike[str]) -> ModelDirectory:
-    """Read and verify a model directory.
+def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDirectory:
+    """Read and verify a model directory, to be called ``name`` (default: its last component).
 
     Raises
     ------
@@ -77,14 +73,14 @@ def open_model(path: str | os.PathLike[str]) -> ModelDirectory:
     expected = {GRAPH, *(member_file(k + 1) for k in range(config.members))}
     if set(config.files) != expected:
         raise ModelError(f"{path / CONFIG}: files must list exactly {sorted(expected)}")
-    for name, recorded in config.files.items():
-        _check_file(path, name, MAX_FILE_BYTES)
-        if digest(path / name) != recorded:
+    for file, recorded in config.files.items():
+        _check_file(path, file, MAX_FILE_BYTES)
+        if digest(path / file) != recorded:
             raise ModelError(
-                f"{path / name}: not the file that {CONFIG} describes (its SHA-256 differs); "
+                f"{path / file}: not the file that {CONFIG} describes (its SHA-256 differs); "
                 "copy the whole model directory again"
             )
-    return ModelDirectory(path, config)
+    return ModelDirectory(path, config, name or path.resolve().name)
 
 
 def read_graph(model: ModelDirectory) -> bytes:

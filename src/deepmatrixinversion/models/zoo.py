@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import resources
 from pathlib import Path
 
 from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.models.directory import ModelDirectory, open_model
+from deepmatrixinversion.models.hub import fetch
 
 # The default guess for each order: ORDER -> bundled name.
 DEFAULT_FOR_ORDER = {3: "feedback-3"}
@@ -42,27 +45,28 @@ def name_for_order(order: int) -> str:
         ) from None
 
 
-def locate(model: str) -> Path:
-    """The directory of a model: a path, a bundled name or ``user/repo[@revision]`` on the hub.
+def locate(model: str | os.PathLike[str]) -> ModelDirectory:
+    """Find and verify a model: a directory, a bundled name or ``user/repo[@revision]``.
 
-    A directory that exists wins over a bundled name, and a bundled name over the hub.
+    A directory that exists wins over a bundled name, and a bundled name over the hub. A model
+    from the hub is named ``user/repo@commit``, with the commit that the revision resolved to.
 
     Raises
     ------
     ModelError
-        When it is none of these, or the hub has no such repository.
+        When it is none of these, the hub has no such repository, or the model is malformed.
     ImportError
         When it names a hub repository and the extra ``hub`` is not installed.
     """
-    if Path(model).is_dir():
-        return Path(model)
-    if model in bundled_names():
-        return bundled_folder() / model
-    if match := _HUB_NAME.fullmatch(model):
-        from deepmatrixinversion.models.hub import fetch
-
-        return fetch(match["repo"], match["revision"])
+    name = os.fspath(model)
+    if Path(name).is_dir():
+        return open_model(name)
+    if name in bundled_names():
+        return open_model(bundled_folder() / name)
+    if match := _HUB_NAME.fullmatch(name):
+        path, commit = fetch(match["repo"], match["revision"])
+        return open_model(path, f"{match['repo']}@{commit}")
     raise ModelError(
-        f"'{model}' is neither a model directory, nor a bundled model "
+        f"'{name}' is neither a model directory, nor a bundled model "
         f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub"
     )

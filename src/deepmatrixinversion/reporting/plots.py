@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import SymmetricalLogLocator
 
 from deepmatrixinversion.atomic import atomic_bytes
 from deepmatrixinversion.errors import ModelError
@@ -183,13 +183,14 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     if low == high:
         low, high = low - 1, high + 1
     # Linear where the bulk lies, logarithmic beyond: a few huge entries must not hide the rest.
-    bulk = float(np.quantile(np.abs(x), 0.9)) or 1.0
+    bulk = 10 ** math.ceil(math.log10(float(np.quantile(np.abs(x), 0.9)) or 1.0))
     wide = max(abs(low), abs(high)) > 20 * bulk
     if wide:
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.axes.set_xscale("symlog", linthresh=bulk)
-            axis.axes.set_yscale("symlog", linthresh=bulk)
-            axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=bulk))
+        axes.set_xscale("symlog", linthresh=bulk)
+        axes.set_yscale("symlog", linthresh=bulk)
+        ticks = _symlog_ticks(low, high, bulk)
+        axes.set_xticks(ticks)
+        axes.set_yticks(ticks)
     margin = 1.5 if wide else 1.04
     ends = np.array([low * margin if low < 0 else low, high * margin if high > 0 else high])
     axes.plot(x, y, ".", markersize=3, alpha=0.25, color=BLUE, rasterized=True, label="entries")
@@ -202,6 +203,14 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     axes.set(xlim=ends, ylim=ends)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=9)
+
+
+def _symlog_ticks(low: float, high: float, bulk: float) -> list[float]:
+    """Zero, the ends of the linear part and at most about four decades on either side."""
+    first = round(math.log10(bulk))
+    last = math.floor(math.log10(max(-low, high)))
+    decades = [10.0**k for k in range(first, last + 1, max(1, math.ceil((last - first) / 4)))]
+    return [-d for d in decades if low <= -d][::-1] + [0.0] + [d for d in decades if d <= high]
 
 
 def _regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -79,7 +79,7 @@ def finish(
     atomic_text(directory / CONFIG, config.to_json())
     try:
         evaluations = _evaluate(Inverter(open_model(directory)), recipe)
-        _draw(directory, recipe, evaluations[0], plotout)
+        _draw(directory, recipe, evaluations, plotout)
         card = model_card(
             directory.name,
             config,
@@ -110,26 +110,31 @@ def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:
     ]
 
 
-def _draw(directory: Path, recipe: Recipe, fresh: Evaluation, plotout: str | None) -> None:
-    title = f"{directory.name}: raw predictions on unseen {recipe.msize}x{recipe.msize} matrices"
-    kind = f"{fresh.distribution} [{fresh.rmin:g}, {fresh.rmax:g}]"
+def _draw(
+    directory: Path, recipe: Recipe, evaluations: list[Evaluation], plotout: str | None
+) -> None:
+    n = recipe.msize
+    unfiltered, filtered = evaluations[:2]
+    title = f"{directory.name}: raw predictions on unseen {n}x{n} matrices\n"
     figure = predicted_against_true(
-        fresh.entries.targets,
-        fresh.entries.predictions,
-        fresh.errors,
-        title=f"{title}, {kind}",
-        matrices=fresh.matrices,
+        filtered.entries.targets,
+        filtered.entries.predictions,
+        filtered.errors,
+        title=f"{title}{_kind(filtered)}",
+        matrices=filtered.matrices,
     )
     save_figure(figure, directory / "validation.png")
     if plotout is not None:
         save_figure(figure, plotout)
-    save_figure(
-        residual_histogram(fresh.residual_values, title=f"{title}, {kind}"),
-        directory / "residuals.png",
-    )
+    figure = residual_histogram(unfiltered.residual_values, title=f"{title}{_kind(unfiltered)}")
+    save_figure(figure, directory / "residuals.png")
     rows = [row._asdict() for row in read_curve(directory / CURVE)]
     for row in rows:
         row["matrices"] = row["step"] * recipe.batch_size
-    save_figure(
-        training_curves(rows, title=f"{directory.name}: training"), directory / "training.png"
-    )
+    figure = training_curves(rows, title=f"{directory.name}: training")
+    save_figure(figure, directory / "training.png")
+
+
+def _kind(e: Evaluation) -> str:
+    which = f"|det| > {e.det_min:g}" if e.det_min else "none left out"
+    return f"entries {e.distribution} in [{e.rmin:g}, {e.rmax:g}], {which}"

@@ -1,0 +1,211 @@
+"""``dmxinvert``: invert the matrices of a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+from rich.console import Console
+
+from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.cli.program import Parser, positive_int, run
+from deepmatrixinversion.cli.progress import reading_progress
+from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.numpy_mode import numpy_inverse
+from deepmatrixinversion.inference.session import DEFAULT_BATCH
+from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.models.zoo import bundled_names, name_for_order
+from deepmatrixinversion.reporting.metrics import (
+    EntrySample,
+    ErrorAccumulator,
+    ResidualAccumulator,
+    frobenius_residuals,
+)
+from deepmatrixinversion.reporting.report import InversionReport
+
+Invert = Callable[[np.ndarray], np.ndarray]
+
+
+def parser() -> Parser:
+    """The command line of ``dmxinvert``."""
+    p = Parser(
+        prog="dmxinvert",
+        description="Invert the matrices of a file. Formats go by the name's ending: .mx, .csv, "
+        ".npy, .npz, .safetensors, .mtx; '-' is standard input or output in .mx.",
+        formatter_class=argparse.HelpFormatter,
+    )
+    add = p.add_argument
+    add("--inputmx", required=True, metavar="FILE", help="matrices to invert")
+    add("--inverseout", required=True, metavar="FILE", help="where their inverses go")
+    add(
+        "--model",
+        help=f"a bundled model ({', '.join(bundled_names())}), a model directory, or "
+        "user/repo[@revision] on the Hugging Face Hub (default: the bundled one for the order)",
+    )
+    add("--invtarget", metavar="FILE", help="the true inverses, to compare with")
+    add("--plotout", metavar="FILE", help="plot of the result: a .png, .pdf or .svg, or 'screen'")
+    add(
+        "--invert_mode",
+        choices=("nn", "numpy"),
+        default="nn",
+        help="by network, or by LAPACK (default: nn)",
+    )
+    add("--raw", action="store_true", help="write the network's own output, without refinement")
+    add("--report", metavar="FILE.json", help="the table as JSON")
+    add(
+        "--batch_size",
+        type=positive_int,
+        default=DEFAULT_BATCH,
+        help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
+    )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``dmxinvert`` and return its exit status."""
+    return run(_invert, parser().parse_args(argv))
+
+
+def _invert(options: argparse.Namespace) -> int:
+    _check(options)
+    residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
+    seconds = 0.0
+    with ExitStack() as stack:
+        progress = stack.enter_context(reading_progress("inverting"))
+        source = stack.enter_context(read_blocks(options.inputmx, square=True, progress=progress))
+        target = None
+        if options.invtarget is not None:
+            target = stack.enter_context(read_blocks(options.invtarget, square=True))
+            _check_same_order(source, target)
+        invert, model = _method(options, source.rows)
+        out = stack.enter_context(MatrixWriter(options.inverseout))
+        for A, truth in _aligned(source, target):
+            start = time.perf_counter()
+            X = invert(A)
+            seconds += time.perf_counter() - start
+            out.write(X)
+            residuals.add(frobenius_residuals(A, X))
+            if truth is not None:
+                errors.add(X, truth)
+                entries.add(X, truth)
+        order = source.rows
+    report = InversionReport(
+        matrices=len(residuals.values()),
+        order=order,
+        mode=options.invert_mode,
+        raw=options.raw,
+        model=model,
+        seconds=seconds,
+        residual=residuals.statistics(),
+        errors=errors.statistics() if options.invtarget is not None else None,
+    )
+    if options.report is not None:
+        atomic_text(options.report, report.to_json())
+    if options.plotout is not None:
+        _plot(options.plotout, report, residuals.values(), entries)
+    # With the inverses on standard output, the table must not get between them.
+    Console(stderr=options.inverseout == "-").print(report.to_table())
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot end well, before the first matrix is read."""
+    if options.invert_mode == "numpy" and (options.model is not None or options.raw):
+        raise ValueError("--invert_mode numpy uses no network: leave out --model and --raw")
+    if options.inputmx == "-" and options.invtarget == "-":
+        raise ValueError("only one of --inputmx and --invtarget can be standard input")
+    if options.plotout is not None:
+        from deepmatrixinversion.reporting.plots import check_plot_target
+
+        check_plot_target(options.plotout)
+    written = [p for p in (options.inverseout, options.report, options.plotout) if p is not None]
+    paths = [os.path.realpath(p) for p in written if p not in ("-", "screen")]
+    if len(set(paths)) < len(paths):
+        raise ValueError("--inverseout, --report and --plotout must be different files")
+
+
+def _method(options: argparse.Namespace, order: int) -> tuple[Invert, str | None]:
+    if options.invert_mode == "numpy":
+        return numpy_inverse, None
+    inverter = Inverter.from_pretrained(options.model or name_for_order(order))
+    if inverter.order != order:
+        raise ValueError(
+            f"{options.inputmx}: its matrices are of order {order}, but {inverter.model.name} "
+            f"inverts order {inverter.order}"
+        )
+    if options.model is not None and "@" in inverter.model.name:
+        print(f"model {inverter.model.name}", file=sys.stderr)
+    method = inverter.guess if options.raw else inverter
+    return lambda A: method(A, batch=options.batch_size), inverter.model.name
+
+
+def _check_same_order(source: MatrixReader, target: MatrixReader) -> None:
+    if source.rows != target.rows:
+        raise ValueError(
+            f"{target.name}: its matrices are of order {target.rows}, those of {source.name} of "
+            f"order {source.rows}"
+        )
+
+
+def _aligned(
+    source: MatrixReader, target: MatrixReader | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Blocks of the source, each with as many matrices of the target."""
+    if target is None:
+        for block in source:
+            yield block, None
+        return
+    waiting = np.empty((0, target.rows, target.cols))
+    seen = 0
+    for block in source:
+        while len(waiting) < len(block):
+            more = next(target, None)
+            if more is None:
+                raise ValueError(
+                    f"{target.name} ends after {seen + len(waiting)} matrices, {source.name} "
+                    "goes on: there must be one target for each matrix"
+                )
+            waiting = np.concatenate([waiting, more]) if len(waiting) else more
+        yield block, waiting[: len(block)]
+        waiting = waiting[len(block) :]
+        seen += len(block)
+    if len(waiting) or next(target, None) is not None:
+        raise ValueError(
+            f"{source.name} ends after {seen} matrices, {target.name} goes on: there must be one "
+            "target for each matrix"
+        )
+
+
+def _plot(where: str, report: InversionReport, residuals: np.ndarray, entries: EntrySample) -> None:
+    # Matplotlib takes long to import: only who asks for a plot waits for it.
+    from deepmatrixinversion.reporting.plots import (
+        predicted_against_true,
+        residual_histogram,
+        save_figure,
+    )
+
+    how = "LAPACK" if report.model is None else report.model
+    if report.mode == "nn":
+        how += ", raw" if report.raw else ", refined"
+    title = f"{report.matrices:,} matrices of order {report.order}: {how}"
+    if report.errors is None:
+        figure = residual_histogram(residuals, title=title)
+    else:
+        figure = predicted_against_true(
+            entries.targets,
+            entries.predictions,
+            report.errors,
+            title=title,
+            matrices=report.matrices,
+            truth="target",
+        )
+    save_figure(figure, where)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

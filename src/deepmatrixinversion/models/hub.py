@@ -1,0 +1,71 @@
+"""Models on the Hugging Face Hub (extra ``hub``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deepmatrixinversion.errors import ModelError
+
+# Data only: no Python, no pickles, whatever else the repository holds.
+PATTERNS = ["config.json", "model.onnx", "member_*.safetensors"]
+
+
+def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
+    """Download a model repository, or find it in the cache when the hub cannot be reached.
+
+    Parameters
+    ----------
+    repo : str
+        ``user/repo``.
+    revision : str, optional
+        Branch, tag or commit; the default branch when None.
+
+    Returns
+    -------
+    path : Path
+        The snapshot in the hub's cache.
+    commit : str
+        The commit that the revision resolved to.
+
+    Raises
+    ------
+    ImportError
+        When huggingface_hub is not installed.
+    ModelError
+        When the repository or revision does not exist, or is neither reachable nor cached.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+        from huggingface_hub.utils import disable_progress_bars
+    except ImportError:
+        raise ImportError(
+            f"'{repo}' would come from the Hugging Face Hub, which needs huggingface_hub: "
+            "pip install 'deepmatrixinversion[hub]'"
+        ) from None
+    disable_progress_bars()
+    name = repo if revision is None else f"{repo}@{revision}"
+    try:
+        path = Path(snapshot_download(repo, revision=revision, allow_patterns=PATTERNS))
+    except RevisionNotFoundError:
+        raise ModelError(f"{name}: the hub has no such revision of this repository") from None
+    except GatedRepoError:
+        raise ModelError(f"{name}: access must be granted on the hub first") from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            f"{name}: the hub has no such repository, or it is private and you are not logged in"
+        ) from None
+    except HFValidationError as error:
+        raise ModelError(f"{name}: not a repository's name ({error})") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        raise ModelError(
+            f"{name}: the hub cannot be reached, and this model is not in its cache yet"
+        ) from None
+    return path, path.name
