@@ -95,7 +95,7 @@ def frobenius(A: Array, axis: int) -> Array:
     """Frobenius norms (k,); inf where not finite. Entries beyond 1e154 overflow to inf."""
     if axis == 0:
         # Each matrix is one row: the order of summation depends on n only.
-        rows = A.reshape(len(A), -1)
+        rows = A.reshape(len(A), A.shape[1] * A.shape[2])
         total = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
     else:
         total = np.zeros(A.shape[-1])

@@ -157,6 +157,8 @@ def _wide(A: Array, rtol: float) -> tuple[Array, NDArray[np.int64]]:
         # What is of full rank, or has nothing left above tau, is done.
         going = (found > 0) & (rank[active] < p)
         active, a, total = active[going], a[going], total[going]
+        if not active.size:
+            break
         left, right = doubled_residual(a, total, 0), doubled_residual(total, a, 0)
         E = np.matmul(np.matmul(left, a), right)
     # Stages are accurate to u sigma_1/sigma_r each; a step squares that, a second makes sure.
@@ -226,12 +228,11 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
         raise ValueError("matrices have NaN or infinite entries")
     dtype = A.dtype.newbyteorder("=")
     p, q = A.shape[-2:]
-    if rtol is None:
-        rtol = max(p, q) * float(np.finfo(dtype).eps)
-    if not 0.0 <= rtol < 1.0:
-        raise ValueError(f"rtol must be in [0, 1), not {rtol}")
+    tolerance = max(p, q) * float(np.finfo(dtype).eps) if rtol is None else float(rtol)
+    if not 0.0 <= tolerance < 1.0:
+        raise ValueError(f"rtol must be in [0, 1), not {tolerance}")
     # Below this, rounding errors would be counted as singular values.
-    rtol = max(rtol, 2.0**-52)
+    tolerance = max(tolerance, 2.0**-52)
     batch = A.shape[:-2]
     k = math.prod(batch)
     a = A.reshape(k, p, q)
@@ -243,7 +244,7 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
                 S, exponent = normalise(a[part])
                 tall = p > q
                 W = np.ascontiguousarray(S.swapaxes(1, 2)) if tall else S
-                Y, rank[part] = _wide(W, rtol)
+                Y, rank[part] = _wide(W, tolerance)
                 penrose[part] = _penrose(W, Y)
                 if tall:
                     Y = np.ascontiguousarray(Y.swapaxes(1, 2))
