@@ -91,7 +91,8 @@ def spread_exponent(S: Array) -> Exponents:
     columns = np.matmul(ones.T, squares)[:, 0, :]
     lowest = np.minimum(rows.min(axis=1), columns.min(axis=1))
     highest = np.maximum(rows.max(axis=1), columns.max(axis=1))
-    return (np.frexp(highest)[1] - np.frexp(lowest)[1]).astype(np.int64) // 2
+    low = np.where(lowest > 0, np.frexp(lowest)[1], -1022)
+    return (np.frexp(highest)[1] - low).astype(np.int64) // 2
 
 
 def equilibrate(A: ArrayLike, sweeps: int = 4) -> tuple[Array, Exponents, Exponents]:

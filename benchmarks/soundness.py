@@ -1,0 +1,424 @@
+"""Hold every bound of `linalg.certificate` against exact rational arithmetic.
+
+    python benchmarks/soundness.py --cases 200000 --json soundness.json --markdown soundness.md
+
+Each case is a pair (A, X). Exact integers (python-flint) decide whether ‖I - XA‖inf and, where the
+case is certified, ‖A^-1 - X‖inf stay within the bounds reported, and whether A is nonsingular. One
+violation is one too many: the exit status is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import flint
+import numpy as np
+
+from deepmatrixinversion.linalg.certificate import Certificate, certify
+from deepmatrixinversion.linalg.engine import invert
+
+EPS = 2.0**-52
+RUMP = np.array(
+    [
+        [-5046135670319638, -3871391041510136, -5206336348183639, -6745986988231149],
+        [-640032173419322, 8694411469684959, -564323984386760, -2807912511823001],
+        [-16935782447203334, -18752427538303772, -8188807358110413, -14820968618548534],
+        [-1069537498856711, -14079150289610606, 7074216604373039, 7257960283978710],
+    ],
+    dtype=np.float64,
+)
+"""Rump's matrix of condition number 6.4e64: singular to working precision, and yet not singular."""
+
+ADVERSARIES = (
+    "zero",
+    "random",
+    "nan",
+    "inf",
+    "transposed",
+    "sign-flipped",
+    "huge",
+    "tiny",
+    "bit-flipped",
+    "scaled",
+    "one-entry-ulp",
+    "residual-one",
+)
+
+
+# ------------------------------------------------------------------------------ exact arithmetic
+def integers(A: np.ndarray) -> tuple[flint.fmpz_mat, int]:
+    """Integers M and an exponent e with A = M 2^e, exactly."""
+    mantissa, exponent = np.frexp(np.asarray(A, dtype=np.float64))
+    exponent = np.where(mantissa == 0, 0, exponent.astype(np.int64) - 53)
+    lowest = int(exponent[mantissa != 0].min()) if (mantissa != 0).any() else 0
+    whole = (mantissa * 2.0**53).astype(np.int64)
+    entries = [
+        int(m) << (int(e) - lowest) if m else 0
+        for m, e in zip(whole.ravel().tolist(), exponent.ravel().tolist(), strict=True)
+    ]
+    return flint.fmpz_mat(*A.shape, entries), lowest
+
+
+def power(exponent: int) -> flint.fmpq:
+    """2^exponent as a rational."""
+    one = flint.fmpq(1)
+    return one * (1 << exponent) if exponent >= 0 else one / (1 << -exponent)
+
+
+def rational(value: float) -> flint.fmpq:
+    """A finite float as a rational."""
+    p, q = float(value).as_integer_ratio()
+    return flint.fmpq(p, q)
+
+
+def row_norm(M: flint.fmpz_mat | flint.fmpq_mat, n: int) -> flint.fmpz | flint.fmpq:
+    """Infinity norm of an exact matrix."""
+    entries = M.entries()
+    return max(sum(map(abs, entries[i * n : (i + 1) * n])) for i in range(n))
+
+
+def violation(
+    A: np.ndarray, X: np.ndarray, certified: bool, residual_bound: float, error_bound: float
+) -> str | None:
+    """What is wrong with a certificate, None where nothing is."""
+    n = len(A)
+    if not np.isfinite(A).all() or not np.isfinite(X).all():
+        return "certified non-finite matrices" if certified else None
+    if not certified and error_bound != np.inf:
+        return "finite error bound without certificate"
+    if not certified and residual_bound == np.inf:
+        return None
+    M, e = integers(A)
+    Y, f = integers(X)
+    # I - X A in units of 2^(e + f), or of 1 where that is larger than 1.
+    shift = e + f
+    product = Y * M
+    if shift > 0:
+        product, shift = product * (1 << shift), 0
+    unit = 1 << -shift
+    entries = product.entries()
+    residual = max(
+        sum(abs((unit if i == j else 0) - entries[i * n + j]) for j in range(n)) for i in range(n)
+    )
+    if residual_bound < np.inf and rational(residual_bound) * unit < residual:
+        return "residual bound violated"
+    if not certified:
+        return None
+    try:
+        inverse = M.inv()
+    except ZeroDivisionError:
+        return "certified a singular matrix"
+    if error_bound < np.inf:
+        difference = inverse * power(-e) - flint.fmpq_mat(Y) * power(f)
+        if rational(error_bound) < row_norm(difference, n):
+            return "error bound violated"
+    return None
+
+
+# ---------------------------------------------------------------------------------------- matrices
+def orthogonal(rng: np.random.Generator, k: int, n: int) -> np.ndarray:
+    """Random orthogonal matrices (k, n, n)."""
+    return np.linalg.qr(rng.standard_normal((k, n, n)))[0]
+
+
+def conditioned(rng: np.random.Generator, k: int, n: int, kappa: np.ndarray) -> np.ndarray:
+    """Random matrices of condition numbers ``kappa`` (k,), singular values in three patterns."""
+    position = np.linspace(0.0, 1.0, n) if n > 1 else np.zeros(1)
+    exponent = np.stack([position, (position > 0) * 1.0, (position == 1) * 1.0])
+    sigma = kappa[:, None] ** -exponent[rng.integers(3, size=k)]
+    return (orthogonal(rng, k, n) * sigma[:, None, :]) @ orthogonal(rng, k, n)
+
+
+def lapack_type(rng: np.random.Generator, kind: int, k: int, n: int) -> np.ndarray:
+    """The 11 matrix types of LAPACK's test paths for general matrices (LAWN 41, table 5)."""
+    A = rng.uniform(-1, 1, (k, n, n))
+    tiny, huge = np.finfo(float).tiny, np.finfo(float).max
+    if kind == 1:
+        return A * np.eye(n)
+    if kind == 2:
+        return np.triu(A)
+    if kind == 3:
+        return np.tril(A)
+    if kind in (5, 6, 7):
+        zero = {5: slice(0, 1), 6: slice(n - 1, n), 7: slice(n // 2, n)}[kind]
+        A[:, :, zero] = 0.0
+        return A
+    kappa = {8: np.sqrt(0.1 / EPS), 9: 0.1 / EPS}.get(kind, 2.0)
+    scale = {10: tiny / EPS, 11: huge * EPS}.get(kind, 1.0)
+    return conditioned(rng, k, n, np.full(k, kappa)) * scale
+
+
+def hilbert(n: int) -> np.ndarray:
+    """The Hilbert matrix, rounded."""
+    i = np.arange(n)
+    return 1.0 / (i[:, None] + i + 1.0)
+
+
+def singular_integers(rng: np.random.Generator, k: int, n: int) -> np.ndarray:
+    """Exactly singular integer matrices: products of factors of a rank below n."""
+    r = max(1, n - 1 - int(rng.integers(2)))
+    if n == 1:
+        return np.zeros((k, 1, 1))
+    return (rng.integers(-99, 100, (k, n, r)) @ rng.integers(-99, 100, (k, r, n))).astype(float)
+
+
+def matrices(rng: np.random.Generator, k: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Named stacks of about ``k`` matrices each, of random orders."""
+
+    def order(largest: int = 8) -> int:
+        return int(rng.integers(1, largest + 1))
+
+    for _ in range(2):
+        n = order()
+        yield "kappa 1 to 1e17", conditioned(rng, k, n, 10.0 ** rng.uniform(0, 17, k))
+    for kind in range(1, 12):
+        yield f"LAPACK type {kind}", lapack_type(rng, kind, max(1, k // 4), order())
+    n = max(2, order())
+    A = singular_integers(rng, k, n)
+    yield "singular integers", A
+    B = A.copy()
+    i, j = rng.integers(n, size=(2, k))
+    at = np.arange(k), i, j
+    B[at] = np.nextafter(B[at], np.where(rng.random(k) < 0.5, np.inf, -np.inf))
+    yield "singular +- 1 ulp", B
+    n = max(2, order(5))
+    small = rng.integers(-3, 4, (k, n, n)).astype(float)
+    small[:, -1] = small[:, 0]
+    yield "singular, two equal rows", small
+    turned = RUMP[rng.permutation(4)][:, rng.permutation(4)] * 2.0 ** int(rng.integers(-50, 50))
+    yield "Rump 4x4", np.broadcast_to(turned, (max(1, k // 16), 4, 4)).copy()
+    yield "Hilbert", hilbert(int(rng.integers(1, 31)))[None]
+    yield "uniform", rng.uniform(-1, 1, (k, n, n))
+    for low, high in ((-330, -290), (270, 307), (-300, 300)):
+        scale = 10.0 ** rng.uniform(low, high, (max(1, k // 2), 1, 1))
+        yield f"scale 1e{low} to 1e{high}", rng.uniform(-1, 1, (len(scale), n, n)) * scale
+    rows = 10.0 ** rng.uniform(-150, 150, (k // 2 + 1, n, 1))
+    yield "rows badly scaled", rng.uniform(-1, 1, (len(rows), n, n)) * rows
+    mixed = rng.uniform(-1, 1, (k // 2 + 1, n, n))
+    yield "subnormal entries", np.where(rng.random(mixed.shape) < 0.3, mixed * 1e-310, mixed)
+
+
+def approximate_inverse(A: np.ndarray) -> np.ndarray:
+    """LAPACK's inverses, zero where it finds none: a test's starting point only."""
+    with np.errstate(all="ignore"):
+        try:
+            return np.linalg.inv(A)
+        except np.linalg.LinAlgError:
+            X = np.zeros_like(A)
+            for i, one in enumerate(A):
+                try:
+                    X[i] = np.linalg.inv(one)
+                except np.linalg.LinAlgError:
+                    X[i] = one.T
+            return X
+
+
+def adversary(rng: np.random.Generator, name: str, A: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Wrong, or just barely right, candidates."""
+    k, n = A.shape[:2]
+    with np.errstate(all="ignore"):
+        if name == "zero":
+            return np.zeros_like(X)
+        if name == "random":
+            return rng.standard_normal(X.shape)
+        if name in ("nan", "inf"):
+            Y = X.copy()
+            Y[np.arange(k), rng.integers(n, size=k), rng.integers(n, size=k)] = float(name)
+            return Y
+        if name == "transposed":
+            return np.ascontiguousarray(X.swapaxes(1, 2))
+        if name == "sign-flipped":
+            return np.where(rng.random(X.shape) < 1.0 / n**2, -X, X)
+        if name == "huge":
+            return X * 1e300
+        if name == "tiny":
+            return X * 1e-300
+        if name == "bit-flipped":
+            flips = np.uint64(1) << rng.integers(0, 64, X.shape).astype(np.uint64)
+            chosen = rng.random(X.shape) < 1.0 / n**2
+            return (X.view(np.uint64) ^ np.where(chosen, flips, np.uint64(0))).view(np.float64)
+        if name == "scaled":
+            return X * 10.0 ** rng.uniform(-17, 0.31, (k, 1, 1))
+        if name == "one-entry-ulp":
+            return np.nextafter(X, np.where(rng.random(X.shape) < 0.5, np.inf, -np.inf))
+        # I - X A close to one: X scaled so that the residual is 1 -+ a few ulp, from either side.
+        ulps = rng.integers(-4, 5, (k, 1, 1)) * EPS
+        return X * np.where(rng.random((k, 1, 1)) < 0.5, ulps, 2.0 + ulps)
+
+
+# -------------------------------------------------------------------------------------------- runs
+class Tally(NamedTuple):
+    """Counts of one family."""
+
+    cases: int
+    certified: int
+    violations: list[str]
+
+
+def no_guess(S: np.ndarray) -> np.ndarray:
+    """A guess of zeros: the engine then iterates from the transpose."""
+    return np.zeros_like(S)
+
+
+def cases(
+    rng: np.random.Generator, k: int
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, Certificate]]:
+    """Families of pairs (A, X) with the certificates that the package gives them."""
+    for family, A in matrices(rng, k):
+        X = approximate_inverse(A)
+        yield f"{family}; LAPACK's X", A, X, certify(A, X)
+        inversion = invert(A, no_guess, A.shape[-1])
+        yield f"{family}; engine's X", A, inversion.inverse, inversion.certificate
+        for name in rng.choice(ADVERSARIES, 3, replace=False):
+            Y = adversary(rng, str(name), A, X)
+            yield f"adversarial X: {name}", A, Y, certify(A, Y)
+        if A.shape[-1] > 8:
+            continue
+        with np.errstate(all="ignore"):
+            A32 = A.astype(np.float32)
+        if np.isfinite(A32).all():
+            X32 = invert(A32, no_guess, A.shape[-1])
+            yield f"{family}; float32", A32, X32.inverse, X32.certificate
+    n = int(rng.integers(1, 4))
+    D = 2.0 ** rng.integers(-3, 4, (k, n))
+    A = D[:, :, None] * np.eye(n)
+    steps = rng.integers(-3, 4, (k, n)) * EPS
+    for target in (0.0, 2.0, 1.0):
+        X = ((target + steps) / D)[:, :, None] * np.eye(n)
+        yield f"diagonal, residual |1 - {target:g} +- ulps|", A, X, certify(A, X)
+
+
+def check(A: np.ndarray, X: np.ndarray, proof: Certificate) -> list[str]:
+    """Violations among a stack's certificates."""
+    found = (
+        violation(np.float64(a), np.float64(x), bool(c), float(r), float(e))
+        for a, x, c, r, e in zip(A, X, *proof, strict=True)
+    )
+    return [one for one in found if one]
+
+
+FLUSHED = """
+import sys, numpy as np, torch
+from deepmatrixinversion.linalg.certificate import certify
+if not torch.set_flush_denormal(True):
+    sys.exit("this processor cannot flush denormals")
+assert np.float64(2.0**-1022) * np.float64(0.5) == 0.0, "flush-to-zero is not on"
+data = np.load(sys.argv[1])
+out = {}
+for name in data.files:
+    if name.startswith("A"):
+        proof = certify(data[name], data["X" + name[1:]])
+        out.update({f"{field}{name[1:]}": value for field, value in proof._asdict().items()})
+np.savez(sys.argv[2], **out)
+"""
+
+
+def flushed_certificates(
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+) -> list[Certificate]:
+    """`certify` of each pair in a process with flush-to-zero and denormals-are-zero on."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.npz"), Path(folder, "out.npz")
+        arrays = {f"A{i}": A for i, (A, _) in enumerate(pairs)}
+        arrays |= {f"X{i}": X for i, (_, X) in enumerate(pairs)}
+        np.savez(source, **arrays)
+        subprocess.run([sys.executable, "-c", FLUSHED, str(source), str(target)], check=True)
+        data = np.load(target)
+        return [
+            Certificate(*(data[f"{field}{i}"] for field in Certificate._fields))
+            for i in range(len(pairs))
+        ]
+
+
+def flushed_pairs(rng: np.random.Generator, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs rich in subnormal numbers."""
+    pairs = []
+    for n in (1, 2, 3, 5, 7):
+        base = rng.uniform(-1, 1, (k, n, n)) + 2 * np.eye(n)
+        for A in (
+            base,
+            base * 1e-307,
+            base * 2e-308,
+            base * 1e307,
+            np.where(rng.random(base.shape) < 0.3, base * 1e-310, base),
+            base * 10.0 ** rng.uniform(-160, 160, (k, n, 1)),
+        ):
+            X = approximate_inverse(A)
+            pairs.append((A, X))
+            with np.errstate(all="ignore"):
+                pairs.append((A, np.where(rng.random(A.shape) < 0.3, X * 2.0**-1040, X)))
+                A32, X32 = A.astype(np.float32), X.astype(np.float32)
+            if np.isfinite(A32).all() and np.isfinite(X32).all():
+                pairs.append((A32, X32))
+    return pairs
+
+
+def run(count: int, seed: int = 0, flushed: bool = True) -> dict[str, Tally]:
+    """At least ``count`` cases, by family."""
+    rng = np.random.default_rng(seed)
+    tallies: dict[str, Tally] = {}
+
+    def add(family: str, A: np.ndarray, X: np.ndarray, proof: Certificate) -> int:
+        old = tallies.get(family, Tally(0, 0, []))
+        tallies[family] = Tally(
+            old.cases + len(A),
+            old.certified + int(proof.certified.sum()),
+            old.violations + check(A, X, proof),
+        )
+        return len(A)
+
+    done = 0
+    if flushed:
+        pairs = flushed_pairs(rng, max(2, count // 2000))
+        for (A, X), proof in zip(pairs, flushed_certificates(pairs), strict=True):
+            done += add("flush-to-zero on", A, X, proof)
+    while done < count:
+        for family, A, X, proof in cases(rng, 16):
+            done += add(family, A, X, proof)
+    return tallies
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    tallies = run(options.cases, options.seed)
+    total = sum(t.cases for t in tallies.values())
+    broken = [v for t in tallies.values() for v in t.violations]
+    summary = {
+        "cases": total,
+        "certified": sum(t.certified for t in tallies.values()),
+        "violations": len(broken),
+        "seed": options.seed,
+        "seconds": round(time.perf_counter() - started, 1),
+        "families": {name: t._asdict() for name, t in sorted(tallies.items())},
+    }
+    table = ["| family | cases | certified | violations |", "| --- | ---: | ---: | ---: |"]
+    table += [
+        f"| {name} | {t.cases:,} | {t.certified:,} | {len(t.violations)} |"
+        for name, t in sorted(tallies.items())
+    ]
+    table.append(f"| **all** | {total:,} | {summary['certified']:,} | {len(broken)} |")
+    text = "\n".join(table)
+    print(text)
+    if options.json:
+        options.json.write_text(json.dumps(summary, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(text + "\n")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
