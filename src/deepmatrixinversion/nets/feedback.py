@@ -1,36 +1,41 @@
-"""The residual-feedback network: each block sees A, X and R = I - A X and proposes the next X."""
+"""The residual-feedback network: each block sees A, X and R = I - A X and corrects X."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deepmatrixinversion.models.config import NetConfig
-from deepmatrixinversion.nets.trajectory import Trajectory, frobenius, identity_like, normalised
+from deepmatrixinversion.nets.algebra import (
+    frobenius,
+    identity_like,
+    inner,
+    normalised,
+    product,
+)
+from deepmatrixinversion.nets.trajectory import Trajectory
 
 
-class Block(nn.Module):
-    """Proposes a direction Z in which to correct X (3 matrix products).
+class Proposal(nn.Module):
+    """Proposes a direction Z = c X + ‖X‖F D R in which to correct X (1 matrix product).
 
-    Z = c0 X + X (c1 R + c2 R²) + ‖X‖F D R, where the coefficients c and the matrix D come from a
-    gated layer over the normalised (A, X, R). The last layer starts at zero with c = (0, 1, 1),
-    so an untrained block proposes the step of the third-order iteration X (I + R + R²).
+    The number c and the matrix D come from a gated layer over the normalised (A, X, R). The last
+    layer starts at zero, so an untrained proposal is Z = 0.
     """
 
     def __init__(self, order: int, units: int) -> None:
         super().__init__()
         self.order = order
         self.gate = nn.Linear(3 * order * order + 2, 2 * units)
-        self.proposal = nn.Linear(units, order * order + 3)
-        nn.init.zeros_(self.proposal.weight)
-        nn.init.zeros_(self.proposal.bias)
-        with torch.no_grad():
-            self.proposal.bias[-2:] = 1.0
+        self.out = nn.Linear(units, order * order + 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
-    def forward(self, A: Tensor, X: Tensor, R: Tensor, XR: Tensor, norm_R: Tensor) -> Tensor:
+    def forward(self, A: Tensor, X: Tensor, R: Tensor, norm_R: Tensor) -> Tensor:
         n = self.order
         norm_X = frobenius(X)
         features = torch.cat(
@@ -44,51 +49,73 @@ class Block(nn.Module):
             dim=1,
         )
         gate, value = self.gate(features).chunk(2, dim=1)
-        proposal = self.proposal(functional.silu(gate) * value)
-        D = proposal[:, : n * n].reshape(-1, n, n)
-        c = proposal[:, n * n :].reshape(-1, 3, 1, 1)
-        return c[:, 0] * X + c[:, 1] * XR + c[:, 2] * (XR @ R) + norm_X * (D @ R)
+        out = self.out(functional.silu(gate) * value)
+        D = out[:, : n * n].reshape(-1, n, n)
+        c = out[:, n * n :].reshape(-1, 1, 1)
+        return c * X + norm_X * product(D, R)
+
+
+def minimal_residual_step(A: Tensor, R: Tensor, directions: list[Tensor]) -> Tensor:
+    """The combination S of the directions that minimises ‖R - A S‖F.
+
+    The images A Z are orthogonalised in the Frobenius inner product (modified Gram-Schmidt), so
+    that each coefficient is a quotient of two inner products: no system is solved. One direction
+    gives the minimal residual step of Chow & Saad (1998, "Approximate inverse preconditioners via
+    sparse-sparse iterations", section 2.1); several give its block form.
+
+    Cost: one matrix product for each direction.
+    """
+    step = torch.zeros_like(R)
+    basis: list[tuple[Tensor, Tensor, Tensor]] = []
+    for Z in directions:
+        W = product(A, Z)
+        # A direction that the earlier ones nearly span leaves only rounding noise behind: the
+        # floor keeps its coefficient from amplifying that noise.
+        floor = 1e-10 * inner(W, W) + 1e-37
+        for other_Z, other_W, size in basis:
+            b = inner(other_W, W) / size
+            Z, W = Z - b * other_Z, W - b * other_W
+        size = inner(W, W) + floor
+        t = inner(R, W) / size
+        step, R = step + t * Z, R - t * W
+        basis.append((Z, W, size))
+    return step
 
 
 class Feedback(nn.Module):
     """Residual-feedback network of fixed order n.
 
-    Starts from X = Aᵀ/‖A‖F² and applies ``nlayers`` blocks with weights of their own. Each
-    block's direction Z is followed as far as the residual shrinks: the step
-    t = ⟨R, AZ⟩ / ‖AZ‖F² minimises ‖R - t AZ‖F (the minimal residual step of Chow & Saad, 1998,
-    eq. 2.6). Where one singular value is far below the others, R has rank one near enough and
-    that t, however large, removes it in one step. A step that rounding turns into an increase is
-    dropped, so the network never ends worse than it began.
+    Starts from X = Aᵀ/‖A‖F² and applies ``nlayers`` blocks with weights of their own. A block
+    corrects X by the combination of X R, X R² and its own proposal Z that makes the next residual
+    smallest. The first two are the directions of the third-order iteration X (I + R + R²). With
+    the best coefficients they remove at once what a single small singular value has left of the
+    residual, however long a step that takes. Training adds Z, which is followed only as far as it
+    shrinks the residual.
 
-    Cost: 1 + 5 ``nlayers`` matrix products of order n, plus the dense layers.
+    A step that rounding turns into an increase is dropped, so the network never ends worse than
+    it began.
+
+    Cost: 1 + 7 ``nlayers`` matrix products of order n, plus the dense layers.
     """
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
         self.order = config.msize
-        self.blocks = nn.ModuleList(
-            Block(config.msize, config.nunits) for _ in range(config.nlayers)
+        self.proposals = nn.ModuleList(
+            Proposal(config.msize, config.nunits) for _ in range(config.nlayers)
         )
 
-    def _steps(self, A: Tensor):
+    def _steps(self, A: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (X, ‖R‖F) at the start and after each block, for ‖A‖F = 1."""
         identity = identity_like(A)
         X = A.mT
-        R = identity - A @ X
+        R = identity - product(A, X)
         norm_R = frobenius(R)
         yield X, norm_R
-        for block in self.blocks:
-            XR = X @ R
-            Z = block(A, X, R, XR, norm_R)
-            V, W = A @ XR, A @ Z
-            v = frobenius(V) ** 2
-            b = (V * W).sum((-2, -1), keepdim=True) / v
-            w = frobenius(W) ** 2
-            W, Z = W - b * V, Z - b * XR
-            t = (R * W).sum((-2, -1), keepdim=True) / (frobenius(W) ** 2 + 1e-10 * w)
-            s = (R * V).sum((-2, -1), keepdim=True) / v
-            next_X = X + s * XR + t * Z
-            next_R = identity - A @ next_X
+        for propose in self.proposals:
+            XR = product(X, R)
+            next_X = X + minimal_residual_step(A, R, [XR, product(XR, R), propose(A, X, R, norm_R)])
+            next_R = identity - product(A, next_X)
             next_norm = frobenius(next_R)
             accept = next_norm < norm_R
             X = torch.where(accept, next_X, X)

@@ -1,10 +1,9 @@
-"""The candidates that a network passes through, and the normalisation around every network."""
+"""The candidates that a network passes through."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -21,25 +20,3 @@ class Trajectory(NamedTuple):
 
     candidates: list[Tensor]
     residuals: list[Tensor]
-
-
-def frobenius(M: Tensor) -> Tensor:
-    """‖M‖F of each matrix, shape (batch, 1, 1), with a gradient that is finite at M = 0."""
-    # The offset is the smallest normal float32: invisible beside any square that matters here.
-    return torch.sqrt((M * M).sum(dim=(-2, -1), keepdim=True) + 1e-37)
-
-
-def normalised(A: Tensor) -> tuple[Tensor, Tensor]:
-    """``(A / ‖A‖F, ‖A‖F)``, with 1 in place of the norm of a zero matrix."""
-    # Dividing by the largest entry first keeps the squares within float32's and float16's range.
-    largest = A.abs().amax(dim=(-2, -1), keepdim=True)
-    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
-    A = A / largest
-    norm = torch.sqrt((A * A).sum(dim=(-2, -1), keepdim=True))
-    norm = torch.where(norm > 0, norm, torch.ones_like(norm))
-    return A / norm, largest * norm
-
-
-def identity_like(A: Tensor) -> Tensor:
-    """The identity of A's order, dtype and device, shape (n, n)."""
-    return torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)

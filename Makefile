@@ -1,0 +1,48 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything lives in .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+# Pinned versions, so that every machine and every day gets the same environment.
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test test-all lint format model jobs clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+# The base install: inverting needs no torch.
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.base ## invert 10,000 unseen 3x3 matrices with the bundled model
+	PATH="$(abspath $(BIN)):$$PATH" bash jobs/demo.x
+
+test: $(VENV)/.dev ## everything the tests need, then the tests (at most 10 minutes)
+	$(BIN)/python -m pytest -n 2
+
+test-all: $(VENV)/.dev ## the long checks as well
+	$(BIN)/python -m pytest -n 2 -m ''
+
+lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+model: $(VENV)/.dev ## train the bundled model feedback-3 again and put it in its place
+	PATH="$(abspath $(BIN)):$$PATH" bash jobs/bundle.x feedback-3
+
+jobs: $(VENV)/.dev ## the whole cycle: train, evaluate, extrapolate, singular matrices
+	PATH="$(abspath $(BIN)):$$PATH" bash jobs/run.x
+
+clean: ## remove what make has made
+	rm -rf $(VENV) demo runs jobs/work build dist .pytest_cache .ruff_cache
