@@ -73,6 +73,7 @@ from deepmatrixinversion.linalg.product import (
     add_identity,
     batch_axis,
     chunks,
+    largest_line,
     product,
     take,
     to_layout,
@@ -157,11 +158,10 @@ def _row_bounds(A: Array, X: Array, axis: int) -> tuple[Array, Array]:
         for j in range(1, n):
             pi += modulus[:, j] * a[j]
             xi += modulus[:, j]
-    lines = 1 if axis == 0 else 0
-    tau = a.sum(axis=lines, keepdims=True)
+    tau = np.matmul(a, np.ones((n, 1))) if axis == 0 else a.sum(axis=0)
     v = delta + gamma(n) * pi + 2 * ETA * (n * xi + tau) + 16 * n * (n + 2) * ETA
-    norm = (xi.max(axis=lines) + n * ETA) * (1.0 + (4 * n + 32) * U)
-    return inflate(v.max(axis=lines), n), norm
+    norm = (largest_line(xi, axis) + n * ETA) * (1.0 + (4 * n + 32) * U)
+    return inflate(largest_line(v, axis), n), norm
 
 
 def _error_bound(alpha: Array, norm: Array, n: int) -> Array:

@@ -21,12 +21,14 @@ from deepmatrixinversion.linalg.product import (
     chunks,
     from_layout,
     put,
+    spread,
     take,
     to_layout,
 )
 from deepmatrixinversion.linalg.scaling import (
     equilibrate,
     normalise,
+    normalise_layout,
     spread_exponent,
     times_power,
     unequilibrate,
@@ -59,26 +61,33 @@ class Inversion(NamedTuple):
 
 
 class _Scaled(NamedTuple):
-    """A chunk's normalised matrices ``S`` and what it takes to unscale their inverses."""
+    """Normalised matrices ``S`` in the layout ``axis``, and what it takes to unscale inverses."""
 
     S: Array
+    axis: int
     exponent: NDArray[np.int64]
     uneven: NDArray[np.intp]
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
 
     def unscale(self, X: Array) -> Array:
-        """Inverses of the original matrices, in their own memory."""
-        if self.uneven.size:
-            X = np.array(X)
-            X[self.uneven] = unequilibrate(X[self.uneven], self.rows, self.columns)
-        return times_power(X, -self.exponent[:, None, None])
+        """Inverses of the original matrices, in the same layout."""
+        if not self.uneven.size:
+            return times_power(X, -spread(self.exponent, self.axis))
+        # At once, lest an entry leave the range in between: rows' exponents take the norm's.
+        Y = times_power(X, -spread(self.exponent, self.axis))
+        rows = self.rows + self.exponent[self.uneven, None]
+        part = from_layout(take(X, self.uneven, self.axis), self.axis)
+        part = unequilibrate(part, rows, self.columns)
+        put(Y, self.uneven, to_layout(part, self.axis), self.axis)
+        return Y
 
     def at(self, index: NDArray[np.intp]) -> _Scaled:
-        """The matrices at ``index`` (ascending) of the chunk."""
+        """The matrices at ``index`` (ascending)."""
         kept = np.isin(self.uneven, index)
         return _Scaled(
-            self.S[index],
+            take(self.S, index, self.axis),
+            self.axis,
             self.exponent[index],
             np.searchsorted(index, self.uneven[kept]),
             self.rows[kept],
@@ -86,16 +95,17 @@ class _Scaled(NamedTuple):
         )
 
 
-def _scale(a: Array) -> _Scaled:
-    """Normalise a (k, n, n) chunk, and equilibrate those whose lines differ much in norm."""
-    S, exponent = normalise(a)
-    index = np.flatnonzero(spread_exponent(S) > SPREAD)
-    rows = columns = np.zeros((0, a.shape[-1]), dtype=np.int64)
-    if index.size:
+def _scale(A: Array, axis: int) -> _Scaled:
+    """Normalise a chunk, and equilibrate those whose lines differ much in norm."""
+    S, exponent = normalise_layout(A, axis)
+    uneven = np.flatnonzero(spread_exponent(S, axis) > SPREAD)
+    rows = columns = np.zeros((0, A.shape[1]), dtype=np.int64)
+    if uneven.size:
         # From the original, since normalising may have cost the smallest lines their bits.
-        even, rows, columns = equilibrate(a[index])
-        S[index], exponent[index] = normalise(even)
-    return _Scaled(S, exponent, index, rows, columns)
+        even, rows, columns = equilibrate(from_layout(take(A, uneven, axis), axis))
+        even, exponent[uneven] = normalise(even)
+        put(S, uneven, to_layout(even, axis), axis)
+    return _Scaled(S, axis, exponent, uneven, rows, columns)
 
 
 def _polished(s: Array, x: Array, axis: int, passes: int) -> Array:
@@ -104,47 +114,63 @@ def _polished(s: Array, x: Array, axis: int, passes: int) -> Array:
     return x
 
 
+def _cast(X: Array, dtype: np.dtype) -> tuple[Array, NDArray]:
+    """The array as it will be returned, and the same numbers in float64 first."""
+    if dtype == np.float64:
+        return X, X
+    held = X.astype(dtype)
+    return exact_float64(held), held
+
+
+def _reciprocal(S: Array) -> Array:
+    """Inverses of 1 x 1 matrices, which need no guess."""
+    return 1.0 / S
+
+
 def _invert_chunk(
     a: Array, guess: Leaf, order: int, dtype: np.dtype, tol: float | None, seed: int
 ) -> tuple[NDArray, NDArray[np.bool_], Array, Array, NDArray[np.int64]]:
     """Inverses, the three columns of their certificate, and steps, of a (k, n, n) chunk."""
     n = a.shape[-1]
     axis = batch_axis(n)
-    scaled = _scale(a)
-    s = to_layout(scaled.S, axis)
-    doubled = n <= POLISH_ORDER and dtype == np.float64 and tol is None
+    # What the certificate speaks of has NaN where the processor flushes a float32 subnormal.
+    original = to_layout(exact_float64(a), axis)
+    scaled = _scale(original if a.dtype == np.float64 else to_layout(a, axis), axis)
+    s = scaled.S
+    doubled = 1 < n <= POLISH_ORDER and dtype == np.float64 and tol is None
     if tol is not None:
         target = tol
     elif doubled:
         target = POLISH_BELOW
     else:
         target = WORKING_ACCURACY if dtype == np.float64 else FLOAT32_ACCURACY
-    if n <= order:
-        x = to_layout(guess_inverse(scaled.S, guess, order), axis)
+    if n == 1:
+        x = _reciprocal(s)
+        steps = np.zeros(len(a), dtype=np.int64)
+    elif n <= order:
+        x = to_layout(guess_inverse(from_layout(s, axis), guess, order), axis)
         x, rho, steps = newton_layout(s, x, axis, tol=target)
         bad = np.flatnonzero(~(rho < 1.0))
         if bad.size:
-            y, rest, count = transpose_layout(take(s, bad, axis), take(x, bad, axis), axis)
+            y, _, count = transpose_layout(take(s, bad, axis), take(x, bad, axis), axis)
             put(x, bad, y, axis)
             steps[bad] += count
-            rho[bad] = rest
     else:
-        x, rho, steps = invert_large(scaled.S, guess, order, seed, tol=target)
+        x, _, steps = invert_large(from_layout(s, axis), guess, order, seed, tol=target)
         x = to_layout(x, axis)
     if doubled:
         x = _polished(s, x, axis, 1)
         steps += 1
-    inverse = scaled.unscale(from_layout(x, axis)).astype(dtype, copy=False)
-    original = to_layout(a, axis)
-    certified, residual_bound, error_bound = certify_layout(
-        original, to_layout(exact_float64(inverse), axis), axis
-    )
+    X, held = _cast(scaled.unscale(x), dtype)
+    certified, residual_bound, error_bound = certify_layout(original, X, axis)
+    inverse = from_layout(held, axis)
     if certified.all():
         return inverse, certified, residual_bound, error_bound, steps
     # What failed is badly conditioned, or had no good guess: iterate from the transpose, and
     # polish more than once, since each pass gains only a factor u kappa.
     failed = np.flatnonzero(~certified)
-    rest, part = take(s, failed, axis), scaled.at(failed)
+    part = scaled.at(failed)
+    rest = part.S
     for start in (take(x, failed, axis), None):
         y = start
         if y is None:
@@ -152,10 +178,9 @@ def _invert_chunk(
             steps[failed] += count
         y = _polished(rest, y, axis, 3)
         steps[failed] += 3
-        candidate = part.unscale(from_layout(y, axis)).astype(dtype, copy=False)
-        proof = certify_layout(
-            take(original, failed, axis), to_layout(exact_float64(candidate), axis), axis
-        )
+        X, held = _cast(part.unscale(y), dtype)
+        candidate = from_layout(held, axis)
+        proof = certify_layout(take(original, failed, axis), X, axis)
         better = (proof[0] & ~certified[failed]) | (
             (proof[0] == certified[failed]) & (proof[1] < residual_bound[failed])
         )
@@ -168,6 +193,12 @@ def _invert_chunk(
         if certified[failed].all():
             break
     return inverse, certified, residual_bound, error_bound, steps
+
+
+def _name_non_finite(a: NDArray) -> str:
+    which = np.flatnonzero(~np.isfinite(a).all(axis=(1, 2)))
+    some = ", ".join(map(str, which[:5])) + (", ..." if which.size > 5 else "")
+    return f"matrices [{some}] of {len(a)} have NaN or infinite entries"
 
 
 def invert(
@@ -227,19 +258,15 @@ def invert(
     residual_bound, error_bound = np.zeros(k), np.zeros(k)
     steps = np.zeros(k, dtype=np.int64)
     if n:
-        if not np.isfinite(a).all():
-            which = np.flatnonzero(~np.isfinite(a).all(axis=(1, 2)))
-            some = ", ".join(map(str, which[:5])) + (", ..." if which.size > 5 else "")
-            raise ValueError(f"matrices [{some}] of {k} have NaN or infinite entries")
+        columns = (inverse, certified, residual_bound, error_bound, steps)
         with np.errstate(all="ignore"):
             for part in chunks(k, n):
-                (
-                    inverse[part],
-                    certified[part],
-                    residual_bound[part],
-                    error_bound[part],
-                    steps[part],
-                ) = _invert_chunk(exact_float64(a[part]), guess, order, dtype, tol, seed)
+                try:
+                    results = _invert_chunk(a[part], guess, order, dtype, tol, seed)
+                except FloatingPointError:
+                    raise ValueError(_name_non_finite(a)) from None
+                for column, result in zip(columns, results, strict=True):
+                    column[part] = result
     certificate = Certificate(
         certified.reshape(batch), residual_bound.reshape(batch), error_bound.reshape(batch)
     )

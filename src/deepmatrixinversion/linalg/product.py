@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+EXPONENT_BITS = np.int64(0x7FF0000000000000)
+
 SMALL_ORDER = 4
 """Largest order held batch-last; measured: at 4 a product takes 30 ns so, at 8 six times BLAS's."""
 
@@ -44,6 +46,14 @@ def from_layout(A: Array, axis: int) -> Array:
 def spread(values: NDArray, axis: int) -> NDArray:
     """View of one value a matrix (k,) that broadcasts against a stack in the layout ``axis``."""
     return values[:, None, None] if axis == 0 else values
+
+
+def largest_line(values: Array, axis: int) -> Array:
+    """Largest value of each matrix (k,) of one value a line, (k, n) or batch-last (n, k).
+
+    NaN wins. Reducing a short last axis costs ten times its transposition.
+    """
+    return (np.ascontiguousarray(values.T) if axis == 0 else values).max(axis=0)
 
 
 def take(A: Array, index: NDArray[np.intp], axis: int) -> Array:
@@ -130,8 +140,10 @@ def _leading_bits(A: Array, along: int, axis: int) -> Array:
     1.5 2^(e + 26) rounds to nearest there (Ozaki et al. 2012, algorithm 2), exactly so that
     A - result is a float, at most 2^(e - 27) in magnitude.
     """
-    exponent = np.frexp(lines_norm(A, along, axis))[1]
-    shift = np.ldexp(1.5, exponent + 26)
+    norm = lines_norm(A, along, axis)
+    # The exponent's bits alone are 2^(e - 1); a masked view is several times faster than frexp.
+    shift = (norm.view(np.int64) & EXPONENT_BITS).view(np.float64)
+    shift *= 1.5 * 2.0**27
     high = A + shift
     high -= shift
     return high

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.linalg.product import frobenius
+from deepmatrixinversion.linalg.product import frobenius, spread, take
 
 Array = NDArray[np.float64]
 Exponents = NDArray[np.int64]
@@ -64,35 +64,45 @@ def normalise(A: ArrayLike) -> tuple[Array, Exponents]:
         return A.copy(), np.zeros(batch, dtype=np.int64)
     flat = np.ascontiguousarray(A).reshape(-1, *A.shape[-2:])
     with np.errstate(all="ignore"):
-        norm = frobenius(flat, 0)
-        unsafe = np.flatnonzero(~((norm > _SAFE_NORM[0]) & (norm < _SAFE_NORM[1])))
-        exponent = np.frexp(norm)[1].astype(np.int64)
-        if unsafe.size:
-            exponent[unsafe] = _careful_exponent(flat[unsafe])
-    exponent = exponent.reshape(batch)
-    return times_power(A, -exponent[..., None, None]), exponent
+        S, exponent = normalise_layout(flat, 0)
+    return S.reshape(A.shape), exponent.reshape(batch)
 
 
-def _careful_exponent(A: Array) -> Exponents:
-    """Exponents of Frobenius norms of a (k, p, q) stack, free of overflow and underflow."""
-    largest = np.frexp(np.abs(A).max(axis=(1, 2)))[1].astype(np.int64)
-    norm = frobenius(np.ldexp(A, -largest[:, None, None]), 0)
-    return largest + np.frexp(np.where(np.isfinite(norm), norm, 0.0))[1]
+def normalise_layout(A: Array, axis: int) -> tuple[Array, Exponents]:
+    """`normalise` for a stack in the layout ``axis`` (see `product`).
+
+    Raises `FloatingPointError` for non-finite entries, found without a pass of its own.
+    """
+    norm = frobenius(A, axis)
+    unsafe = np.flatnonzero(~((norm > _SAFE_NORM[0]) & (norm < _SAFE_NORM[1])))
+    exponent = np.frexp(norm)[1].astype(np.int64)
+    if unsafe.size:
+        suspects = take(A, unsafe, axis)
+        if not np.isfinite(suspects).all():
+            raise FloatingPointError("NaN or infinite entries")
+        lines = (1, 2) if axis == 0 else (0, 1)
+        largest = np.frexp(np.abs(suspects).max(axis=lines))[1].astype(np.int64)
+        norm = frobenius(np.ldexp(suspects, -spread(largest, axis)), axis)
+        exponent[unsafe] = largest + np.frexp(norm)[1]
+    return times_power(A, -spread(exponent, axis)), exponent
 
 
-def spread_exponent(S: Array) -> Exponents:
-    """Binary exponent of the largest over the smallest 2-norm of a (k, n, n) stack's lines.
+def spread_exponent(S: Array, axis: int) -> Exponents:
+    """Binary exponent (k,) of the largest over the smallest 2-norm of each matrix's lines.
 
-    The larger of the two for rows and columns; zero lines count as 2^-511 of the norm.
+    The larger of the two for rows and columns; zero lines count as 2^-511. For normalised stacks
+    in the layout ``axis``.
     """
     squares = S * S
-    ones = np.ones((S.shape[-1], 1))
-    rows = np.matmul(squares, ones)[:, :, 0]
-    columns = np.matmul(ones.T, squares)[:, 0, :]
-    lowest = np.minimum(rows.min(axis=1), columns.min(axis=1))
-    highest = np.maximum(rows.max(axis=1), columns.max(axis=1))
-    low = np.where(lowest > 0, np.frexp(lowest)[1], -1022)
-    return (np.frexp(highest)[1] - low).astype(np.int64) // 2
+    if axis == 0:
+        ones = np.ones((S.shape[-1], 1))
+        rows = np.matmul(squares, ones)[:, :, 0].T
+        columns = np.matmul(ones.T, squares)[:, 0, :].T
+    else:
+        rows, columns = squares.sum(axis=1), squares.sum(axis=0)
+    lines = np.concatenate([rows, columns])
+    lowest = np.frexp(np.maximum(lines.min(axis=0), 2.0**-1022))[1]
+    return (np.frexp(lines.max(axis=0))[1] - lowest).astype(np.int64) // 2
 
 
 def equilibrate(A: ArrayLike, sweeps: int = 4) -> tuple[Array, Exponents, Exponents]:

@@ -72,7 +72,7 @@ def _invert_leaf(A: Array, leaf: Leaf, m: int) -> Array:
     axis = batch_axis(n)
     S, exponent = normalise(A)
     rows = columns = None
-    if (spread_exponent(S) > SPREAD).any():
+    if (spread_exponent(S, 0) > SPREAD).any():
         S, rows, columns = equilibrate(S)
         S, more = normalise(S)
         exponent = exponent + more
