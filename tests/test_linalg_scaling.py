@@ -41,9 +41,11 @@ def test_normalise_takes_any_layout():
         assert np.array_equal(exponent, same)
 
 
-def test_normalise_refuses_non_finite_entries():
-    with pytest.raises(FloatingPointError):
-        normalise([[np.inf, 0.0], [0.0, 1.0]])
+def test_non_finite_matrices_are_left_alone():
+    A = np.array([[[np.inf, 0.0], [0.0, 1.0]], [[4.0, 0.0], [0.0, np.nan]], [[3.0, 0], [0, 0]]])
+    S, exponent = normalise(A)
+    assert np.array_equal(S[:2], A[:2], equal_nan=True)
+    assert exponent.tolist() == [0, 0, 2]
 
 
 def test_equilibration_is_exact_and_even():

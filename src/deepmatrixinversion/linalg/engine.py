@@ -19,6 +19,7 @@ from deepmatrixinversion.linalg.product import (
     Array,
     batch_axis,
     chunks,
+    frobenius,
     from_layout,
     put,
     spread,
@@ -98,6 +99,8 @@ class _Scaled(NamedTuple):
 def _scale(A: Array, axis: int) -> _Scaled:
     """Normalise a chunk, and equilibrate those whose lines differ much in norm."""
     S, exponent = normalise_layout(A, axis)
+    if not (frobenius(S, axis) < np.inf).all():
+        raise FloatingPointError("NaN or infinite entries")
     uneven = np.flatnonzero(spread_exponent(S, axis) > SPREAD)
     rows = columns = np.zeros((0, A.shape[1]), dtype=np.int64)
     if uneven.size:

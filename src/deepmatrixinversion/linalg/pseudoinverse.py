@@ -11,10 +11,11 @@ and by then the rounding errors of the first ones, outside the range, have doubl
 * stop as soon as every p_i is near 0 or 1, or where p(tau) = 1/2 at the tolerance tau;
 * purify, X <- X (3P - 2P^2) with P = A X: p <- p^2 (3 - 2p) sends p below 1/2 to 0, others to 1;
 * project, X <- (XA)^T X (AX)^T, back into the row space on the left and range on the right;
-* deflate, E = (I - AX) A (I - XA), residuals in doubled precision: the singular triples
-  that were not captured, free of the others to second order in u sigma_1/sigma. The
-  pseudo-inverse of A is the sum of those of its stages; E is the next stage's matrix, until its
-  norm falls to tau. Small singular values become large ones of their stage, so few steps find them.
+* deflate, E = L^T L A R R^T with L = I - AX and R = I - XA in doubled precision: the singular
+  triples that were not captured. X has errors of u sigma_1/sigma_r; L's lie in A's range, so
+  that L^T L has them squared, E to the fourth power. The pseudo-inverse of A is the sum of those
+  of its stages; E is the next stage's matrix, until its norm falls to tau. Small singular values
+  become large ones of their stage, so few steps find them.
 """
 
 from __future__ import annotations
@@ -161,9 +162,13 @@ def _wide(A: Array, rtol: float) -> tuple[Array, NDArray[np.int64]]:
             break
         left, right = doubled_residual(a, total, 0), doubled_residual(total, a, 0)
         E = np.matmul(np.matmul(left, a), right)
+        E = np.matmul(np.matmul(left.swapaxes(1, 2), E), right.swapaxes(1, 2))
     # Stages are accurate to u sigma_1/sigma_r each; a step squares that, a second makes sure.
     for _ in range(2):
-        X = X + np.matmul(X, doubled_residual(A, X, 0))
+        R = doubled_residual(A, X, 0)
+        _, defect = _trace_and_defect(R)
+        sound = np.abs(defect) < 0.1
+        X[sound] += np.matmul(X[sound], R[sound])
     return X, rank
 
 

@@ -36,11 +36,11 @@ def normalise(A: ArrayLike) -> tuple[Array, Exponents]:
     .. math:: S = A\,2^{-e}, \qquad \tfrac12 \le \|S\|_F < 1
 
     (up to the rounding of the norm). Exact, except that entries below 2^-1022 of the norm may lose
-    bits. A zero matrix has exponent 0.
+    bits. A zero matrix has exponent 0, and so has one with NaN or infinite entries, left as it is.
 
     Parameters
     ----------
-    A : (..., p, q) array of finite reals
+    A : (..., p, q) array_like of reals
         Subnormal entries and entries near overflow are scaled exactly.
 
     Returns
@@ -69,21 +69,16 @@ def normalise(A: ArrayLike) -> tuple[Array, Exponents]:
 
 
 def normalise_layout(A: Array, axis: int) -> tuple[Array, Exponents]:
-    """`normalise` for a stack in the layout ``axis`` (see `product`).
-
-    Raises `FloatingPointError` for non-finite entries, found without a pass of its own.
-    """
+    """`normalise` for a stack in the layout ``axis`` (see `product`)."""
     norm = frobenius(A, axis)
     unsafe = np.flatnonzero(~((norm > _SAFE_NORM[0]) & (norm < _SAFE_NORM[1])))
     exponent = np.frexp(norm)[1].astype(np.int64)
     if unsafe.size:
         suspects = take(A, unsafe, axis)
-        if not np.isfinite(suspects).all():
-            raise FloatingPointError("NaN or infinite entries")
         lines = (1, 2) if axis == 0 else (0, 1)
         largest = np.frexp(np.abs(suspects).max(axis=lines))[1].astype(np.int64)
         norm = frobenius(np.ldexp(suspects, -spread(largest, axis)), axis)
-        exponent[unsafe] = largest + np.frexp(norm)[1]
+        exponent[unsafe] = np.where(norm < np.inf, largest + np.frexp(norm)[1], 0)
     return times_power(A, -spread(exponent, axis)), exponent
 
 
