@@ -123,10 +123,22 @@ def _check(options: argparse.Namespace) -> None:
         from deepmatrixinversion.reporting.plots import check_plot_target
 
         check_plot_target(options.plotout)
+    if options.report is not None:
+        folder = os.path.dirname(os.path.realpath(options.report))
+        if not os.path.isdir(folder):
+            raise ValueError(f"{options.report}: there is no folder {folder} to write it to")
+        if os.path.isdir(options.report):
+            raise ValueError(f"{options.report}: the report cannot be written to a directory")
     written = [p for p in (options.inverseout, options.report, options.plotout) if p is not None]
     paths = [os.path.realpath(p) for p in written if p not in ("-", "screen")]
+    paths = [p for p in paths if os.path.isfile(p) or not os.path.exists(p)]  # not /dev/null
     if len(set(paths)) < len(paths):
         raise ValueError("--inverseout, --report and --plotout must be different files")
+    read = [os.path.realpath(p) for p in (options.inputmx, options.invtarget) if p is not None]
+    if set(paths) & set(read):
+        raise ValueError(
+            "--inverseout, --report and --plotout must not overwrite --inputmx or --invtarget"
+        )
 
 
 def _method(options: argparse.Namespace, order: int) -> tuple[Invert, str | None]:

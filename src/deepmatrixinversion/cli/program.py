@@ -7,6 +7,7 @@ Exit status: 0 success; 1 the answer is no (an invalid data set, an uncertified 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -39,6 +40,9 @@ def _with_underscores(word: str) -> str:
 
 def run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Run ``command`` and return the exit status; expected errors become one line on stderr."""
+    # A name that the terminal's encoding lacks must not turn success into an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = command(arguments)
         sys.stdout.flush()

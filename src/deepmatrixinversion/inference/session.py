@@ -32,13 +32,18 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # From bytes, not from the path: a graph cannot then name further files to be read.
+        graph = read_graph(model)
+        # A tensor kept outside the graph names its file under this key. onnxruntime would read it,
+        # relative to the working directory and "../" included.
+        if b"location" in graph:
+            raise ModelError(f"{model.path}: model.onnx refers to weights outside the file")
         try:
             self._session = onnxruntime.InferenceSession(
-                read_graph(model), options, providers=["CPUExecutionProvider"]
+                graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"{model.path}: model.onnx does not load ({error})") from None
+        self._path = model.path
         self.order = model.config.net.msize
         self._check_signature(model)
 
@@ -52,6 +57,7 @@ class Session:
                 or values[0].type != "tensor(float)"
                 or len(values[0].shape) != 3
                 or list(values[0].shape[1:]) != [n, n]
+                or isinstance(values[0].shape[0], int)
             ):
                 got = [(v.name, v.type, v.shape) for v in values]
                 raise ModelError(
@@ -60,10 +66,28 @@ class Session:
                 )
 
     def __call__(self, A: np.ndarray, batch: int = DEFAULT_BATCH) -> np.ndarray:
-        """The raw guess for each matrix of a (count, n, n) stack, as float32 (count, n, n)."""
+        """The raw guess for each matrix of a (count, n, n) stack, as float32 (count, n, n).
+
+        Raises
+        ------
+        ModelError
+            When the graph fails on these matrices, or does not answer each of them.
+        """
         A = np.ascontiguousarray(A, dtype=np.float32)
         X = np.empty_like(A)
         for start in range(0, len(A), batch):
             part = slice(start, start + batch)
-            (X[part],) = self._session.run(["X"], {"A": A[part]})
+            X[part] = self._run(A[part])
+        return X
+
+    def _run(self, A: np.ndarray) -> np.ndarray:
+        try:
+            (X,) = self._session.run(["X"], {"A": A})
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise ModelError(f"{self._path}: model.onnx does not run ({error})") from None
+        # The declared batch is only a name: a graph may still give one answer for all.
+        if X.shape != A.shape:
+            raise ModelError(
+                f"{self._path}: model.onnx gave shape {X.shape} for matrices of shape {A.shape}"
+            )
         return X

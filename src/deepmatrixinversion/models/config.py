@@ -89,7 +89,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(
-            self.format_version == FORMAT_VERSION,
+            _is_int(self.format_version) and self.format_version == FORMAT_VERSION,
             f"format_version is {self.format_version!r}: this release reads {FORMAT_VERSION}",
         )
         _require(
@@ -113,6 +113,8 @@ class ModelConfig:
         """Read ``config.json``; unknown, missing and ill-typed keys raise ``ModelError``."""
         try:
             values = json.loads(text)
+        except RecursionError:
+            raise ModelError("config.json is not a configuration: it is nested too deep") from None
         except ValueError as error:
             raise ModelError(f"config.json is not JSON: {error}") from None
         values = dict(_object(values, "config.json"))

@@ -38,7 +38,6 @@ def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import (
             GatedRepoError,
-            HfHubHTTPError,
             HFValidationError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
@@ -64,8 +63,14 @@ def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
         ) from None
     except HFValidationError as error:
         raise ModelError(f"{name}: not a repository's name ({error})") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+    except LocalEntryNotFoundError:
         raise ModelError(
             f"{name}: the hub cannot be reached, and this model is not in its cache yet"
+        ) from None
+    except Exception as error:  # which ones depends on the HTTP library of the client's release
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk is full, the cache is not writable
+        raise ModelError(
+            f"{name}: the hub did not deliver it ({type(error).__name__}: {error})"
         ) from None
     return path, path.name

@@ -54,7 +54,8 @@ class ResidualAccumulator:
 
     def add(self, residuals: np.ndarray) -> None:
         """Add the residuals of a block, any shape."""
-        self._blocks.append(np.ravel(residuals))
+        values = np.ravel(residuals)
+        self._blocks.append(np.where(np.isnan(values), np.inf, values))
 
     def values(self) -> np.ndarray:
         """All residuals so far, shape (count,)."""

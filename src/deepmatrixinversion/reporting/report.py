@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class InversionReport(NamedTuple):
     errors: ErrorStatistics | None
 
     def to_json(self) -> str:
-        """A JSON object; infinities and NaN, which JSON lacks, become the largest float64."""
+        """A JSON object; for infinities and NaN, which JSON lacks, stands the worst float64."""
         values: dict[str, Any] = {
             "count": self.matrices,
             "order": self.order,
@@ -50,11 +51,12 @@ class InversionReport(NamedTuple):
         how = self.mode if self.model is None else f"{self.mode}, {self.model}"
         if self.mode == "nn":
             how += ", raw" if self.raw else ", refined"
+        # Plain ASCII: the output may go to a file or a terminal of any encoding.
         table.add_row("matrices", f"{self.matrices:,} of order {self.order}")
         table.add_row("mode", how)
-        table.add_row("‖I - AX‖F median", f"{self.residual.median:.3e}")
-        table.add_row("‖I - AX‖F 99 %", f"{self.residual.p99:.3e}")
-        table.add_row("‖I - AX‖F largest", f"{self.residual.max:.3e}")
+        table.add_row("|I - AX|F median", f"{self.residual.median:.3e}")
+        table.add_row("|I - AX|F 99 %", f"{self.residual.p99:.3e}")
+        table.add_row("|I - AX|F largest", f"{self.residual.max:.3e}")
         table.add_row("share below 1", f"{100 * self.residual.below_one:.4f} %")
         if self.errors is not None:
             table.add_section()
@@ -70,5 +72,6 @@ class InversionReport(NamedTuple):
 
 
 def _finite(values: dict[str, float]) -> dict[str, float]:
-    largest = sys.float_info.max
-    return {k: v if abs(v) <= largest else largest for k, v in values.items()}
+    # Of R2 the lowest value is the worst, of residuals and errors the largest.
+    most = sys.float_info.max
+    return {k: v if math.isfinite(v) else (-most if k == "r2" else most) for k, v in values.items()}

@@ -1,0 +1,391 @@
+"""Inverter: shapes, dtypes, scales, what it refuses, and what it does without."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from onnx import helper
+
+import deepmatrixinversion
+from deepmatrixinversion import Inverter
+from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from models_for_tests import (
+    graph,
+    make_model,
+    replace,
+    residual_bound,
+    well_conditioned,
+)
+
+EPS = np.finfo(np.float64).eps
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="module")
+def invert(model):
+    return Inverter.from_pretrained(model)
+
+
+@pytest.fixture(scope="module", params=["guess", "refined"])
+def method(request, invert):
+    return invert.guess if request.param == "guess" else invert
+
+
+def residuals(A, X):
+    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
+
+
+# --- shapes and dtypes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (2, 5), (0,), (2, 0, 3), (1, 2, 1, 2)])
+def test_any_stack(method, shape):
+    count = int(np.prod(shape, dtype=int))
+    A = well_conditioned(40)[:count].reshape(*shape, 3, 3)
+    X = method(A)
+    assert X.shape == A.shape
+    assert X.dtype == np.float64
+    one_by_one = [method(M) for M in A.reshape(-1, 3, 3)]
+    for got, expected in zip(X.reshape(-1, 3, 3), one_by_one, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-3)
+    assert (residuals(A, X) < 0.1).all()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 100])
+def test_the_batch_size_changes_nothing_but_the_last_bits(method, invert, batch):
+    A = well_conditioned(7)
+    tolerance = residual_bound(A, method(A))[:, None, None] if method is invert else 1e-3
+    X, Y = method(A, batch=batch), method(A)
+    assert (np.abs(X - Y) <= tolerance * np.abs(Y).max(axis=(1, 2), keepdims=True)).all()
+
+
+A5 = well_conditioned(5)
+WHOLE = np.array([[2, 1, 0], [0, 1, 0], [0, 0, 4]])
+
+VIEWS = {
+    "fortran": np.asfortranarray(A5),
+    "strided": np.repeat(A5, 2, axis=0)[::2],
+    "negative strides": A5[::-1, ::-1, ::-1],
+    "transposed": A5.swapaxes(1, 2),
+    "broadcast": np.broadcast_to(A5[0], (5, 3, 3)),
+    "big-endian": A5.astype(">f8"),
+    "unaligned": np.frombuffer(b"x" + A5.tobytes(), dtype=np.uint8)[1:].view("f8").reshape(5, 3, 3),
+}
+
+
+@pytest.mark.parametrize("A", VIEWS.values(), ids=VIEWS.keys())
+def test_memory_layout_does_not_matter(method, A):
+    plain = np.array(A, dtype=np.float64, order="C")
+    before = A.tobytes()
+    X = method(A)
+    assert X.dtype == np.float64
+    assert X.dtype.isnative
+    np.testing.assert_array_equal(X, method(plain))
+    assert A.tobytes() == before
+
+
+def test_input_is_never_modified_and_never_returned(method):
+    for A in (A5.copy(), np.eye(3), np.eye(3, dtype=np.float32)[None]):
+        before = A.copy()
+        A.setflags(write=False)
+        X = method(A)
+        np.testing.assert_array_equal(A, before)
+        assert not np.shares_memory(A, X)
+        X[...] = 0  # the result is the caller's
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.int8, np.uint8, np.int32, np.int64, np.float16, np.float64, "O8"]
+)
+def test_numbers_of_every_kind_give_float64(method, dtype):
+    X = method(WHOLE.tolist() if dtype == "O8" else WHOLE.astype(dtype))
+    assert X.dtype == np.float64
+    np.testing.assert_array_equal(X, method(WHOLE.astype(np.float64)))
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "=f4",
+        "<f4",
+        pytest.param(">f4", marks=pytest.mark.xfail(strict=True, reason="_result_dtype compares")),
+    ],
+)
+def test_float32_gives_float32(method, dtype):
+    A = A5.astype(dtype)
+    X = method(A)
+    assert X.dtype == np.float32
+    np.testing.assert_array_equal(X, method(A.astype(np.float64)).astype(np.float32))
+
+
+# --- accuracy and scale --------------------------------------------------------------------------
+
+
+def test_the_refined_residual_is_what_rounding_explains(invert):
+    A = well_conditioned(2000)
+    X = invert(A)
+    assert (residuals(A, X) <= residual_bound(A, X)).all()
+    # A^-1 - X = A^-1 (I - A X), and LAPACK's own error is of the same kind.
+    truth = np.linalg.inv(A)
+    error = np.linalg.norm(X - truth, axis=(1, 2))
+    assert (error <= 2 * residual_bound(A, X) * np.linalg.norm(truth, axis=(1, 2))).all()
+
+
+def test_refined_is_never_worse_than_raw(invert):
+    rng = np.random.default_rng(1)
+    A = np.concatenate(
+        [
+            rng.uniform(-1, 1, (2000, 3, 3)),
+            rng.standard_normal((500, 3, 1)) @ rng.standard_normal((500, 1, 3)),
+            1e-200 * rng.standard_normal((50, 3, 3)),
+            np.zeros((1, 3, 3)),
+        ]
+    )
+    raw, refined = invert.guess(A), invert(A)
+    before, after = residuals(A, raw), residuals(A, refined)
+    # The residuals compared inside are those of the scaled matrix: equal up to their rounding.
+    assert (after <= before + residual_bound(A, raw) + residual_bound(A, refined)).all()
+
+
+@pytest.mark.parametrize("exponent", [-1000, -500, -1, 1, 33, 1000])
+def test_powers_of_two_change_no_bit(method, exponent):
+    A = well_conditioned(50)
+    with np.errstate(all="raise"):
+        expected = np.ldexp(method(A), -exponent)
+    np.testing.assert_array_equal(method(np.ldexp(A, exponent)), expected)
+
+
+def test_matrices_of_all_scales_side_by_side(invert):
+    A = well_conditioned(7)
+    exponents = np.array([-1000, -300, 0, 1, 20, 500, 1000])
+    X = invert(np.ldexp(A, exponents[:, None, None]))
+    np.testing.assert_array_equal(X, np.ldexp(invert(A), -exponents[:, None, None]))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-30, 7.0, 1e30, 1e300])
+def test_scales_that_are_no_powers_of_two(invert, factor):
+    A = factor * well_conditioned(50)
+    X = invert(A)
+    bound = residual_bound(A / factor, X * factor)
+    assert (residuals(A, X) <= bound).all()
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-310, 1e-308])
+def test_an_inverse_beyond_float64_overflows_quietly(invert, value):
+    """1/5e-324 is no float64; no warning, no NaN on the diagonal."""
+    X = invert(value * np.eye(3))
+    with np.errstate(over="ignore"):
+        expected = 1 / np.float64(value)
+    np.testing.assert_allclose(np.diagonal(X), expected, rtol=4 * EPS)
+
+
+@pytest.mark.xfail(strict=True, reason="the cast to float32 warns")
+def test_an_inverse_beyond_float32_overflows_quietly(invert):
+    X = invert(np.eye(3, dtype=np.float32) * np.float32(1e-44))
+    assert X.dtype == np.float32
+    assert np.isposinf(np.diagonal(X)).all()
+
+
+@pytest.mark.parametrize(
+    "A",
+    [
+        np.zeros((3, 3)),
+        np.ones((3, 3)),
+        np.diag([1.0, 1.0, 0.0]),
+        np.arange(9.0).reshape(3, 3),
+        np.arange(9.0).reshape(3, 3) * 2.0**900,
+        np.arange(9.0).reshape(3, 3) * 2.0**-900,
+        np.outer([1, 2, 3], [3, 0, 1]).astype(float),
+        np.diag([1e-300, 0.0, 0.0]),
+        np.eye(3, k=1),
+    ],
+    ids=lambda A: f"{A.ravel()[:4]}",
+)
+def test_a_singular_matrix_never_looks_good(method, A):
+    r"""For singular A, \|I - A X\|F >= 1 whatever X: a left null vector of A is not moved."""
+    X = method(A)
+    assert np.isfinite(X).all()
+    with np.errstate(over="ignore"):
+        assert residuals(A, X) >= 1 - residual_bound(A, X)
+
+
+def test_singular_matrices_do_not_disturb_their_neighbours(invert):
+    A = well_conditioned(9)
+    mixed = A.copy()
+    mixed[::2] = np.outer([1, 2, 3], [3, 0, 1])
+    np.testing.assert_array_equal(invert(mixed)[1::2], invert(A[1::2]))
+
+
+def test_a_network_that_gives_nan_fails_loudly(model, tmp_path):
+    """Its matrices get a residual that is not finite or at least 1, not a plausible answer."""
+    import shutil
+
+    broken = shutil.copytree(model, tmp_path / "broken")
+    nan = helper.make_node("Log", ["minus"], ["nan"])
+    minus = helper.make_tensor("minus", 1, [], [-1.0])
+    nodes = [nan, helper.make_node("Mul", ["A", "nan"], ["X"])]
+    replace(broken, "model.onnx", graph(nodes, initializers=[minus]))
+    invert = Inverter.from_pretrained(broken)
+    A = well_conditioned(4)
+    for X in (invert.guess(A), invert(A)):
+        assert not (residuals(A, X) < 1).any() or (residuals(A, X) <= residual_bound(A, X)).all()
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+REFUSED = {
+    "wrong order": (np.eye(4), "order 3"),
+    "wrong order in a stack": (np.zeros((3, 3, 4, 4)), "order 3"),
+    "number": (np.float64(3), "order 3"),
+    "vector": (np.arange(3.0), "order 3"),
+    "flat": (np.arange(9.0), "order 3"),
+    "not square": (np.zeros((3, 2)), "order 3"),
+    "empty list": ([], "order 3"),
+    "NaN": (np.full((3, 3), np.nan), "not finite"),
+    "infinity": (np.diag([1.0, 2.0, np.inf]), "not finite"),
+    "one NaN among many": (np.where(np.arange(900) == 777, np.nan, 1).reshape(100, 3, 3), "finite"),
+    "float32 infinity": (np.full((3, 3), np.inf, np.float32), "not finite"),
+    "complex": (np.eye(3) + 0j, "not real"),
+    "object": (np.eye(3).astype(object), "not real"),
+    "text": (np.eye(3).astype(str), "not real"),
+    "dates": (np.zeros((3, 3), "M8[s]"), "not real"),
+    "ragged": ([[1, 2, 3], [4, 5, 6], [7, 8]], ""),
+}
+
+
+@pytest.mark.parametrize("A, words", REFUSED.values(), ids=REFUSED.keys())
+def test_refused_in_one_sentence(method, A, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        method(A)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) > 10
+
+
+# --- what it does without ------------------------------------------------------------------------
+
+
+def test_no_lapack_routine_is_called(invert, model, tmp_path, monkeypatch):
+    """Everything of NumPy's LAPACK wrapper raises, under every name that leads to it."""
+    A = np.concatenate([well_conditioned(50), np.zeros((1, 3, 3))])
+    expected, guess = invert(A), invert.guess(A)
+    source, out = tmp_path / "a.npy", tmp_path / "x.npy"
+    write_matrices(source, A)
+
+    class Forbidden:
+        def __getattr__(self, name):
+            raise AssertionError(f"LAPACK: {name}")
+
+    def forbidden(*words, **options):
+        raise AssertionError("LAPACK")
+
+    real_inv = np.linalg.inv
+    inner = sys.modules[np.linalg.inv.__module__]
+    inner = sys.modules.get("numpy.linalg._linalg", inner)
+    monkeypatch.setattr(inner, "_umath_linalg", Forbidden())
+    with pytest.raises(AssertionError, match="LAPACK"):
+        real_inv(np.eye(3))  # the trap does work
+    for name in np.linalg.__all__:
+        if name not in ("LinAlgError", "norm", "vector_norm", "matrix_norm", "matmul", "outer"):
+            monkeypatch.setattr(np.linalg, name, forbidden)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("scipy.linalg", "torch.linalg")) and module is not None:
+            for routine in ("inv", "solve", "pinv", "svd", "qr", "eigh", "lu"):
+                if hasattr(module, routine):
+                    monkeypatch.setattr(module, routine, forbidden)
+    np.testing.assert_array_equal(invert(A), expected)
+    np.testing.assert_array_equal(invert.guess(A), guess)
+    from deepmatrixinversion.cli.invert import main
+
+    words = ["--inputmx", str(source), "--inverseout", str(out), "--model", str(model)]
+    assert main([*words, "--invtarget", str(source)]) == 0
+    np.testing.assert_array_equal(read_matrices(out), expected)
+
+
+UNWANTED = ("torch", "onnx", "onnxscript", "scipy", "huggingface_hub", "lightning", "tensorboard")
+
+GUARD = f"""
+import os, sys
+
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {UNWANTED}:
+            with open(os.environ["TRIED"], "a") as file:
+                file.write(name + "\\n")
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Guard())
+"""
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Run Python where the optional packages cannot be imported; return what it tried to import."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(GUARD)
+    tried = tmp_path / "tried"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "TRIED": str(tried)}
+
+    def call(*words):
+        tried.write_text("")
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+        )
+        return done, tried.read_text().split()
+
+    return call
+
+
+def test_the_guard_works(guarded):
+    done, tried = guarded("-c", "import torch")
+    assert done.returncode == 1
+    assert "torch" in tried
+
+
+def test_importing_the_package_needs_no_torch(guarded):
+    code = """
+        import sys
+        import deepmatrixinversion
+        import deepmatrixinversion.cli.invert
+        import deepmatrixinversion.cli.dataset_generator
+        import deepmatrixinversion.cli.dataset_verify
+        heavy = ("torch", "onnx", "scipy", "huggingface_hub", "matplotlib", "lightning")
+        print(sorted({m.split(".")[0] for m in sys.modules} & set(heavy)))
+    """
+    done, tried = guarded("-c", textwrap.dedent(code))
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+    assert [t for t in tried if t.startswith(("torch", "scipy", "huggingface", "lightning"))] == []
+
+
+def test_inverting_needs_none_of_the_optional_packages(guarded, model, tmp_path):
+    """A real inversion with a target, a report and a plot, as a program of its own."""
+    A = well_conditioned(20)
+    write_matrices(tmp_path / "a.mx", A)
+    write_matrices(tmp_path / "t.npy", np.linalg.inv(A))
+    words = ["-m", "deepmatrixinversion.cli.invert", "--inputmx", "a.mx", "--inverseout", "x.npy"]
+    words += ["--model", model, "--invtarget", "t.npy", "--report", "r.json", "--plotout", "p.png"]
+    done, tried = guarded(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [t for t in tried if t.startswith(("torch", "huggingface_hub", "lightning"))] == []
+    X = read_matrices(tmp_path / "x.npy")
+    assert (residuals(A, X) <= residual_bound(A, X)).all()
+    assert (tmp_path / "p.png").stat().st_size > 1000
+
+
+def test_the_example_of_the_package():
+    assert doctest.testmod(deepmatrixinversion).failed == 0
