@@ -73,14 +73,11 @@ def product(A: Array, B: Array, axis: int) -> Array:
     """Matrix product A B of two stacks in the layout ``axis``."""
     if axis == 0:
         return np.matmul(A, B)
-    n, k = len(A), A.shape[-1]
-    C = np.empty((n, B.shape[1], k))
-    term = np.empty((B.shape[1], k))
-    for i in range(n):
-        np.multiply(A[i, 0], B[0], out=C[i])
-        for j in range(1, A.shape[1]):
-            np.multiply(A[i, j], B[j], out=term)
-            C[i] += term
+    C = A[:, 0, None] * B[None, 0]
+    term = np.empty_like(C)
+    for j in range(1, A.shape[1]):
+        np.multiply(A[:, j, None], B[None, j], out=term)
+        C += term
     return C
 
 
@@ -192,13 +189,18 @@ def doubled_residual(A: Array, X: Array, axis: int) -> Array:
     return R
 
 
-def chunks(count: int, n: int, doubles: int = 1 << 15) -> Iterator[slice]:
+def chunks(count: int, n: int, doubles: int = 1 << 16) -> Iterator[slice]:
     """Slices of a stack of ``count`` matrices of order n, each about ``doubles`` entries long.
 
-    Work on a chunk stays in cache, memory stays bounded however long the stack is, and temporaries
-    of 256 KiB are recycled by the allocator, where larger ones are returned to the system and
-    faulted in again (measured: three times slower).
+    Work on a chunk stays in cache, and memory stays bounded however long the stack is.
     """
     step = max(1, doubles // max(1, n * n))
+    if step > 64:
+        # Batch-last lines a power of two apart would compete for the same few cache lines.
+        step += 8
+    # glibc returns freed memory to the system above a threshold that grows with the largest block
+    # ever freed; below it every temporary is faulted in anew, at up to three times the cost. One
+    # block, never touched, raises it. Elsewhere this does nothing.
+    np.empty(1 << 21)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
