@@ -57,18 +57,17 @@ def test_doubled_residual_against_rationals(n):
     R = from_layout(
         doubled_residual(to_layout(A[None], axis), to_layout(X[None], axis), axis), axis
     )
-    row = np.sqrt((A * A).sum(axis=1))
-    column = np.sqrt((X * X).sum(axis=0))
+    size = np.linalg.norm(A) * np.linalg.norm(X)
     for i in range(n):
         for j in range(n):
             exact = Fraction(int(i == j)) - sum(
                 Fraction(A[i, k]) * Fraction(X[k, j]) for k in range(n)
             )
-            # Two tails of n products, each at most 2^-25 |a| |x| by Cauchy and Schwarz, rounded,
-            # and three roundings of the sum.
-            tail = 2.0**-25 * (n + 2) * U * row[i] * column[j]
-            sums = 3 * U * (abs(float(exact)) + 2.0**-24 * row[i] * column[j])
-            assert abs(Fraction(R[0, i, j]) - exact) <= Fraction(tail + sums)
+            # Two tails of n products, each sum below 2^-25 sqrt(n) |A| |X| and rounded, and three
+            # roundings of the whole.
+            tail = 2.0**-24 * np.sqrt(n) * size
+            sums = (n + 2) * U * tail + 3 * U * (abs(float(exact)) + tail)
+            assert abs(Fraction(R[0, i, j]) - exact) <= Fraction(sums)
 
 
 def test_chunks_cover_the_stack():

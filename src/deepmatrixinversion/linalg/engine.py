@@ -97,18 +97,30 @@ class _Scaled(NamedTuple):
 
 
 def _scale(A: Array, axis: int) -> _Scaled:
-    """Normalise a chunk, and equilibrate those whose lines differ much in norm."""
+    """Normalise a chunk."""
     S, exponent = normalise_layout(A, axis)
     if not (frobenius(S, axis) < np.inf).all():
         raise FloatingPointError("NaN or infinite entries")
-    uneven = np.flatnonzero(spread_exponent(S, axis) > SPREAD)
-    rows = columns = np.zeros((0, A.shape[1]), dtype=np.int64)
-    if uneven.size:
-        # From the original, since normalising may have cost the smallest lines their bits.
-        even, rows, columns = equilibrate(from_layout(take(A, uneven, axis), axis))
-        even, exponent[uneven] = normalise(even)
-        put(S, uneven, to_layout(even, axis), axis)
-    return _Scaled(S, axis, exponent, uneven, rows, columns)
+    none = np.zeros((0, A.shape[1]), dtype=np.int64)
+    return _Scaled(S, axis, exponent, np.zeros(0, dtype=np.intp), none, none)
+
+
+def _equilibrated(scaled: _Scaled, A: Array, candidates: NDArray[np.intp]) -> _Scaled:
+    """Equilibrate those of the candidates, from the original A, whose lines differ in norm."""
+    S, axis, exponent = scaled.S, scaled.axis, scaled.exponent
+    fresh = np.setdiff1d(candidates, scaled.uneven)
+    fresh = fresh[spread_exponent(take(S, fresh, axis), axis) > SPREAD]
+    if not fresh.size:
+        return scaled
+    # From the original, since normalising may have cost the smallest lines their bits.
+    even, rows, columns = equilibrate(from_layout(take(A, fresh, axis), axis))
+    even, exponent[fresh] = normalise(even)
+    put(S, fresh, to_layout(even, axis), axis)
+    uneven = np.concatenate([scaled.uneven, fresh])
+    order = np.argsort(uneven)
+    rows = np.concatenate([scaled.rows, rows])[order]
+    columns = np.concatenate([scaled.columns, columns])[order]
+    return _Scaled(S, axis, exponent, uneven[order], rows, columns)
 
 
 def _polished(s: Array, x: Array, axis: int, passes: int) -> Array:
@@ -138,7 +150,8 @@ def _invert_chunk(
     axis = batch_axis(n)
     # What the certificate speaks of has NaN where the processor flushes a float32 subnormal.
     original = to_layout(exact_float64(a), axis)
-    scaled = _scale(original if a.dtype == np.float64 else to_layout(a, axis), axis)
+    values = original if a.dtype == np.float64 else to_layout(a, axis)
+    scaled = _scale(values, axis)
     s = scaled.S
     doubled = 1 < n <= POLISH_ORDER and dtype == np.float64 and tol is None
     if tol is not None:
@@ -155,10 +168,20 @@ def _invert_chunk(
         x, rho, steps = newton_layout(s, x, axis, tol=target)
         bad = np.flatnonzero(~(rho < 1.0))
         if bad.size:
+            scaled = _equilibrated(scaled, values, bad)
+            again = np.intersect1d(bad, scaled.uneven)
+            if again.size:
+                part = take(s, again, axis)
+                y = to_layout(guess_inverse(from_layout(part, axis), guess, order), axis)
+                y, rho[again], count = newton_layout(part, y, axis, tol=target)
+                put(x, again, y, axis)
+                steps[again] += count
+                bad = np.flatnonzero(~(rho < 1.0))
             y, _, count = transpose_layout(take(s, bad, axis), take(x, bad, axis), axis)
             put(x, bad, y, axis)
             steps[bad] += count
     else:
+        scaled = _equilibrated(scaled, values, np.arange(len(a)))
         x, _, steps = invert_large(from_layout(s, axis), guess, order, seed, tol=target)
         x = to_layout(x, axis)
     if doubled:
@@ -177,6 +200,7 @@ def _invert_chunk(
     for start in (take(x, failed, axis), None):
         y = start
         if y is None:
+            part = _equilibrated(part, take(values, failed, axis), np.arange(len(failed)))
             y, _, count = transpose_layout(rest, None, axis)
             steps[failed] += count
         y = _polished(rest, y, axis, 3)
@@ -242,7 +266,7 @@ def invert(
     -----
     Cost for n <= order: 1 product and 2 a refinement step, 4 for polishing, 1 for the certificate.
     Above: about 5. Matrices that are not certified so are tried twice more. Memory: the result and
-    about ten chunks of 2^15 doubles, or 8 n^2 doubles where n is larger.
+    about ten chunks of 2^17 doubles, or 8 n^2 doubles where n is larger.
     """
     A = np.asarray(A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:

@@ -119,28 +119,16 @@ def residual(A: Array, X: Array, axis: int) -> Array:
     return add_identity(R, axis)
 
 
-def lines_norm(A: Array, along: int, axis: int) -> Array:
-    """2-norms of rows or columns, the axis ``along`` kept with length 1."""
-    squares = A * A
-    if axis == 0:
-        ones = np.ones((A.shape[along], 1))
-        total = np.matmul(squares, ones) if along == 2 else np.matmul(ones.T, squares)
-    else:
-        total = np.add.reduce(squares, axis=along, keepdims=True)
-    return np.sqrt(total, out=total)
+def _leading_bits(A: Array, axis: int) -> Array:
+    """Round each entry to a multiple of 2^(e - 26), where 2^e exceeds its matrix's Frobenius norm.
 
-
-def _leading_bits(A: Array, along: int, axis: int) -> Array:
-    """Round each entry to a multiple of 2^(e - 26), where 2^e exceeds its line's 2-norm.
-
-    The line is a row or a column, along the array axis ``along``. Adding and subtracting
-    1.5 2^(e + 26) rounds to nearest there (Ozaki et al. 2012, algorithm 2), exactly so that
-    A - result is a float, at most 2^(e - 27) in magnitude.
+    Adding and subtracting 1.5 2^(e + 26) rounds to nearest there (Ozaki et al. 2012, algorithm 2),
+    exactly so that A - result is a float, at most 2^(e - 27) in magnitude.
     """
-    norm = lines_norm(A, along, axis)
     # The exponent's bits alone are 2^(e - 1); a masked view is several times faster than frexp.
-    shift = (norm.view(np.int64) & EXPONENT_BITS).view(np.float64)
+    shift = (frobenius(A, axis).view(np.int64) & EXPONENT_BITS).view(np.float64)
     shift *= 1.5 * 2.0**27
+    shift = spread(shift, axis)
     high = A + shift
     high -= shift
     return high
@@ -149,20 +137,20 @@ def _leading_bits(A: Array, along: int, axis: int) -> Array:
 def doubled_residual(A: Array, X: Array, axis: int) -> Array:
     r"""The residual R = I - A X with about 26 bits more than working precision, then rounded.
 
-    A = A1 + A2 by rows and X = X1 + X2 by columns. The entries of A1 in a row are multiples of
-    2^(e - 26), where 2^e exceeds the row's 2-norm; so for X1's columns. By Cauchy and Schwarz all
-    partial sums of a product's entry are integers of magnitude below 2^52 (1 + sqrt(n) 2^-26)^2
-    times one power of two: A1 X1 is exact in any order of summation, with or without FMA, and
+    A = A1 + A2 and X = X1 + X2, where the entries of A1 are multiples of 2^(e - 26), 2^e exceeding
+    the Frobenius norm of A, and so for X1. By Cauchy and Schwarz all partial sums of an entry of
+    A1 X1 are integers of magnitude below 2^52 (1 + n 2^-26)^2 times one power of two: A1 X1 is
+    exact in any order of summation, with or without FMA, and
 
     .. math:: R = (I - A_1 X_1) - (A_1 X_2 + A_2 X),
 
-    where the second bracket is about 2^-27 as large as \|A\| \|X\|, and so are its rounding errors
-    beside those of a plain residual.
+    where the second bracket is below 2^-25 sqrt(n) \|A\|_F \|X\|_F, and so small are its rounding
+    errors beside those of a plain residual.
 
     Parameters
     ----------
     A, X : stacks in the layout ``axis``, A (p, q) and X (q, p)
-        of moderate scale (`scaling.normalise`): entries whose squares underflow lose their bits.
+        of moderate scale (`scaling.normalise`): entries whose squares underflow lose their bits
 
     Returns
     -------
@@ -175,12 +163,12 @@ def doubled_residual(A: Array, X: Array, axis: int) -> Array:
     References
     ----------
     Ozaki, Ogita, Oishi & Rump 2012, "Error-free transformations of matrix multiplication by using
-    fast routines of matrix multiplication and its applications", Numer. Algorithms 59, section 3;
-    bounding the bits by 2-norms rather than by n is ours.
+    fast routines of matrix multiplication and its applications", Numer. Algorithms 59, section 3.
+    Bounding the bits by norms rather than by n is ours, and so is one shift a matrix instead of
+    one a line: broadcasting lines of a few entries would cost more than the products.
     """
-    row, column = (2, 1) if axis == 0 else (1, 0)
-    A1 = _leading_bits(A, row, axis)
-    X1 = _leading_bits(X, column, axis)
+    A1 = _leading_bits(A, axis)
+    X1 = _leading_bits(X, axis)
     R = product(A1, X1, axis)
     np.negative(R, out=R)
     add_identity(R, axis)
@@ -189,7 +177,7 @@ def doubled_residual(A: Array, X: Array, axis: int) -> Array:
     return R
 
 
-def chunks(count: int, n: int, doubles: int = 1 << 16) -> Iterator[slice]:
+def chunks(count: int, n: int, doubles: int = 1 << 17) -> Iterator[slice]:
     """Slices of a stack of ``count`` matrices of order n, each about ``doubles`` entries long.
 
     Work on a chunk stays in cache, and memory stays bounded however long the stack is.
