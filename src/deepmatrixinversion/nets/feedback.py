@@ -21,10 +21,11 @@ from deepmatrixinversion.nets.trajectory import Trajectory
 
 
 class Proposal(nn.Module):
-    """Proposes a direction Z = c X + ‖X‖F D R in which to correct X (1 matrix product).
+    """Proposes a direction Z = c X + ‖X‖F D R/‖R‖F in which to correct X (1 matrix product).
 
     The number c and the matrix D come from a gated layer over the normalised (A, X, R). The last
-    layer starts at zero, so an untrained proposal is Z = 0.
+    layer starts at c = 0, D = I, so an untrained block proposes the direction R of steepest
+    descent. (Z = 0 would be no start: only the direction of Z counts, and it has none.)
     """
 
     def __init__(self, order: int, units: int) -> None:
@@ -33,16 +34,17 @@ class Proposal(nn.Module):
         self.gate = nn.Linear(3 * order * order + 2, 2 * units)
         self.out = nn.Linear(units, order * order + 1)
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        with torch.no_grad():
+            self.out.bias.copy_(torch.cat([torch.eye(order).flatten(), torch.zeros(1)]))
 
-    def forward(self, A: Tensor, X: Tensor, R: Tensor, norm_R: Tensor) -> Tensor:
+    def forward(self, A: Tensor, X: Tensor, unit_R: Tensor, norm_R: Tensor) -> Tensor:
         n = self.order
         norm_X = frobenius(X)
         features = torch.cat(
             [
                 (math.sqrt(n) * A).flatten(1),
                 (n / norm_X * X).flatten(1),
-                (n / norm_R * R).flatten(1),
+                (n * unit_R).flatten(1),
                 torch.log(norm_X).flatten(1),
                 torch.log(norm_R).flatten(1),
             ],
@@ -52,16 +54,20 @@ class Proposal(nn.Module):
         out = self.out(functional.silu(gate) * value)
         D = out[:, : n * n].reshape(-1, n, n)
         c = out[:, n * n :].reshape(-1, 1, 1)
-        return c * X + norm_X * product(D, R)
+        return c * X + norm_X * product(D, unit_R)
 
 
 def minimal_residual_step(A: Tensor, R: Tensor, directions: list[Tensor]) -> Tensor:
-    """The combination S of the directions that minimises ‖R - A S‖F.
+    """The combination S of the directions that minimises ‖R - A S‖F, for ‖R‖F about 1.
 
     The images A Z are orthogonalised in the Frobenius inner product (modified Gram-Schmidt), so
     that each coefficient is a quotient of two inner products: no system is solved. One direction
     gives the minimal residual step of Chow & Saad (1998, "Approximate inverse preconditioners via
-    sparse-sparse iterations", section 2.1); several give its block form.
+    sparse-sparse iterations", section 2.1).
+
+    The coefficients are constants to the gradient: they are where ‖R - A S‖F is stationary, so
+    they do not contribute to its derivative (envelope theorem), and the quotients' own derivatives
+    overflow where an image is all but in the span of the others.
 
     Cost: one matrix product for each direction.
     """
@@ -71,12 +77,12 @@ def minimal_residual_step(A: Tensor, R: Tensor, directions: list[Tensor]) -> Ten
         W = product(A, Z)
         # A direction that the earlier ones nearly span leaves only rounding noise behind: the
         # floor keeps its coefficient from amplifying that noise.
-        floor = 1e-10 * inner(W, W) + 1e-37
+        floor = 1e-10 * inner(W, W) + 1e-30
         for other_Z, other_W, size in basis:
-            b = inner(other_W, W) / size
+            b = (inner(other_W, W) / size).detach()
             Z, W = Z - b * other_Z, W - b * other_W
         size = inner(W, W) + floor
-        t = inner(R, W) / size
+        t = (inner(R, W) / size).detach()
         step, R = step + t * Z, R - t * W
         basis.append((Z, W, size))
     return step
@@ -113,8 +119,12 @@ class Feedback(nn.Module):
         norm_R = frobenius(R)
         yield X, norm_R
         for propose in self.proposals:
-            XR = product(X, R)
-            next_X = X + minimal_residual_step(A, R, [XR, product(XR, R), propose(A, X, R, norm_R)])
+            # Directions are taken from R/‖R‖F, so that nothing underflows as R vanishes.
+            unit_R = R / norm_R
+            XR = product(X, unit_R)
+            Z = propose(A, X, unit_R, norm_R)
+            step = minimal_residual_step(A, unit_R, [XR, product(XR, unit_R), Z])
+            next_X = X + norm_R * step
             next_R = identity - product(A, next_X)
             next_norm = frobenius(next_R)
             accept = next_norm < norm_R

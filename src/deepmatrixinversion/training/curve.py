@@ -15,7 +15,7 @@ from deepmatrixinversion.errors import ModelError
 class Look(NamedTuple):
     """What is recorded of a step.
 
-    ``selection`` is the mean log10(‖R‖F + 1e-3) on the selection set, at the end of an epoch
+    ``selection`` is the mean log10(‖R‖F + 1e-6) on the selection set, at the end of an epoch
     only, by which the best weights are chosen; ``skipped`` counts steps since the start whose
     gradient was not finite; ``done`` is the fraction of the member's training that lies behind.
     """

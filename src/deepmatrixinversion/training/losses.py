@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepmatrixinversion.nets.trajectory import Trajectory
 
-RESIDUAL_FLOOR = 1e-3
+RESIDUAL_FLOOR = 1e-6
 INNER_WEIGHT = 0.1
 
 Loss = Callable[[Trajectory, Tensor], Tensor]
@@ -24,11 +24,11 @@ def frobenius(trajectory: Trajectory, A: Tensor) -> Tensor:
 
 
 def log_residual(trajectory: Trajectory, A: Tensor) -> Tensor:
-    """E log(‖R‖F + 1e-3) of the last candidate, plus 0.1 times that of each one before it.
+    """E log(‖R‖F + 1e-6) of the last candidate, plus 0.1 times that of each one before it.
 
     Matrices near singularity make ‖R‖F heavy-tailed, and they dominate its mean. The logarithm
-    gives every decade of every matrix the same weight; the floor stops the reward where float32
-    refinement takes over anyway. The start, which no weight can change, is left out.
+    gives every decade of every matrix the same weight; the floor ends the reward where float32
+    rounding takes over. The start, which no weight can change, is left out.
     """
     logs = [torch.log(r + RESIDUAL_FLOOR).mean() for r in trajectory.residuals]
     return logs[-1] + INNER_WEIGHT * sum(logs[1:-1], torch.zeros_like(logs[-1]))

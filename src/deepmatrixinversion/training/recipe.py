@@ -23,10 +23,9 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
     "resnet": {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7},
     "feedback": {
         "loss": "log_residual",
-        "distribution": "uniform+nearly_singular",
         "lr": 2e-3,
         "nunits": 128,
-        "nlayers": 6,
+        "nlayers": 4,
     },
 }
 
@@ -64,7 +63,9 @@ class Recipe:
         self.net_config()
         self.training_data()
         mixture(self.distribution)
-        _require(self.loss in LOSSES, f"loss is {self.loss!r}: choose one of {sorted(LOSSES)}")
+        _require(
+            self.loss in list(LOSSES), f"loss is {self.loss!r}: choose one of {sorted(LOSSES)}"
+        )
         for name in ("nmx_samples", "epochs", "batch_size", "n_repeats", "devices"):
             _require(_whole(getattr(self, name), 1), f"{name} must be a whole number of at least 1")
         _require(_whole(self.seed, 0), "seed must be a whole number of at least 0")
@@ -73,7 +74,7 @@ class Recipe:
             f"batch_size ({self.batch_size}) must be a multiple of devices ({self.devices})",
         )
         _require(
-            self.precision in PRECISIONS,
+            self.precision in list(PRECISIONS),
             f"precision is {self.precision!r}: choose one of {sorted(PRECISIONS)}",
         )
         _require(isinstance(self.device, str), "device must be a string such as cpu or cuda")
@@ -81,7 +82,7 @@ class Recipe:
             value = getattr(self, name)
             if not (name == "max_minutes" and value is None):
                 _require(
-                    isinstance(value, int | float) and 0 < value < math.inf,
+                    _number(value) and 0 < value < math.inf,
                     f"{name} is {value!r}: it must be a number above 0",
                 )
 
@@ -91,7 +92,8 @@ class Recipe:
         given = {k: v for k, v in options.items() if v is not None}
         _require("msize" in given, "msize, the order of the matrices, is missing")
         net = given.get("net", cls.net)
-        _require(net in NET_DEFAULTS, f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
+        # A list, as a TOML file may give what cannot be looked up in a dict.
+        _require(net in list(NET_DEFAULTS), f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
         defaults = {
             f.name: f.default
             for f in dataclasses.fields(cls)
@@ -132,6 +134,10 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     known = {f.name for f in dataclasses.fields(Recipe)}
     _require(not (extra := sorted(set(table) - known)), f"{path}: unknown options {extra}")
     return table
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _whole(value: object, least: int) -> bool:
