@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.linalg.product import (
     Array,
-    add_identity,
     batch_axis,
     chunks,
     doubled_residual,
@@ -40,13 +39,17 @@ class Refinement(NamedTuple):
 
 
 def newton_layout(
-    A: Array, X: Array, axis: int, max_steps: int = 50, tol: float = 0.0
+    A: Array, X: Array, axis: int, max_steps: int = 50, tol: float | Array = 0.0
 ) -> tuple[Array, Array, Steps]:
-    """`refine` for one chunk in the layout ``axis``; may overwrite ``X``, which it returns."""
+    """`refine` for one chunk in the layout ``axis``; may overwrite ``X``, which it returns.
+
+    ``tol`` may be one value for each matrix.
+    """
     R = residual(A, X, axis)
     best = frobenius(R, axis)
     steps = np.zeros(len(best), dtype=np.int64)
     index = np.flatnonzero((best > tol) & (best < np.inf))
+    limit = np.broadcast_to(tol, best.shape)[index]
     if index.size < len(best):
         a, x, R, rho = take(A, index, axis), take(X, index, axis), take(R, index, axis), best[index]
     else:
@@ -60,7 +63,7 @@ def newton_layout(
         # A residual far below 1 is squared by exact arithmetic: where its square reaches the
         # tolerance there is nothing left to measure.
         predicted = rho * rho
-        certain = predicted <= tol
+        certain = predicted <= limit
         if certain.all():
             put(X, index, x_next, axis)
             best[index] = predicted
@@ -70,7 +73,7 @@ def newton_layout(
         rho_next[certain] = predicted[certain]
         better = rho_next < rho
         # Where a small residual is not at least halved, rounding has the upper hand already.
-        going = better & (rho_next > tol) & ~((rho < 0.25) & (rho_next > 0.5 * rho)) & ~certain
+        going = better & (rho_next > limit) & ~((rho < 0.25) & (rho_next > 0.5 * rho)) & ~certain
         if going.all():
             x, rho = x_next, rho_next
             continue
@@ -81,7 +84,7 @@ def newton_layout(
         put(X, index[stalled], take(x, np.flatnonzero(stalled), axis), axis)
         best[index[stalled]] = rho[stalled]
         keep = np.flatnonzero(going)
-        index, rho = index[keep], rho_next[keep]
+        index, rho, limit = index[keep], rho_next[keep], limit[keep]
         a, x, R = take(a, keep, axis), take(x_next, keep, axis), take(R, keep, axis)
     else:
         put(X, index, x, axis)
@@ -301,13 +304,3 @@ def iterate_from_transpose(
                 )
                 x[part] = from_layout(y, axis)
     return Refinement(x.reshape(A.shape), norms.reshape(batch), steps.reshape(batch))
-
-
-__all__ = [
-    "POLISH_BELOW",
-    "Refinement",
-    "add_identity",
-    "iterate_from_transpose",
-    "polish",
-    "refine",
-]

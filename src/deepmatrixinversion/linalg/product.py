@@ -189,6 +189,7 @@ def chunks(count: int, n: int, doubles: int = 1 << 17) -> Iterator[slice]:
     # glibc returns freed memory to the system above a threshold that grows with the largest block
     # ever freed; below it every temporary is faulted in anew, at up to three times the cost. One
     # block, never touched, raises it. Elsewhere this does nothing.
-    np.empty(1 << 21)
+    if n * n < doubles:
+        np.empty(1 << 21)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
