@@ -259,7 +259,7 @@ REFUSED = {
     "object": (np.eye(3).astype(object), "not real"),
     "text": (np.eye(3).astype(str), "not real"),
     "dates": (np.zeros((3, 3), "M8[s]"), "not real"),
-    "ragged": ([[1, 2, 3], [4, 5, 6], [7, 8]], ""),
+    "ragged": ([[1, 2, 3], [4, 5, 6], [7, 8]], "inhomogeneous"),
 }
 
 

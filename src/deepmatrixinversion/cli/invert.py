@@ -144,7 +144,8 @@ def _check(options: argparse.Namespace) -> None:
 def _method(options: argparse.Namespace, order: int) -> tuple[Invert, str | None]:
     if options.invert_mode == "numpy":
         return numpy_inverse, None
-    inverter = Inverter.from_pretrained(options.model or name_for_order(order))
+    name = name_for_order(order) if options.model is None else options.model
+    inverter = Inverter.from_pretrained(name)
     if inverter.order != order:
         raise ValueError(
             f"{options.inputmx}: its matrices are of order {order}, but {inverter.model.name} "

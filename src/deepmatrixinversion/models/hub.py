@@ -32,7 +32,8 @@ def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
     ImportError
         When huggingface_hub is not installed.
     ModelError
-        When the repository or revision does not exist, or is neither reachable nor cached.
+        When the repository or revision does not exist, holds no model, or is neither reachable
+        nor cached.
     """
     try:
         from huggingface_hub import snapshot_download
@@ -73,4 +74,6 @@ def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
         raise ModelError(
             f"{name}: the hub did not deliver it ({type(error).__name__}: {error})"
         ) from None
+    if not path.is_dir():  # the client makes no folder for a repository without such files
+        raise ModelError(f"{name}: the repository holds no model ({', '.join(PATTERNS)})")
     return path, path.name

@@ -59,7 +59,7 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         When it names a hub repository and the extra ``hub`` is not installed.
     """
     name = os.fspath(model)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return open_model(name)
     if name in bundled_names():
         return open_model(bundled_folder() / name)

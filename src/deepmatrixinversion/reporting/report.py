@@ -47,7 +47,7 @@ class InversionReport(NamedTuple):
         """The same for people."""
         table = Table(title="Inversion", show_header=False, title_justify="left")
         table.add_column(style="bold")
-        table.add_column(justify="right")
+        table.add_column(justify="right", overflow="fold")
         how = self.mode if self.model is None else f"{self.mode}, {self.model}"
         if self.mode == "nn":
             how += ", raw" if self.raw else ", refined"

@@ -1,0 +1,626 @@
+"""dmxinvert, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from deepmatrixinversion.cli import invert as command
+from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.matrices.files import read_blocks, read_matrices, write_matrices
+from models_for_tests import graph, make_model, replace, residual_bound, well_conditioned
+
+SUFFIXES = [".mx", ".csv", ".npy", ".npz", ".safetensors"]
+A = well_conditioned(23, seed=3)
+SINGULAR = np.arange(9.0).reshape(3, 3)
+SINGULAR_FOR_LAPACK = np.ones((3, 3))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, model):
+    """A folder with a.npy (matrices), t.npy (their inverses), m (the model)."""
+    monkeypatch.chdir(tmp_path)
+    write_matrices("a.npy", A)
+    write_matrices("t.npy", np.linalg.inv(A))
+    (tmp_path / "m").symlink_to(model)
+    return tmp_path
+
+
+def call(*words, source="a.npy", out="x.npy", model="m"):
+    """The exit status, whether it comes from argparse or from the command."""
+    words = ["--inputmx", source, "--inverseout", out, *words]
+    if model is not None:
+        words += ["--model", model]
+    try:
+        return command.main([str(word) for word in words])
+    except SystemExit as stop:
+        return stop.code
+
+
+def program(*words, **options):
+    """dmxinvert in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "deepmatrixinversion.cli.invert", *map(str, words)],
+        capture_output=True,
+        check=False,
+        **options,
+    )
+
+
+def one_sentence(capsys, *words):
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 or lines[0].startswith("usage:")
+    for word in words:
+        assert word in lines[-1]
+    return lines[-1]
+
+
+def strict(path):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    with open(path) as file:
+        return json.load(file, parse_constant=refuse)
+
+
+def table(text):
+    """The rows of the printed table: label -> value."""
+    rows = {}
+    for line in text.splitlines():
+        cells = [c.strip() for c in re.split(r"[│┃|]\s|\s[│┃|]", line) if c.strip()]
+        if len(cells) == 2:
+            rows[cells[0]] = cells[1]
+    return rows
+
+
+def residuals(A, X):
+    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
+
+
+# --- inverses ------------------------------------------------------------------------------------
+
+
+def test_refined_by_default(here, capsys):
+    assert call() == 0
+    X = read_matrices("x.npy")
+    np.testing.assert_array_equal(X, Inverter.from_pretrained("m")(A))
+    assert (residuals(A, X) <= residual_bound(A, X)).all()
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "23 of order 3" in out
+    assert "small, refined" in out
+
+
+def test_raw(here, capsys):
+    assert call("--raw", "--report", "r.json") == 0
+    X = read_matrices("x.npy")
+    np.testing.assert_array_equal(X, Inverter.from_pretrained("m").guess(A))
+    assert not (residuals(A, X) <= residual_bound(A, X)).any()  # float32 it is
+    assert strict("r.json")["raw"] is True
+    assert "small, raw" in capsys.readouterr().out
+
+
+def test_the_bundled_model_is_the_default(here, capsys):
+    assert call("--report", "r.json", model=None) == 0
+    assert strict("r.json")["model"] == "feedback-3"
+    X = read_matrices("x.npy")
+    assert (residuals(A, X) <= residual_bound(A, X)).all()
+    assert call("--report", "s.json", model="feedback-3") == 0
+    assert strict("s.json")["model"] == "feedback-3"
+
+
+@pytest.mark.parametrize("first", SUFFIXES)
+@pytest.mark.parametrize("second", SUFFIXES)
+def test_every_pair_of_formats(here, first, second):
+    write_matrices(f"in{first}", A)
+    assert call(source=f"in{first}", out=f"out{second}") == 0
+    np.testing.assert_array_equal(read_matrices(f"out{second}"), Inverter.from_pretrained("m")(A))
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".mtx"])
+def test_matrix_market(here, suffix):
+    """It holds one matrix a file."""
+    pytest.importorskip("scipy")
+    write_matrices("in.mtx", A[0])
+    write_matrices(f"in{suffix}", A[0])
+    assert call(source="in.mtx", out=f"out{suffix}") == 0
+    assert call(source=f"in{suffix}", out="back.mtx") == 0
+    X = Inverter.from_pretrained("m")(A[:1])
+    np.testing.assert_array_equal(read_matrices(f"out{suffix}"), X)
+    np.testing.assert_array_equal(read_matrices("back.mtx"), X)
+
+
+def test_several_matrices_do_not_go_into_matrix_market(here, capsys):
+    assert call(out="x.mtx") == 2
+    one_sentence(capsys, "x.mtx", "one matrix")
+    assert not os.path.exists("x.mtx")
+
+
+def test_float32_stays_float32(here):
+    write_matrices("f.npy", A.astype(np.float32))
+    write_matrices("t32.npy", np.linalg.inv(A).astype(np.float32))
+    assert call("--invtarget", "t32.npy", source="f.npy") == 0
+    assert read_matrices("x.npy").dtype == np.float32
+    assert call("--invert_mode", "numpy", source="f.npy", model=None) == 0
+    assert read_matrices("x.npy").dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [1, 2, 22, 23, 24, 10**9])
+def test_batch_size(here, size):
+    assert call("--batch_size", size) == 0
+    X = read_matrices("x.npy")
+    assert (residuals(A, X) <= residual_bound(A, X)).all()
+
+
+def test_other_orders(here, tmp_path, capsys):
+    make_model(tmp_path / "five", order=5)
+    B = well_conditioned(5, order=5)
+    write_matrices("b.mx", B)
+    assert call("--report", "r.json", source="b.mx", model="five") == 0
+    X = read_matrices("x.npy")
+    assert (residuals(B, X) <= residual_bound(B, X)).all()
+    assert strict("r.json")["order"] == 5
+    capsys.readouterr()
+    assert call(source="b.mx", model="m", out="y.npy") == 2
+    one_sentence(capsys, "b.mx", "order 5", "small inverts order 3")
+    assert call(source="b.mx", model=None, out="y.npy") == 2
+    one_sentence(capsys, "no bundled model for order 5", "dmxtrain --msize 5")
+    assert not os.path.exists("y.npy")
+
+
+# --- LAPACK --------------------------------------------------------------------------------------
+
+
+def test_numpy_mode(here, capsys):
+    assert call("--invert_mode", "numpy", "--report", "r.json", model=None) == 0
+    np.testing.assert_array_equal(read_matrices("x.npy"), np.linalg.inv(A))
+    report = strict("r.json")
+    assert (report["mode"], report["model"]) == ("numpy", None)
+    assert "refined" not in capsys.readouterr().out
+
+
+def test_numpy_mode_marks_singular_matrices_and_keeps_the_others(here):
+    B = A.copy()
+    singular = [0, 7, 8, 22]
+    B[singular] = SINGULAR_FOR_LAPACK
+    write_matrices("b.npy", B)
+    words = ["--invert_mode", "numpy", "--report", "r.json", "--invtarget", "t.npy"]
+    assert call(*words, source="b.npy", out="x.mx", model=None) == 0
+    X = read_matrices("x.mx", finite=False)
+    regular = np.setdiff1d(np.arange(23), singular)
+    assert np.isnan(X[singular]).all()
+    np.testing.assert_array_equal(X[regular], np.linalg.inv(B[regular]))
+    report = strict("r.json")
+    most = sys.float_info.max
+    assert report["residual"]["max"] == most
+    assert report["residual"]["median"] < 1e-10
+    assert report["residual"]["below_one"] == pytest.approx(19 / 23)
+    # Not to be mistaken for success by whoever tests r2 > 0.99.
+    assert report["metrics"] == {"r2": -most, "mse": most, "mae": most, "max_abs_error": most}
+
+
+def test_numpy_mode_with_nothing_but_singular_matrices(here, capsys):
+    write_matrices("s.mx", np.broadcast_to(SINGULAR_FOR_LAPACK, (50, 3, 3)))
+    words = ["--invert_mode", "numpy", "--plotout", "p.png"]
+    assert call(*words, source="s.mx", model=None) == 0
+    assert np.isnan(read_matrices("x.npy", finite=False)).all()
+    assert table(capsys.readouterr().out)["share below 1"] == "0.0000 %"
+
+
+def test_singular_matrices_by_network_are_finite_and_honest(here, capsys):
+    write_matrices("s.npy", np.broadcast_to(SINGULAR, (50, 3, 3)))
+    assert call("--report", "r.json", source="s.npy") == 0
+    assert np.isfinite(read_matrices("x.npy")).all()
+    assert strict("r.json")["residual"]["median"] >= 1 - 1e-9
+    assert strict("r.json")["residual"]["below_one"] <= 0.02
+
+
+# --- report and table ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [False, True])
+def test_report_and_table_say_the_same_and_the_truth(here, capsys, target):
+    words = ["--invtarget", "t.npy"] if target else []
+    assert call("--raw", "--report", "r.json", *words) == 0
+    report = strict("r.json")
+    X = read_matrices("x.npy")
+    R = np.sort(residuals(A, X))
+    assert report.keys() >= {"count", "mode", "model", "residual", "metrics"}
+    assert (report["count"], report["mode"], report["model"]) == (23, "nn", "small")
+    assert report["residual"]["median"] == pytest.approx(R[11], rel=1e-6)
+    assert report["residual"]["p99"] == pytest.approx(R[22], rel=1e-6)
+    assert report["residual"]["max"] == pytest.approx(R[22], rel=1e-6)
+    assert report["residual"]["below_one"] == 1
+    assert report["seconds"] > 0
+    rows = table(capsys.readouterr().out)
+    assert rows["matrices"] == "23 of order 3"
+    assert rows["|I - AX|F median"] == f"{report['residual']['median']:.3e}"
+    assert rows["|I - AX|F 99 %"] == f"{report['residual']['p99']:.3e}"
+    assert rows["|I - AX|F largest"] == f"{report['residual']['max']:.3e}"
+    metrics = report["metrics"]
+    assert list(metrics) == ["r2", "mse", "mae", "max_abs_error"]
+    if not target:
+        assert set(metrics.values()) == {None}
+        assert not any("target" in label for label in rows)
+        return
+    T = np.linalg.inv(A)
+    assert metrics["mse"] == pytest.approx(((X - T) ** 2).mean(), rel=1e-9)
+    assert metrics["mae"] == pytest.approx(np.abs(X - T).mean(), rel=1e-9)
+    assert metrics["max_abs_error"] == np.abs(X - T).max()
+    assert metrics["r2"] == pytest.approx(
+        1 - ((X - T) ** 2).sum() / ((T - T.mean()) ** 2).sum(), abs=1e-12
+    )
+    assert rows["R2 against target"] == f"{metrics['r2']:.9f}"
+    assert rows["MSE"] == f"{metrics['mse']:.3e}"
+    assert rows["MAE"] == f"{metrics['mae']:.3e}"
+    assert rows["largest error"] == f"{metrics['max_abs_error']:.3e}"
+
+
+def test_a_network_whose_answers_are_not_finite(here, model, capsys):
+    """Strict JSON even so, and no figure that looks good."""
+    shutil.copytree(model, "nan")
+    minus = helper.make_tensor("minus", 1, [], [-1.0])
+    nodes = [helper.make_node("Log", ["minus"], ["nan"]), helper.make_node("Mul", ["A", "nan"], ["X"])]  # fmt: skip # noqa: E501
+    replace(here / "nan", "model.onnx", graph(nodes, initializers=[minus]))
+    assert call("--raw", "--report", "r.json", "--invtarget", "t.npy", model="nan") == 0
+    report = strict("r.json")
+    assert report["residual"]["median"] == sys.float_info.max
+    assert report["residual"]["below_one"] == 0
+    assert report["metrics"]["r2"] < 0
+    assert "inf" in capsys.readouterr().out
+
+
+def test_names_and_pipes_of_another_encoding(here, model):
+    """A table in a pipe whose encoding lacks some of its letters; the work is done all the same."""
+    shutil.copytree(model, "modèle-♥")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
+    words = ["--inputmx", "a.npy", "--inverseout", "x.npy", "--model", "modèle-♥"]
+    done = program(*words, cwd=here, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"|I - AX|F median" in done.stdout
+    assert b"mod\\xe8le-\\u2665" in done.stdout
+
+
+def test_a_long_name_is_not_cut_short(here, model, capsys):
+    name = "m" * 200
+    shutil.copytree(model, name)
+    assert call(model=name) == 0
+    assert capsys.readouterr().out.count("m") > 200
+
+
+# --- pipes ---------------------------------------------------------------------------------------
+
+
+def test_from_pipe_to_pipe(here):
+    rows = [",".join(map(repr, row)) for row in A.reshape(-1, 3).tolist()]
+    source = "".join("\r\n".join(rows[k : k + 3]) + "\nEND\r\n\n" for k in range(0, 69, 3))
+    words = ["--inputmx", "-", "--inverseout", "-", "--model", "m", "--invtarget", "t.npy"]
+    done = program(*words, input=source.encode(), cwd=here)
+    assert done.returncode == 0, done.stderr
+    (here / "out.mx").write_bytes(done.stdout)
+    np.testing.assert_array_equal(read_matrices("out.mx"), Inverter.from_pretrained("m")(A))
+    rows = table(done.stderr.decode())
+    assert rows["matrices"] == "23 of order 3"
+    assert float(rows["MAE"]) < 1e-10
+
+
+def test_the_target_may_come_from_the_pipe(here):
+    write_matrices("t.mx", read_matrices("t.npy"))
+    words = ["--inputmx", "a.npy", "--inverseout", "x.npy", "--model", "m", "--invtarget", "-"]
+    done = program(*words, input=(here / "t.mx").read_bytes(), cwd=here)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert float(table(done.stdout.decode())["MAE"]) < 1e-10
+
+
+def test_a_reader_that_goes_away_is_no_error(here):
+    write_matrices("many.mx", np.tile(A, (400, 1, 1)))
+    words = "--inputmx many.mx --inverseout - --invert_mode numpy"
+    shell = f"{sys.executable} -m deepmatrixinversion.cli.invert {words} | head -n 1"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, cwd=here, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+# --- plots ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [False, True])
+@pytest.mark.parametrize(
+    "suffix, start", [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")]
+)
+def test_plots(here, suffix, start, target):
+    words = ["--invtarget", "t.npy"] if target else []
+    assert call("--plotout", f"p.{suffix}", *words) == 0
+    data = (here / f"p.{suffix}").read_bytes()
+    assert data.startswith(start)
+    assert len(data) > 5000
+
+
+def test_a_plot_to_the_screen_where_there_is_none(here):
+    environment = {k: v for k, v in os.environ.items() if "DISPLAY" not in k and k != "MPLBACKEND"}
+    words = ["--inputmx", "a.npy", "--inverseout", "x.npy", "--model", "m", "--plotout", "screen"]
+    done = program(*words, cwd=here, env=environment)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert len(done.stderr.decode().strip().splitlines()) == 1
+    assert b"no screen to show the plot on" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["p.jpg", "p", "nowhere/p.png"])
+def test_a_plot_that_cannot_be_written_is_refused_before_the_work(here, capsys, name):
+    assert call("--plotout", name) == 2
+    one_sentence(capsys, name)
+    assert not os.path.exists("x.npy")
+
+
+# --- targets -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((22, 3, 3), "t2.npy ends after 22 matrices"),
+        ((24, 3, 3), "a.npy ends after 23 matrices"),
+        ((1, 3, 3), "t2.npy ends after 1 matrices"),
+        ((23, 4, 4), "of order 4"),
+        ((23, 3, 4), "3 x 4"),
+    ],
+)
+def test_a_target_that_does_not_fit(here, capsys, shape, words):
+    (here / "x.npy").write_bytes(b"old")
+    (here / "r.json").write_bytes(b"old")
+    write_matrices("t2.npy", np.zeros(shape))
+    assert call("--invtarget", "t2.npy", "--report", "r.json", "--plotout", "p.png") == 2
+    one_sentence(capsys, words)
+    assert (here / "x.npy").read_bytes() == (here / "r.json").read_bytes() == b"old"
+    assert not os.path.exists("p.png")
+    assert not [name for name in os.listdir() if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("first", [1, 4, 23, 100])
+@pytest.mark.parametrize("second", [1, 3, 5, 22, 100])
+def test_blocks_of_source_and_target_need_not_agree(here, first, second):
+    with (
+        read_blocks("a.npy", block_matrices=first) as source,
+        read_blocks("t.npy", block_matrices=second) as target,
+    ):
+        pairs = list(command._aligned(source, target))
+    assert [len(M) for M, _ in pairs] == [len(T) for _, T in pairs]
+    np.testing.assert_array_equal(np.concatenate([M for M, _ in pairs]), A)
+    np.testing.assert_array_equal(np.concatenate([T for _, T in pairs]), np.linalg.inv(A))
+
+
+@pytest.mark.parametrize("bytes_", [72, 500, 10_000])
+def test_many_blocks_give_what_one_gives(here, monkeypatch, bytes_):
+    assert call("--invtarget", "t.npy", "--report", "one.json", out="one.npy") == 0
+    write_matrices("t.csv", read_matrices("t.npy"))
+    monkeypatch.setattr("deepmatrixinversion.matrices.reader.BLOCK_BYTES", bytes_)
+    assert call("--invtarget", "t.csv", "--report", "many.json", out="many.npy") == 0
+    one, many = read_matrices("one.npy"), read_matrices("many.npy")
+    bound = residual_bound(A, one) * np.linalg.norm(one, axis=(1, 2))
+    assert (np.linalg.norm(one - many, axis=(1, 2)) <= 2 * bound).all()
+    one, many = strict("one.json"), strict("many.json")
+    assert one["count"] == many["count"] == 23
+    assert one["metrics"]["r2"] == pytest.approx(many["metrics"]["r2"], abs=1e-12)
+
+
+@pytest.mark.parametrize("what", ["source", "target"])
+def test_nothing_is_left_when_a_file_goes_bad_late(here, monkeypatch, capsys, what):
+    """The first blocks have been inverted and written by then."""
+    monkeypatch.setattr("deepmatrixinversion.matrices.reader.BLOCK_BYTES", 72)
+    (here / "x.npy").write_bytes(b"old")
+    write_matrices("a.mx", A)
+    write_matrices("t.mx", A)
+    bad = "a.mx" if what == "source" else "t.mx"
+    text = (here / bad).read_text()
+    (here / bad).write_text(text[:-60] + "garbage\nEND\n")
+    before = sorted(os.listdir())
+    words = ["--invtarget", "t.mx", "--report", "r.json", "--plotout", "p.png"]
+    assert call(*words, source="a.mx") == 2
+    one_sentence(capsys, bad)
+    assert (here / "x.npy").read_bytes() == b"old"
+    assert sorted(os.listdir()) == before
+
+
+def test_a_large_file_streams(here):
+    """A million matrices (72 MB) through blocks of 1 MiB: far below what the whole would take."""
+    code = """
+import resource, sys
+import deepmatrixinversion.matrices.reader as reader
+from deepmatrixinversion.cli.invert import main
+reader.BLOCK_BYTES = 2**20
+words = ["--inputmx", sys.argv[1], "--inverseout", "x.npy", "--invert_mode", "numpy"]
+status = main([*words, "--invtarget", sys.argv[1]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+sys.exit(status)
+"""
+    write_matrices("large.npy", np.tile(A, (1_000_000 // 23 + 1, 1, 1)))
+    size = os.path.getsize("large.npy")
+    assert size > 71_000_000
+    peaks = []
+    for name in ("a.npy", "large.npy"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, name], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout.split()[-1]))
+    # 8 bytes a matrix for the residuals, a copy of them to sort, blocks and the sample.
+    assert peaks[1] - peaks[0] < 2.5 * 8 * 1_000_000 + 30 * 2**20 < size
+    x = np.load("x.npy", mmap_mode="r")
+    assert x.shape == np.load("large.npy", mmap_mode="r").shape
+    np.testing.assert_array_equal(x[-23:], np.linalg.inv(A))
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+
+def test_hyphens_for_underscores(here):
+    assert call("--invert-mode", "numpy", "--batch-size=7", model=None) == 0
+    assert call("--invert-mode=numpy", model=None) == 0
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--surprise"], "unrecognized arguments"),
+        (["--rep", "r.json"], "unrecognized arguments"),  # no abbreviations
+        (["--batch_size", "0"], "below 1"),
+        (["--batch_size", "-1"], "below 1"),
+        (["--batch_size", "many"], "not a whole number"),
+        (["--batch_size", "1.5"], "not a whole number"),
+        (["--invert_mode", "magic"], "invalid choice"),
+        (["--report"], "expected one argument"),
+        (["more.mx"], "unrecognized arguments"),
+    ],
+)
+def test_bad_usage(here, capsys, words, expected):
+    assert call(*words) == 2
+    one_sentence(capsys, expected)
+    assert not os.path.exists("x.npy")
+
+
+@pytest.mark.parametrize("words", [[], ["--inputmx", "a.npy"], ["--inverseout", "x.npy"]])
+def test_what_is_required(here, capsys, words):
+    with pytest.raises(SystemExit) as stop:
+        command.main(words)
+    assert stop.value.code == 2
+    one_sentence(capsys, "required")
+
+
+def test_help_and_version_name_everything(capsys):
+    for word in ("--help", "--version"):
+        with pytest.raises(SystemExit) as stop:
+            command.main([word])
+        assert stop.value.code == 0
+    out = capsys.readouterr().out
+    options = "inputmx inverseout model invtarget plotout invert_mode raw report batch_size"
+    for option in options.split():
+        assert f"--{option}" in out
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--invert_mode", "numpy"], "uses no network"),  # with --model
+        (["--report", "x.npy"], "different files"),
+        (["--report", "./x.npy"], "different files"),
+        (["--report", "p.png", "--plotout", "p.png"], "different files"),
+        (["--report", "a.npy"], "must not overwrite"),
+        (["--report", "t.npy", "--invtarget", "t.npy"], "must not overwrite"),
+        (["--invtarget", "x.npy"], "must not overwrite"),
+        (["--report", "nowhere/r.json"], "nowhere"),
+        (["--report", "m"], "directory"),
+        (["--invtarget", "none.npy"], "none.npy: No such file"),
+        (["--invtarget", "m"], "m"),
+        (["--model", "neither"], "neither"),
+        (["--model", ""], "neither a model directory"),  # a shell variable that is not set
+        (["--model", "a.npy"], "neither a model directory"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_first(here, capsys, words, expected):
+    model = None if "--model" in words else "m"
+    assert call(*words, model=model) == 2
+    one_sentence(capsys, expected)
+    assert not os.path.exists("x.npy")
+    np.testing.assert_array_equal(read_matrices("a.npy"), A)
+
+
+def test_raw_makes_no_sense_with_lapack(here, capsys):
+    assert call("--invert_mode", "numpy", "--raw", model=None) == 2
+    one_sentence(capsys, "uses no network")
+
+
+def test_two_inputs_from_one_pipe(here, capsys):
+    assert call("--invtarget", "-", source="-") == 2
+    one_sentence(capsys, "standard input")
+
+
+@pytest.mark.parametrize(
+    "source, out, words",
+    [
+        ("none.npy", "x.npy", "none.npy: No such file"),
+        ("folder.npy", "x.npy", "folder.npy: Is a directory"),
+        ("a.npy", "nowhere/x.npy", "nowhere/x.npy: No such file"),
+        ("a.npy", "folder.npy", "folder.npy: Is a directory"),
+        ("a.npy", "a.npy", "must not overwrite"),
+        ("a.xyz", "x.npy", "a.xyz"),
+        ("a.npy", "x.xyz", "x.xyz"),
+        ("empty.mx", "x.npy", "empty.mx"),
+        ("ragged.mx", "x.npy", "ragged.mx"),
+        ("wide.mx", "x.npy", "2 x 3"),
+        ("nan.mx", "x.npy", "nan.mx"),
+        ("complex.npy", "x.npy", "complex"),
+    ],
+)
+def test_files_that_will_not_do(here, capsys, source, out, words):
+    os.mkdir("folder.npy")
+    (here / "empty.mx").write_text("")
+    (here / "ragged.mx").write_text("1,2,3\n4,5\n6,7,8\nEND\n")
+    (here / "wide.mx").write_text("1,2,3\n4,5,6\nEND\n")
+    (here / "nan.mx").write_text("1,2\nnan,4\nEND\n")
+    np.save("complex.npy", np.eye(3) + 0j)
+    before = sorted(os.listdir())
+    assert call(source=source, out=out) == 2
+    one_sentence(capsys, words)
+    assert sorted(os.listdir()) == before
+    np.testing.assert_array_equal(read_matrices("a.npy"), A)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_without_permission(here, capsys):
+    os.mkdir("locked", 0o500)
+    assert call(out="locked/x.npy") == 2
+    one_sentence(capsys, "locked/x.npy: Permission denied")
+
+
+def test_a_full_disk(here):
+    """/dev/full takes the open and refuses the bytes."""
+    words = ["--inputmx", "a.npy", "--model", "m", "--inverseout", "-"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "deepmatrixinversion.cli.invert", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "No space left on device" in done.stderr
+
+
+def test_an_interruption_leaves_nothing(here, monkeypatch, capsys):
+    def interrupted(*words, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Inverter, "__call__", interrupted)
+    before = sorted(os.listdir())
+    assert call() == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert sorted(os.listdir()) == before
+
+
+def test_one_matrix_without_a_stack(here, capsys):
+    np.save("one.npy", A[0])
+    (here / "one.csv").write_text("2,0,0\n0,4,0\n0,0,-8\n")
+    assert call(source="one.npy", out="y.npy") == 0
+    assert call(source="one.csv", out="y.csv") == 0
+    np.testing.assert_array_equal(read_matrices("y.csv")[0], np.diag([0.5, 0.25, -0.125]))
+    assert "1 of order 3" in capsys.readouterr().out
