@@ -168,6 +168,7 @@ def _invert_chunk(
         x, rho, steps = newton_layout(s, x, axis, tol=target)
         bad = np.flatnonzero(~(rho < 1.0))
         if bad.size:
+            x = x.copy()  # it may be the guess's own array still
             scaled = _equilibrated(scaled, values, bad)
             again = np.intersect1d(bad, scaled.uneven)
             if again.size:
@@ -265,8 +266,15 @@ def invert(
     Notes
     -----
     Cost for n <= order: 1 product and 2 a refinement step, 4 for polishing, 1 for the certificate.
-    Above: about 5. Matrices that are not certified so are tried twice more. Memory: the result and
-    about ten chunks of 2^17 doubles, or 8 n^2 doubles where n is larger.
+    Above: about 5 to 7. Matrices that are not certified so are tried twice more. Memory: the result and
+    about ten chunks of 2^17 doubles, or 6 n^2 doubles where n is larger.
+
+    Examples
+    --------
+    >>> A = np.array([[2.0, 1.0], [1.0, 1.0]])
+    >>> result = invert(A, guess=lambda S: np.zeros_like(S), order=2)
+    >>> result.inverse.tolist(), bool(result.certificate.certified)
+    ([[1.0, -1.0], [-1.0, 2.0]], True)
     """
     A = np.asarray(A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:

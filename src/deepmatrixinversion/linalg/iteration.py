@@ -41,7 +41,7 @@ class Refinement(NamedTuple):
 def newton_layout(
     A: Array, X: Array, axis: int, max_steps: int = 50, tol: float | Array = 0.0
 ) -> tuple[Array, Array, Steps]:
-    """`refine` for one chunk in the layout ``axis``; may overwrite ``X``, which it returns.
+    """`refine` for one chunk in the layout ``axis``; returns ``X`` itself where no step is taken.
 
     ``tol`` may be one value for each matrix.
     """
@@ -50,13 +50,26 @@ def newton_layout(
     steps = np.zeros(len(best), dtype=np.int64)
     index = np.flatnonzero((best > tol) & (best < np.inf))
     limit = np.broadcast_to(tol, best.shape)[index]
+    if not index.size:
+        return X, best, steps
+    a, x, rho, out = A, X, best.copy(), X
     if index.size < len(best):
         a, x, R, rho = take(A, index, axis), take(X, index, axis), take(R, index, axis), best[index]
-    else:
-        a, x, rho = A, X, best.copy()
+        out = X.copy()
+
+    def finish(which: NDArray[np.bool_] | slice, iterate: Array, norm: Array) -> None:
+        """Keep these iterates of the matrices in progress."""
+        nonlocal out
+        where = index[which]
+        if where.size == len(best):
+            out = iterate
+        elif where.size:
+            out = X.copy() if out is X else out
+            done = np.arange(len(index))[which]
+            put(out, where, iterate if done.size == len(index) else take(iterate, done, axis), axis)
+        best[where] = norm[which]
+
     for _ in range(max_steps):
-        if not index.size:
-            break
         x_next = product(x, R, axis)
         x_next += x
         steps[index] += 1
@@ -65,31 +78,25 @@ def newton_layout(
         predicted = rho * rho
         certain = predicted <= limit
         if certain.all():
-            put(X, index, x_next, axis)
-            best[index] = predicted
-            break
+            finish(slice(None), x_next, predicted)
+            return out, best, steps
         R = residual(a, x_next, axis)
-        rho_next = frobenius(R, axis)
-        rho_next[certain] = predicted[certain]
+        rho_next = np.where(certain, predicted, frobenius(R, axis))
         better = rho_next < rho
         # Where a small residual is not at least halved, rounding has the upper hand already.
         going = better & (rho_next > limit) & ~((rho < 0.25) & (rho_next > 0.5 * rho)) & ~certain
         if going.all():
             x, rho = x_next, rho_next
             continue
-        ended = better & ~going
-        put(X, index[ended], take(x_next, np.flatnonzero(ended), axis), axis)
-        best[index[ended]] = rho_next[ended]
-        stalled = ~better
-        put(X, index[stalled], take(x, np.flatnonzero(stalled), axis), axis)
-        best[index[stalled]] = rho[stalled]
+        finish(better & ~going, x_next, rho_next)
+        finish(~better, x, rho)
         keep = np.flatnonzero(going)
+        if not keep.size:
+            return out, best, steps
         index, rho, limit = index[keep], rho_next[keep], limit[keep]
         a, x, R = take(a, keep, axis), take(x_next, keep, axis), take(R, keep, axis)
-    else:
-        put(X, index, x, axis)
-        best[index] = rho
-    return X, best, steps
+    finish(slice(None), x, rho)
+    return out, best, steps
 
 
 def refine(A: ArrayLike, X: ArrayLike, max_steps: int = 50, *, tol: float = 0.0) -> Refinement:
@@ -119,6 +126,12 @@ def refine(A: ArrayLike, X: ArrayLike, max_steps: int = 50, *, tol: float = 0.0)
     Notes
     -----
     Cost: 1 product and 2 a step.
+
+    Examples
+    --------
+    >>> result = refine([[4.0, 0.0], [0.0, 2.0]], [[0.24, 0.01], [0.0, 0.51]])
+    >>> result.X.round(12).tolist(), bool(result.residual < 1e-15)
+    ([[0.25, 0.0], [0.0, 0.5]], True)
 
     References
     ----------
@@ -184,6 +197,11 @@ def polish(A: ArrayLike, X: ArrayLike) -> Array:
     Notes
     -----
     Cost: 4 products, 5 where the residual exceeds 2^-28.
+
+    Examples
+    --------
+    >>> float(polish([[0.75]], [[1.3333333]])[0, 0]) == 1 / 0.75
+    True
     """
     A = np.asarray(A, dtype=np.float64)
     X = np.array(X, dtype=np.float64)
@@ -280,6 +298,11 @@ def iterate_from_transpose(
     -----
     Cost: 2 products a step, 2 more with a guess. Stable: rounding errors are not amplified beyond
     u kappa (Söderström & Stewart 1974), so it converges for kappa up to about 1e15.
+
+    Examples
+    --------
+    >>> iterate_from_transpose([[0.5, 0.0], [0.0, 0.25]]).X.round(12).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
 
     References
     ----------

@@ -218,6 +218,12 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
 
     A singular value within a few u sigma_1 of the tolerance may fall to either side.
 
+    Examples
+    --------
+    >>> result = pseudo_inverse([[1.0, 1.0], [1.0, 1.0]])
+    >>> result.pseudoinverse.round(12).tolist(), int(result.rank)
+    ([[0.25, 0.25], [0.25, 0.25]], 1)
+
     References
     ----------
     Ben-Israel & Cohen 1966, SIAM J. Numer. Anal. 3 (the iteration); McWeeny 1960, Rev. Mod.

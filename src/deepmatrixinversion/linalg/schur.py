@@ -59,11 +59,12 @@ def pad(A: Array, order: int) -> Array:
 def guess_inverse(A: Array, leaf: Leaf, m: int) -> Array:
     """The leaf's proposals for normalised (k, n, n) matrices, n <= m, padded as needed."""
     n = A.shape[-1]
-    if n == m:
-        return np.asarray(leaf(A), dtype=np.float64)
-    padded, exponent = normalise(pad(A, m))
-    X = np.asarray(leaf(padded), dtype=np.float64)[:, :n, :n]
-    return times_power(np.ascontiguousarray(X), -exponent[:, None, None])
+    padded, exponent = (A, None) if n == m else normalise(pad(A, m))
+    X = np.asarray(leaf(padded))
+    if X.shape != padded.shape:
+        raise ValueError(f"the guess returned shape {X.shape} for matrices of {padded.shape}")
+    X = np.ascontiguousarray(X[:, :n, :n], dtype=np.float64)
+    return X if exponent is None else times_power(X, -exponent[:, None, None])
 
 
 def _invert_leaf(A: Array, leaf: Leaf, m: int) -> Array:
