@@ -265,8 +265,8 @@ def invert(
 
     Notes
     -----
-    Cost for n <= order: 1 product and 2 a refinement step, 4 for polishing, 1 for the certificate.
-    Above: about 5 to 7. Matrices that are not certified so are tried twice more. Memory: the result and
+    Cost for n <= order: 1 product and 2 a refinement step, 4 for polishing, 1 for the certificate;
+    above, 5 to 7 in all. What is not certified so is tried twice more. Memory: the result and
     about ten chunks of 2^17 doubles, or 6 n^2 doubles where n is larger.
 
     Examples

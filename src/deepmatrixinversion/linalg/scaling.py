@@ -130,7 +130,7 @@ def equilibrate(A: ArrayLike, sweeps: int = 4) -> tuple[Array, Exponents, Expone
     --------
     >>> S, rows, columns = equilibrate([[0.0, 2.0**40], [3.0, 0.0]])
     >>> S.tolist(), rows.tolist(), columns.tolist()
-    ([[0.0, 0.5], [0.75, 0.0]], [21, 1], [1, 20])
+    ([[0.0, 0.5], [0.75, 0.0]], [20, 1], [1, 21])
 
     References
     ----------
