@@ -69,6 +69,13 @@ def test_the_batch_size_changes_nothing_but_the_last_bits(method, invert, batch)
     assert (np.abs(X - Y) <= tolerance * np.abs(Y).max(axis=(1, 2), keepdims=True)).all()
 
 
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_of_nothing(method, batch):
+    """A negative step would skip every matrix and return memory as it was found."""
+    with pytest.raises(ValueError, match=f"batch is {batch}"):
+        method(well_conditioned(7), batch=batch)
+
+
 A5 = well_conditioned(5)
 WHOLE = np.array([[2, 1, 0], [0, 1, 0], [0, 0, 4]])
 

@@ -72,7 +72,11 @@ class Session:
         ------
         ModelError
             When the graph fails on these matrices, or does not answer each of them.
+        ValueError
+            When ``batch``, the number of matrices in a call of the graph, is below 1.
         """
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; it must be at least 1")
         A = np.ascontiguousarray(A, dtype=np.float32)
         X = np.empty_like(A)
         for start in range(0, len(A), batch):
@@ -82,7 +86,7 @@ class Session:
 
     def _run(self, A: np.ndarray) -> np.ndarray:
         try:
-            (X,) = self._session.run(["X"], {"A": A})
+            X = np.asarray(self._session.run(["X"], {"A": A})[0])
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"{self._path}: model.onnx does not run ({error})") from None
         # The declared batch is only a name: a graph may still give one answer for all.
