@@ -83,7 +83,7 @@ def test_menagerie(name, m):
     result = invert_large(A, leaf, m, tol=0.0)
     kappa = np.linalg.norm(A) * np.linalg.norm(np.linalg.inv(A))
     assert result.residual <= 4 * n * U * kappa
-    assert np.linalg.norm(A @ result.X - np.eye(n)) <= 5 * n * U * kappa
+    assert np.linalg.norm(result.X @ A - np.eye(n)) <= 5 * n * U * kappa
 
 
 def test_stacks_keep_good_and_bad_apart():
@@ -101,6 +101,15 @@ def test_stacks_keep_good_and_bad_apart():
     untouched = [(0, 0), (0, 2), (1, 0), (1, 1)]
     for index in untouched:
         assert np.array_equal(dirty.X[index], clean.X[index])
+
+
+def test_the_certified_residual_is_the_small_one():
+    rng = np.random.default_rng(9)
+    left, right = np.linalg.qr(rng.standard_normal((2, 150, 150)))[0]
+    A, _ = normalise((left * np.geomspace(1, 1e-9, 150)) @ right)
+    X = invert_large(A, leaf, 8, tol=0.0).X
+    kappa = np.linalg.norm(A) * np.linalg.norm(X)
+    assert np.linalg.norm(X @ A - np.eye(150)) <= 4 * U * kappa
 
 
 def test_a_seed_repeats_itself():

@@ -165,7 +165,7 @@ def _invert_chunk(
         steps = np.zeros(len(a), dtype=np.int64)
     elif n <= order:
         x = to_layout(guess_inverse(from_layout(s, axis), guess, order), axis)
-        x, rho, steps = newton_layout(s, x, axis, tol=target)
+        x, rho, steps = newton_layout(s, x, axis, tol=target, left=not doubled)
         bad = np.flatnonzero(~(rho < 1.0))
         if bad.size:
             x = x.copy()  # it may be the guess's own array still
@@ -174,7 +174,7 @@ def _invert_chunk(
             if again.size:
                 part = take(s, again, axis)
                 y = to_layout(guess_inverse(from_layout(part, axis), guess, order), axis)
-                y, rho[again], count = newton_layout(part, y, axis, tol=target)
+                y, rho[again], count = newton_layout(part, y, axis, tol=target, left=not doubled)
                 put(x, again, y, axis)
                 steps[again] += count
                 bad = np.flatnonzero(~(rho < 1.0))

@@ -39,13 +39,21 @@ class Refinement(NamedTuple):
 
 
 def newton_layout(
-    A: Array, X: Array, axis: int, max_steps: int = 50, tol: float | Array = 0.0
+    A: Array,
+    X: Array,
+    axis: int,
+    max_steps: int = 50,
+    tol: float | Array = 0.0,
+    *,
+    left: bool = False,
 ) -> tuple[Array, Array, Steps]:
     """`refine` for one chunk in the layout ``axis``; returns ``X`` itself where no step is taken.
 
-    ``tol`` may be one value for each matrix.
+    ``tol`` may be one value for each matrix. With ``left``, R = I - X A and X <- X + R X: the same
+    in exact arithmetic, but rounding errors leave the residual on the chosen side small, and up to
+    kappa times larger the one on the other.
     """
-    R = residual(A, X, axis)
+    R = residual(X, A, axis) if left else residual(A, X, axis)
     best = frobenius(R, axis)
     steps = np.zeros(len(best), dtype=np.int64)
     index = np.flatnonzero((best > tol) & (best < np.inf))
@@ -70,7 +78,7 @@ def newton_layout(
         best[where] = norm[which]
 
     for _ in range(max_steps):
-        x_next = product(x, R, axis)
+        x_next = product(R, x, axis) if left else product(x, R, axis)
         x_next += x
         steps[index] += 1
         # A residual far below 1 is squared by exact arithmetic: where its square reaches the
@@ -80,7 +88,7 @@ def newton_layout(
         if certain.all():
             finish(slice(None), x_next, predicted)
             return out, best, steps
-        R = residual(a, x_next, axis)
+        R = residual(x_next, a, axis) if left else residual(a, x_next, axis)
         rho_next = np.where(certain, predicted, frobenius(R, axis))
         better = rho_next < rho
         # Where a small residual is not at least halved, rounding has the upper hand already.

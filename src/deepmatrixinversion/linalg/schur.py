@@ -190,7 +190,8 @@ def invert_large(
     Returns
     -------
     Refinement
-        a residual of 1 or more where everything failed, as it must for singular matrices
+        ``residual`` is ‖I - X A‖F, the one that is certified; 1 or more where everything failed,
+        as it must for singular matrices
 
     Notes
     -----
@@ -211,7 +212,7 @@ def invert_large(
         # A residual below this is rounding, which another step in working precision replaces by
         # its like: u/64 kappa_F is below the forward error of LAPACK's inverse, as measured.
         floor = 2.0**-59 * frobenius(s, axis) * frobenius(x, axis)
-        x, rho, count = newton_layout(s, x, axis, tol=np.maximum(tol, floor))
+        x, rho, count = newton_layout(s, x, axis, tol=np.maximum(tol, floor), left=True)
         return from_layout(x, axis), rho, count
 
     with np.errstate(all="ignore"):
