@@ -1,15 +1,47 @@
-"""DeepMatrixInversion: inverses of matrices by neural networks, to machine precision.
+"""DeepMatrixInversion: inverses of matrices by neural networks, each with a proof.
 
 >>> import numpy as np
->>> from deepmatrixinversion import Inverter
->>> invert = Inverter.from_pretrained("feedback-3")
+>>> from deepmatrixinversion import inv, inv_ex
 >>> A = np.random.default_rng(0).uniform(-1, 1, (1000, 3, 3))
->>> bool(np.abs(A @ invert(A) - np.eye(3)).max() < 1e-9)
+>>> bool(np.abs(A @ inv(A) - np.eye(3)).max() < 1e-9)
+True
+>>> bool(inv_ex(A).certificate.certified.all())
 True
 """
 
+from deepmatrixinversion.errors import (
+    MatrixFormatError,
+    ModelError,
+    SingularMatrixError,
+    TrainingError,
+)
+from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.linalg.certificate import Certificate, certify
+from deepmatrixinversion.linalg.engine import Inversion
+from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
 from deepmatrixinversion.version import __version__
 
-__all__ = ["Inverter", "__version__", "read_matrices", "write_matrices"]
+__all__ = [
+    "Certificate",
+    "Inversion",
+    "Inverter",
+    "MatrixFormatError",
+    "ModelError",
+    "PseudoInversion",
+    "SingularMatrixError",
+    "Solution",
+    "TrainingError",
+    "__version__",
+    "certify",
+    "inv",
+    "inv_ex",
+    "pinv",
+    "pinv_ex",
+    "read_matrices",
+    "solve",
+    "solve_ex",
+    "write_matrices",
+]

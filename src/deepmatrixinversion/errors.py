@@ -6,6 +6,8 @@ every exception listed in ``USER_ERRORS`` into one sentence on stderr.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -22,7 +24,20 @@ class TrainingError(RuntimeError):
 
 
 class SingularMatrixError(np.linalg.LinAlgError):
-    """Matrices could not be certified as inverted; the message names their indices."""
+    """Matrices could not be certified as inverted; the message names their indices.
+
+    Attributes
+    ----------
+    inversion : Inversion
+        All results with their bounds, the uncertified ones included: nothing is lost.
+    """
+
+    def __init__(self, message: str, inversion: Any) -> None:
+        super().__init__(message)
+        self.inversion = inversion
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.inversion)
 
 
 USER_ERRORS = (ValueError, TrainingError, SingularMatrixError, OSError, MemoryError, ImportError)

@@ -6,20 +6,20 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import numpy as np
 from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text
-from deepmatrixinversion.cli.program import Parser, positive_int, run
+from deepmatrixinversion.cli.methods import choose_method, replaced
+from deepmatrixinversion.cli.program import Parser, positive_float, positive_int, run
 from deepmatrixinversion.cli.progress import reading_progress
-from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
-from deepmatrixinversion.models.zoo import bundled_names, name_for_order
+from deepmatrixinversion.models.zoo import bundled_names
+from deepmatrixinversion.reporting.certificates import CertificateSummary
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
@@ -27,8 +27,6 @@ from deepmatrixinversion.reporting.metrics import (
     frobenius_residuals,
 )
 from deepmatrixinversion.reporting.report import InversionReport
-
-Invert = Callable[[np.ndarray], np.ndarray]
 
 
 def parser() -> Parser:
@@ -58,6 +56,18 @@ def parser() -> Parser:
     add("--raw", action="store_true", help="write the network's own output, without refinement")
     add("--report", metavar="FILE.json", help="the table as JSON")
     add(
+        "--on_uncertified",
+        choices=("nan", "keep", "pinv"),
+        help="what to write for a matrix whose inverse is not proven: NaN, the best candidate, or "
+        "the Moore-Penrose inverse (default: nan; with --raw, keep)",
+    )
+    add(
+        "--tol",
+        type=positive_float,
+        help="residual of the scaled matrix at which refinement may stop (default: none, refine "
+        "to working accuracy)",
+    )
+    add(
         "--batch_size",
         type=positive_int,
         default=DEFAULT_BATCH,
@@ -73,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _invert(options: argparse.Namespace) -> int:
     _check(options)
+    replace = options.on_uncertified or ("keep" if options.raw else "nan")
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
+    certificates = CertificateSummary()
     seconds = 0.0
     with ExitStack() as stack:
         progress = stack.enter_context(reading_progress("inverting"))
@@ -82,27 +94,33 @@ def _invert(options: argparse.Namespace) -> int:
         if options.invtarget is not None:
             target = stack.enter_context(read_blocks(options.invtarget, square=True))
             _check_same_order(source, target)
-        invert, model = _method(options, source.rows)
+        method, model = choose_method(options, source.rows)
         out = stack.enter_context(MatrixWriter(options.inverseout))
         for A, truth in _aligned(source, target):
             start = time.perf_counter()
-            X = invert(A)
+            X, certificate, steps = method(A)
             seconds += time.perf_counter() - start
+            block_residuals = frobenius_residuals(A, X)
+            residuals.add(block_residuals)
+            certificates.add(block_residuals, certificate, steps)
+            X = replaced(A, X, certificate.certified, replace)
             out.write(X)
-            residuals.add(frobenius_residuals(A, X))
             if truth is not None:
-                errors.add(X, truth)
-                entries.add(X, truth)
+                shown = certificate.certified if replace == "nan" else slice(None)
+                errors.add(X[shown], truth[shown])
+                entries.add(X[shown], truth[shown])
         order = source.rows
     report = InversionReport(
-        matrices=len(residuals.values()),
+        matrices=certificates.matrices,
         order=order,
         mode=options.invert_mode,
         raw=options.raw,
         model=model,
+        on_uncertified=replace,
         seconds=seconds,
         residual=residuals.statistics(),
         errors=errors.statistics() if options.invtarget is not None else None,
+        certificates=certificates,
     )
     if options.report is not None:
         atomic_text(options.report, report.to_json())
@@ -110,7 +128,12 @@ def _invert(options: argparse.Namespace) -> int:
         _plot(options.plotout, report, residuals.values(), entries)
     # With the inverses on standard output, the table must not get between them.
     Console(stderr=options.inverseout == "-").print(report.to_table())
-    return 0
+    if certificates.certified == certificates.matrices:
+        return 0
+    written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]
+    print(f"dmxinvert: {certificates.describe_uncertified()}; written: {written}", file=sys.stderr)
+    # --raw asks for the network's own answers, whatever they are worth.
+    return 0 if replace == "pinv" or options.raw else 1
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -139,22 +162,6 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(
             "--inverseout, --report and --plotout must not overwrite --inputmx or --invtarget"
         )
-
-
-def _method(options: argparse.Namespace, order: int) -> tuple[Invert, str | None]:
-    if options.invert_mode == "numpy":
-        return numpy_inverse, None
-    name = name_for_order(order) if options.model is None else options.model
-    inverter = Inverter.from_pretrained(name)
-    if inverter.order != order:
-        raise ValueError(
-            f"{options.inputmx}: its matrices are of order {order}, but {inverter.model.name} "
-            f"inverts order {inverter.order}"
-        )
-    if options.model is not None and "@" in inverter.model.name:
-        print(f"model {inverter.model.name}", file=sys.stderr)
-    method = inverter.guess if options.raw else inverter
-    return lambda A: method(A, batch=options.batch_size), inverter.model.name
 
 
 def _check_same_order(source: MatrixReader, target: MatrixReader) -> None:
@@ -209,6 +216,8 @@ def _plot(where: str, report: InversionReport, residuals: np.ndarray, entries: E
     if report.errors is None:
         figure = residual_histogram(residuals, title=title)
     else:
+        if report.on_uncertified == "nan" and report.certificates.certified < report.matrices:
+            title += f", {report.certificates.certified:,} of them certified and shown"
         figure = predicted_against_true(
             entries.targets,
             entries.predictions,

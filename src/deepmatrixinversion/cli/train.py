@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> int:
     # Here, so that --help and bad options answer at once, without torch.
     try:
+        import onnxscript  # noqa: F401  (needed only at the end: not to be missed there)
         import torch  # noqa: F401
     except ImportError:
         raise ImportError(
@@ -87,7 +88,13 @@ def _train(options: argparse.Namespace) -> int:
         ) from None
     from deepmatrixinversion.training.finish import finish
     from deepmatrixinversion.training.recipe import Recipe, read_toml
-    from deepmatrixinversion.training.run import make_fabric, new_directory, read_recipe, train
+    from deepmatrixinversion.training.run import (
+        check_data,
+        make_fabric,
+        new_directory,
+        read_recipe,
+        train,
+    )
 
     check_plot_target(options.plotout)
     names = [f.name for f in dataclasses.fields(Recipe)]
@@ -101,7 +108,9 @@ def _train(options: argparse.Namespace) -> int:
         if options.config is not None:
             given = read_toml(options.config) | given
         recipe = Recipe.from_options(given)
-        make_fabric(recipe)  # a device that is not there is said before a directory is made
+        # A device that is not there is said before a directory is made.
+        make_fabric(recipe)
+        check_data(recipe)
         directory = new_directory(options.mout or "./Model", recipe)
     print(f"training into {directory}", file=sys.stderr)
     train(directory, recipe, quiet=options.quiet)
@@ -124,7 +133,9 @@ def repeat_command(recipe: dict) -> str:
     words = ["dmxtrain"]
     for name, value in recipe.items():
         if value is not None and name != "checkpoint_seconds":
-            words += [f"--{name}", str(value)]
+            text = str(value)
+            # argparse takes "-1e-05" for an option unless it is joined to the one before.
+            words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     return shlex.join(words)
 
 

@@ -1,4 +1,4 @@
-"""Inverting stacks of matrices with a trained model."""
+"""Inverting stacks of matrices of any order and scale with a trained model."""
 
 from __future__ import annotations
 
@@ -6,28 +6,39 @@ import os
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.inference.arrays import embed, extract, real_form
+from deepmatrixinversion.inference.results import Solution, require_certified
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
-from deepmatrixinversion.linalg.iteration import refine
-from deepmatrixinversion.linalg.scaling import normalise
+from deepmatrixinversion.linalg.certificate import certify, solution_error_bound
+from deepmatrixinversion.linalg.engine import Inversion, invert
+from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
+from deepmatrixinversion.linalg.scaling import normalise, times_power
 from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import locate, name_for_order
 
 
 class Inverter:
-    """Inverts matrices of one order: a network guesses, Newton-Schulz refines.
+    """Inverts matrices: a network guesses, Newton-Schulz refines, a certificate decides.
+
+    The model's order m is that of the matrices the network itself sees. Smaller matrices are
+    padded with the identity, larger ones are inverted through Schur complements whose leaves are
+    of order m.
 
     Parameters
     ----------
     model : ModelDirectory
         A verified model directory (``from_pretrained`` finds one by name).
+    batch : int
+        Matrices per call of the network's graph.
 
     Attributes
     ----------
     model : ModelDirectory
         Where the network comes from.
     order : int
-        Order n of the matrices it inverts.
+        Order m of the network.
 
     Examples
     --------
@@ -41,13 +52,14 @@ class Inverter:
            [ 0.  ,  0.  ,  0.25]])
     """
 
-    def __init__(self, model: ModelDirectory) -> None:
+    def __init__(self, model: ModelDirectory, *, batch: int = DEFAULT_BATCH) -> None:
         self.model = model
+        self.batch = batch
         self._session = Session(model)
         self.order = self._session.order
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str]) -> Self:
+    def from_pretrained(cls, name: str | os.PathLike[str], *, batch: int = DEFAULT_BATCH) -> Self:
         """The inverter of a bundled model, a model directory or ``user/repo[@revision]``.
 
         Raises
@@ -55,79 +67,213 @@ class Inverter:
         ModelError
             When there is no such model, or it is malformed.
         """
-        return cls(locate(name))
+        return cls(locate(name), batch=batch)
 
     @classmethod
     def for_order(cls, order: int) -> Self:
-        """The inverter of the bundled model for matrices of this order."""
+        """The inverter of the bundled model that suits matrices of this order best."""
         return cls.from_pretrained(name_for_order(order))
 
-    def guess(self, A: np.ndarray, *, batch: int = DEFAULT_BATCH) -> np.ndarray:
-        """The network's raw answer, in float32 arithmetic.
+    def guess(self, A: ArrayLike) -> NDArray:
+        """The network's raw answer, in float32 arithmetic, for matrices of its own order.
 
         Parameters
         ----------
-        A : (..., n, n) array of finite reals
+        A : (..., m, m) array_like of real numbers
             Of any scale: it is brought to a norm near one by an exact power of two, undone on
             the answer.
-        batch : int
-            Matrices per call of the graph.
 
         Returns
         -------
-        (..., n, n) float64, or float32 where A is float32
+        (..., m, m) float64, or float32 where A is float32
 
         Raises
         ------
         ValueError
-            When A is no stack of matrices of the model's order, or not finite.
+            When A is no stack of finite real matrices of order m.
         """
-        A = self._checked(A)
+        A, is_complex = real_form(A)
+        m = self.order
+        if is_complex or A.shape[-1] != m:
+            kind = "complex matrices" if is_complex else f"matrices of order {A.shape[-1]}"
+            raise ValueError(
+                f"{self.model.name} itself sees real matrices of order {m}, not {kind}; "
+                "inv and inv_ex invert those too"
+            )
         S, exponent = normalise(A)
-        return _unscaled(self._guess(S, batch), exponent).astype(_result_dtype(A), copy=False)
+        with np.errstate(over="ignore", under="ignore"):
+            X = times_power(
+                self.leaf(S.reshape(-1, m, m)).reshape(A.shape), -exponent[..., None, None]
+            )
+            return X.astype(A.dtype, copy=False)
 
-    def __call__(self, A: np.ndarray, *, batch: int = DEFAULT_BATCH) -> np.ndarray:
-        """Inverses of the matrices of A: the guess, refined in float64 while that helps.
+    def leaf(self, S: NDArray) -> NDArray[np.float64]:
+        """The network's answers for (k, m, m) matrices of norm near one, unchecked."""
+        return self._session(S, self.batch).astype(np.float64)
 
-        Parameters and errors are those of ``guess``. Where A is singular to working precision
-        the result is the best candidate found: look at its residual before using it.
+    def __call__(self, A: ArrayLike) -> NDArray:
+        """Certified inverses: ``inv``."""
+        return self.inv(A)
+
+    def inv(self, A: ArrayLike) -> NDArray:
+        """Inverses of the matrices of A, every one of them certified.
+
+        Parameters
+        ----------
+        A : (..., n, n) array_like
+            float32, float64, complex64 or complex128; integers and booleans where float64 holds
+            them exactly. Any order and scale.
 
         Returns
         -------
-        (..., n, n) float64, or float32 where A is float32
+        (..., n, n) array of A's dtype (float64 for integers)
+
+        Raises
+        ------
+        SingularMatrixError
+            When a matrix could not be certified: it is singular, or so close to it that its dtype
+            cannot hold a provable inverse. The error's ``inversion`` has all results.
+        ValueError
+            For another dtype, another shape, NaN and infinities.
+        """
+        inversion = self.inv_ex(A)
+        require_certified(inversion, "inv_ex")
+        return inversion.inverse
+
+    def inv_ex(self, A: ArrayLike, *, tol: float | None = None, seed: int = 0) -> Inversion:
+        """Inverses of the matrices of A with their certificates; errors as for ``inv``.
+
+        Parameters
+        ----------
+        A : (..., n, n) array_like
+            As for ``inv``.
+        tol : float, optional
+            Frobenius residual of the scaled matrix at which refinement may stop; to working
+            accuracy by default.
+        seed : int
+            Of the random transformations that a failing Schur recursion is retried with.
+
+        Returns
+        -------
+        Inversion
+            ``inverse``, ``certificate`` (``certified``, ``residual_bound``, ``error_bound``: upper
+            bounds on ‖I - XA‖ and ‖A⁻¹ - X‖ in the infinity norm, for exactly the array returned;
+            inf where not certified) and ``steps`` of refinement. An uncertified matrix is just
+            that: floating point cannot prove singularity.
 
         Notes
         -----
-        Two float64 matrix products for each refinement step, on the matrices not yet finished.
+        For n <= m: the network, then 1 product and 2 a refinement step, 4 for the last step in
+        doubled precision, 1 for the certificate. For n > m about 5 products of order n in all.
         """
-        A = self._checked(A)
-        S, exponent = normalise(A)
-        X = refine(S, self._guess(S, batch)).X
-        return _unscaled(X, exponent).astype(_result_dtype(A), copy=False)
+        form = real_form(A)
+        inversion = invert(form.array, self.leaf, self.order, tol=tol, seed=seed)
+        if not form.is_complex:
+            return inversion
+        # Certify the complex array that is returned, not the real one it is taken from.
+        X = extract(inversion.inverse)
+        return Inversion(X, certify(form.array, embed(X)), inversion.steps)
 
-    def _guess(self, S: np.ndarray, batch: int) -> np.ndarray:
-        n = self.order
-        return self._session(S.reshape(-1, n, n), batch).astype(np.float64).reshape(S.shape)
+    def pinv(self, A: ArrayLike, *, rtol: float | None = None) -> NDArray:
+        """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``."""
+        return self.pinv_ex(A, rtol=rtol).pseudoinverse
 
-    def _checked(self, A: np.ndarray) -> np.ndarray:
-        A = np.asarray(A)
-        n = self.order
-        if A.ndim < 2 or A.shape[-2:] != (n, n):
-            raise ValueError(
-                f"{self.model.name} inverts matrices of order {n}, shape (..., {n}, {n}); "
-                f"got shape {A.shape}"
-            )
-        if A.dtype.kind not in "iuf":
-            raise ValueError(f"matrices of dtype {A.dtype} are not real numbers")
-        if not np.isfinite(A).all():
-            raise ValueError("the matrices have entries that are not finite")
-        return A
+    def pinv_ex(self, A: ArrayLike, *, rtol: float | None = None) -> PseudoInversion:
+        """Moore-Penrose inverses with numerical rank and the four Penrose residuals.
+
+        Parameters
+        ----------
+        A : (..., m, n) array_like
+            Of any rank and shape; dtypes as for ``inv``.
+        rtol : float, optional
+            Singular values up to ``rtol`` times the largest count as zero; max(m, n) eps by
+            default.
+
+        Returns
+        -------
+        PseudoInversion
+            ``pseudoinverse`` (..., n, m), ``rank`` (...), ``penrose`` (..., 4).
+
+        Notes
+        -----
+        Matrix products alone; the network has no part in it: the iteration from a multiple of the
+        transpose is a spectral filter, and a guess would not be.
+        """
+        form = real_form(A, square=False)
+        result = pseudo_inverse(form.array, rtol)
+        if not form.is_complex:
+            return result
+        # Each singular value of a complex matrix is there twice in its embedding.
+        return PseudoInversion(extract(result.pseudoinverse), result.rank // 2, result.penrose)
+
+    def solve(self, A: ArrayLike, B: ArrayLike) -> NDArray:
+        """The certified solution of A Y = B.
+
+        Parameters
+        ----------
+        A : (..., n, n) array_like
+            As for ``inv``.
+        B : (n,) or (..., n, p) array_like
+            One vector, or matrices whose columns are right-hand sides.
+
+        Returns
+        -------
+        (n,) or (..., n, p) array
+
+        Raises
+        ------
+        SingularMatrixError, ValueError
+            As for ``inv``; also for shapes that do not fit.
+        """
+        solution = self.solve_ex(A, B)
+        require_certified(solution.inversion, "solve_ex")
+        return solution.solution
+
+    def solve_ex(self, A: ArrayLike, B: ArrayLike) -> Solution:
+        """The solution of A Y = B with a rigorous forward error bound for each column.
+
+        Y = X B is refined once, Y <- Y + X (B - A Y) (Higham 2002, section 12.1), before its
+        error is bounded. Parameters and errors are those of ``solve``; nothing raises for want
+        of a certificate.
+        """
+        form, (B, vector) = real_form(A), _right_hand_side(B)
+        right = real_form(B, square=False, name="B")
+        _check_fit(np.shape(A), B.shape, vector)
+        is_complex = form.is_complex or right.is_complex
+        E = embed(form.array + 0j) if is_complex and not form.is_complex else form.array
+        if is_complex:
+            C = np.asarray(B) + 0j
+            F = np.concatenate([C.real, C.imag], axis=-2)
+        else:
+            F = right.array
+        dtype = np.result_type(E.dtype, right.array.dtype)
+        E, F = E.astype(dtype, copy=False), F.astype(dtype, copy=False)
+        inversion = invert(E, self.leaf, self.order)
+        X, E64, F64 = (M.astype(np.float64, copy=False) for M in (inversion.inverse, E, F))
+        with np.errstate(all="ignore"):
+            Y = X @ F64
+            Y = (Y + X @ (F64 - E64 @ Y)).astype(dtype)
+        bound = solution_error_bound(E, X, F, Y, inversion.certificate.residual_bound)
+        if is_complex:
+            n = Y.shape[-2] // 2
+            Y = Y[..., :n, :] + 1j * Y[..., n:, :]
+            # |re| and |im| are each within the bound; sqrt(2), rounded up.
+            bound = np.nextafter(bound * 1.4142135623730951, np.inf)
+        if vector:
+            Y, bound = Y[..., 0], bound[..., 0]
+        return Solution(Y, bound, inversion)
 
 
-def _result_dtype(A: np.ndarray) -> type:
-    return np.float32 if A.dtype == np.float32 else np.float64
+def _right_hand_side(B: ArrayLike) -> tuple[NDArray, bool]:
+    B = np.asarray(B)
+    return (B[:, None], True) if B.ndim == 1 else (B, False)
 
 
-def _unscaled(X: np.ndarray, exponent: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(X, -exponent[..., None, None])
+def _check_fit(A: tuple[int, ...], B: tuple[int, ...], vector: bool) -> None:
+    message = f"A of shape {A} and B of shape {B[:-1] if vector else B} do not fit together"
+    if A[-1] != B[-2]:
+        raise ValueError(message)
+    try:
+        np.broadcast_shapes(A[:-2], B[:-2])
+    except ValueError:
+        raise ValueError(message) from None

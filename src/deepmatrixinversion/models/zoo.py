@@ -11,8 +11,8 @@ from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.directory import ModelDirectory, open_model
 from deepmatrixinversion.models.hub import fetch
 
-# The default guess for each order: ORDER -> bundled name.
-DEFAULT_FOR_ORDER = {3: "feedback-3"}
+# Bundled models that serve as the default guess: ORDER -> name.
+DEFAULTS = {3: "feedback-3"}
 
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
@@ -28,21 +28,12 @@ def bundled_names() -> list[str]:
 
 
 def name_for_order(order: int) -> str:
-    """Name of the bundled model for matrices of this order.
+    """Name of the bundled model that suits matrices of this order best.
 
-    Raises
-    ------
-    ModelError
-        When none is bundled for it.
+    The one of that order, else the next larger one (matrices are padded with the identity), else
+    the largest (whose order is that of the leaves of a Schur recursion).
     """
-    try:
-        return DEFAULT_FOR_ORDER[order]
-    except KeyError:
-        raise ModelError(
-            f"no bundled model for order {order} (there is one for "
-            f"{', '.join(map(str, DEFAULT_FOR_ORDER))}): name a model with --model, train one "
-            f"with 'dmxtrain --msize {order}', or use --invert_mode numpy"
-        ) from None
+    return DEFAULTS[min((m for m in DEFAULTS if m >= order), default=max(DEFAULTS))]
 
 
 def locate(model: str | os.PathLike[str]) -> ModelDirectory:

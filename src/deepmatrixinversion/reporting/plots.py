@@ -193,16 +193,19 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         axes.set_yticks(ticks)
     margin = 1.5 if wide else 1.04
     ends = np.array([low * margin if low < 0 else low, high * margin if high > 0 else high])
-    axes.plot(x, y, ".", markersize=3, alpha=0.25, color=BLUE, rasterized=True, label="entries")
-    axes.plot(ends, ends, color=GREY, linewidth=1.2, label="identity")
+    axes.plot(ends, ends, color=GREY, linewidth=4, alpha=0.5, label="identity")
+    axes.plot(x, y, ".", markersize=4, alpha=0.35, color=BLUE, rasterized=True, label="entries")
     if np.ptp(x) > 0:
         slope, intercept = _regression(x, y)
         line = np.linspace(ends[0], ends[1], 400)
-        label = f"regression: {slope:.6g} x {intercept:+.2g}"
-        axes.plot(line, slope * line + intercept, "--", color=ORANGE, linewidth=1.5, label=label)
+        sign = "-" if intercept < 0 else "+"
+        label = f"regression y = {slope:.6g} x {sign} {abs(intercept):.1e}"
+        axes.plot(line, slope * line + intercept, "--", color=ORANGE, linewidth=1, label=label)
     axes.set(xlim=ends, ylim=ends)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=9)
+    for handle in axes.legend(loc="lower right", fontsize=9).legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
 
 
 def _symlog_ticks(low: float, high: float, bulk: float) -> list[float]:

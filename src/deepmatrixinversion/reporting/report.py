@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from deepmatrixinversion.reporting.certificates import CertificateSummary
 from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStatistics
 
 
 class InversionReport(NamedTuple):
     """What ``dmxinvert`` did: how many matrices, how, how well, in what time.
 
-    ``model`` is None in mode ``numpy``, ``errors`` without a target.
+    ``model`` is None in mode ``numpy``, ``errors`` without a target. ``residual`` is that of the
+    answers before any was replaced; ``errors`` leaves out those replaced by NaN.
     """
 
     matrices: int
@@ -23,9 +25,11 @@ class InversionReport(NamedTuple):
     mode: str
     raw: bool
     model: str | None
+    on_uncertified: str
     seconds: float
     residual: ResidualStatistics
     errors: ErrorStatistics | None
+    certificates: CertificateSummary
 
     def to_json(self) -> str:
         """A JSON object; for infinities and NaN, which JSON lacks, stands the worst float64."""
@@ -35,11 +39,17 @@ class InversionReport(NamedTuple):
             "mode": self.mode,
             "raw": self.raw,
             "model": self.model,
+            "on_uncertified": self.on_uncertified,
             "seconds": self.seconds,
             "residual": _finite(self.residual._asdict()),
             "metrics": dict.fromkeys(ErrorStatistics._fields)
             if self.errors is None
             else _finite(self.errors._asdict()),
+            "certified": self.certificates.certified,
+            "residual_bound": self.certificates.largest_residual_bound,
+            "error_bound": self.certificates.largest_error_bound,
+            "matrices": [_finite(row) for row in self.certificates.rows()],
+            "matrices_left_out": self.certificates.left_out,
         }
         return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
@@ -58,6 +68,12 @@ class InversionReport(NamedTuple):
         table.add_row("|I - AX|F 99 %", f"{self.residual.p99:.3e}")
         table.add_row("|I - AX|F largest", f"{self.residual.max:.3e}")
         table.add_row("share below 1", f"{100 * self.residual.below_one:.4f} %")
+        table.add_section()
+        c = self.certificates
+        table.add_row("certified", f"{c.certified:,} of {self.matrices:,}")
+        if c.certified:
+            table.add_row("largest bound on |I - XA|", f"{c.largest_residual_bound:.3e}")
+            table.add_row("largest bound on |inv(A) - X|", f"{c.largest_error_bound:.3e}")
         if self.errors is not None:
             table.add_section()
             e = self.errors
@@ -71,7 +87,10 @@ class InversionReport(NamedTuple):
         return table
 
 
-def _finite(values: dict[str, float]) -> dict[str, float]:
-    # Of R2 the lowest value is the worst, of residuals and errors the largest.
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    # Of R2 the lowest value is the worst, of residuals, errors and bounds the largest.
     most = sys.float_info.max
-    return {k: v if math.isfinite(v) else (-most if k == "r2" else most) for k, v in values.items()}
+    return {
+        k: v if not isinstance(v, float) or math.isfinite(v) else (-most if k == "r2" else most)
+        for k, v in values.items()
+    }

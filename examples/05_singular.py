@@ -1,0 +1,49 @@
+"""Singular matrices: no inverse is claimed, and the pseudo-inverse is there for the asking.
+
+python examples/05_singular.py [FOLDER FOR THE PLOT]
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from deepmatrixinversion import SingularMatrixError, inv, pinv_ex
+from deepmatrixinversion.matrices.datasets import singular_pairs
+from deepmatrixinversion.reporting.metrics import ErrorAccumulator
+from deepmatrixinversion.reporting.plots import predicted_against_true, save_figure
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+
+# Products of random factors of rank 1 and 2, with their Moore-Penrose inverses.
+blocks = list(singular_pairs(np.random.default_rng(5), 10_000, 3, -1.0, 1.0))
+A = np.concatenate([block.matrices for block in blocks])
+target = np.concatenate([block.targets for block in blocks])
+
+try:
+    inv(A)
+except SingularMatrixError as error:
+    print(error)
+    print(f"certified as inverses: {error.inversion.certificate.certified.sum()} of {len(A)}")
+
+result = pinv_ex(A)
+errors = ErrorAccumulator()
+errors.add(result.pseudoinverse, target)
+statistics = errors.statistics()
+print(
+    f"ranks found: {dict(zip(*map(list, np.unique(result.rank, return_counts=True)), strict=True))}"
+)
+print(f"largest Penrose residual: {result.penrose.max():.1e}")
+print(f"R2 {statistics.r2:.12f}, MAE {statistics.mae:.1e}")
+
+save_figure(
+    predicted_against_true(
+        target.ravel(),
+        result.pseudoinverse.ravel(),
+        statistics,
+        title="Singular 3x3 matrices: pinv against the Moore-Penrose inverse",
+        matrices=len(A),
+        truth="pseudo-inverse",
+    ),
+    folder / "05_singular.png",
+)

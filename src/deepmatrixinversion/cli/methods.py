@@ -1,0 +1,50 @@
+"""The ways in which ``dmxinvert`` can invert a block of matrices."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.numpy_mode import numpy_inverse
+from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.linalg.engine import Inversion
+from deepmatrixinversion.linalg.pseudoinverse import pseudo_inverse
+from deepmatrixinversion.models.zoo import name_for_order
+
+Method = Callable[[np.ndarray], Inversion]
+
+
+def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str | None]:
+    """The method that the options ask for, and the name of the model behind it, if any."""
+    if options.invert_mode == "numpy":
+        return lambda A: _certified(A, numpy_inverse(A)), None
+    name = name_for_order(order) if options.model is None else options.model
+    inverter = Inverter.from_pretrained(name, batch=options.batch_size)
+    if options.model is not None and "@" in inverter.model.name:
+        print(f"model {inverter.model.name}", file=sys.stderr)
+    if not options.raw:
+        return lambda A: inverter.inv_ex(A, tol=options.tol), inverter.model.name
+    if inverter.order != order:
+        raise ValueError(
+            f"{options.inputmx}: its matrices are of order {order}, and --raw writes the network's "
+            f"own output, but {inverter.model.name} is of order {inverter.order}: leave out --raw, "
+            f"or train a model with 'dmxtrain --msize {order}'"
+        )
+    return lambda A: _certified(A, inverter.guess(A)), inverter.model.name
+
+
+def replaced(A: np.ndarray, X: np.ndarray, certified: np.ndarray, how: str) -> np.ndarray:
+    """X with what is not certified replaced: by NaN, not at all, or by the pseudo-inverse."""
+    if how == "keep" or certified.all():
+        return X
+    X = X.copy()
+    X[~certified] = np.nan if how == "nan" else pseudo_inverse(A[~certified]).pseudoinverse
+    return X
+
+
+def _certified(A: np.ndarray, X: np.ndarray) -> Inversion:
+    return Inversion(X, certify(A, X), np.zeros(len(A), dtype=np.int64))

@@ -1,0 +1,100 @@
+"""What may be inverted: from anything array-like to a stack of real float matrices and back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class RealForm(NamedTuple):
+    """A stack of matrices in float32 or float64, complex ones as real ones of twice the size.
+
+    C = P + iQ is embedded as [[P, -Q], [Q, P]]: sums, products, inverses and pseudo-inverses of
+    embeddings are the embeddings of theirs, and row sums of moduli only grow, so that a bound
+    on the embedding's infinity norm is a bound on that of C.
+    """
+
+    array: NDArray
+    is_complex: bool
+
+
+def real_form(A: ArrayLike, *, square: bool = True, name: str = "A") -> RealForm:
+    """Check matrices and bring them to ``RealForm``, exactly; the input is never modified.
+
+    Parameters
+    ----------
+    A : (..., m, n) array_like
+        float32, float64, complex64 or complex128; integers and booleans become float64 where that
+        is exact.
+    square : bool
+        Whether m = n is required.
+    name : str
+        What to call the argument in messages.
+
+    Raises
+    ------
+    ValueError
+        For another dtype, fewer than two axes, matrices that are not square where they must be,
+        integers that float64 cannot hold, NaN and infinities.
+    """
+    A = np.asarray(A)
+    _check_dtype(A, name)
+    if A.ndim < 2:
+        raise ValueError(
+            f"{name} must be one matrix or a stack of them, shape (..., m, n), not {A.shape}"
+        )
+    if square and A.shape[-1] != A.shape[-2]:
+        raise ValueError(f"{name} must hold square matrices, not of shape {A.shape}")
+    if A.dtype.kind in "biu":
+        A = _exact_integers(A, name)
+    A = A.astype(A.dtype.newbyteorder("="), copy=False)
+    if not np.isfinite(A).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
+        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
+    if A.dtype.kind != "c":
+        return RealForm(A, False)
+    return RealForm(embed(A), True)
+
+
+def embed(C: NDArray[Any]) -> NDArray[Any]:
+    """[[Re C, -Im C], [Im C, Re C]] of each matrix (..., m, n), shape (..., 2m, 2n)."""
+    real, imag = np.real(C), np.imag(C)
+    upper = np.concatenate([real, -imag], axis=-1)
+    lower = np.concatenate([imag, real], axis=-1)
+    return np.concatenate([upper, lower], axis=-2)
+
+
+def extract(E: NDArray) -> NDArray:
+    """The complex matrices (..., m, n) whose embeddings have the left half of E."""
+    m, n = E.shape[-2] // 2, E.shape[-1] // 2
+    return E[..., :m, :n] + 1j * E[..., m:, :n]
+
+
+def _check_dtype(A: NDArray, name: str) -> None:
+    native = A.dtype.newbyteorder("=")
+    if native in (np.float32, np.float64, np.complex64, np.complex128) or native.kind in "biu":
+        return
+    if A.dtype == np.float16:
+        reason = "float16 has too few bits for an inverse; convert to float32 or float64"
+    elif A.dtype.kind in "fc":
+        reason = "its bounds would not hold in float64; convert to float64 or complex128"
+    else:
+        reason = "its entries are not numbers of a fixed precision; convert to float64"
+    raise ValueError(f"{name} has dtype {A.dtype}: {reason}")
+
+
+def _exact_integers(A: NDArray, name: str) -> NDArray[np.float64]:
+    F = A.astype(np.float64)
+    if A.dtype.kind != "b" and A.dtype.itemsize == 8:
+        # Compared as integers, for which 2^63 and 2^64 themselves, rounded up to, are too large.
+        limit = 2.0**63 if A.dtype.kind == "i" else 2.0**64
+        fits = limit > F
+        back = np.where(fits, F, 0.0).astype(A.dtype)
+        if not (fits & (back == A)).all():
+            raise ValueError(
+                f"{name} has integers beyond 2^53 that float64 cannot hold exactly; convert to "
+                "float64 yourself if rounding them is fine"
+            )
+    return F

@@ -1,0 +1,101 @@
+"""The functions that stand in for their namesakes in ``numpy.linalg``, with proofs.
+
+Each takes ``model``, an ``Inverter``, a bundled name, a model directory or ``user/repo``; without
+one, the bundled model that suits the order.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.linalg.engine import Inversion
+from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
+from deepmatrixinversion.models.zoo import name_for_order
+
+Model = Inverter | str | os.PathLike[str]
+
+
+def inv(A: ArrayLike, *, model: Model | None = None) -> NDArray:
+    """Certified inverses, or ``SingularMatrixError``: see ``Inverter.inv``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepmatrixinversion import inv
+    >>> inv([[2, 0], [0, 4]])
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
+    """
+    return _inverter(model, A).inv(A)
+
+
+def inv_ex(
+    A: ArrayLike, *, model: Model | None = None, tol: float | None = None, seed: int = 0
+) -> Inversion:
+    """Inverses with certificates, whatever they say: see ``Inverter.inv_ex``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepmatrixinversion import inv_ex
+    >>> result = inv_ex([np.eye(3), np.ones((3, 3))])
+    >>> result.certificate.certified
+    array([ True, False])
+    """
+    return _inverter(model, A).inv_ex(A, tol=tol, seed=seed)
+
+
+def pinv(A: ArrayLike, *, rtol: float | None = None) -> NDArray:
+    """Moore-Penrose inverses: see ``Inverter.pinv_ex``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepmatrixinversion import pinv
+    >>> pinv(np.ones((2, 2)))
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
+    """
+    return _inverter(None, A).pinv(A, rtol=rtol)
+
+
+def pinv_ex(A: ArrayLike, *, rtol: float | None = None) -> PseudoInversion:
+    """Moore-Penrose inverses with rank and Penrose residuals: see ``Inverter.pinv_ex``."""
+    return _inverter(None, A).pinv_ex(A, rtol=rtol)
+
+
+def solve(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> NDArray:
+    """The certified solution of A Y = B, or ``SingularMatrixError``: see ``Inverter.solve``.
+
+    Examples
+    --------
+    >>> from deepmatrixinversion import solve
+    >>> solve([[2, 0], [0, 4]], [1, 1])
+    array([0.5 , 0.25])
+    """
+    return _inverter(model, A).solve(A, B)
+
+
+def solve_ex(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> Solution:
+    """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
+    return _inverter(model, A).solve_ex(A, B)
+
+
+def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
+    if isinstance(model, Inverter):
+        return model
+    if model is None:
+        shape = np.shape(A)
+        return _loaded(name_for_order(shape[-1] if shape else 1))
+    return _loaded(os.fspath(model))
+
+
+@functools.lru_cache(maxsize=16)
+def _loaded(name: str) -> Inverter:
+    return Inverter.from_pretrained(name)
