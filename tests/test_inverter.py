@@ -341,7 +341,8 @@ def guarded(tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(GUARD)
     tried = tmp_path / "tried"
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "TRIED": str(tried)}
+    paths = [str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TRIED": str(tried)}
 
     def call(*words):
         tried.write_text("")
