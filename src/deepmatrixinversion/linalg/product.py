@@ -189,7 +189,7 @@ def chunks(count: int, n: int, doubles: int = 1 << 17) -> Iterator[slice]:
     # glibc returns freed memory to the system above a threshold that grows with the largest block
     # ever freed; below it every temporary is faulted in anew, at up to three times the cost. One
     # block, never touched, raises it. Elsewhere this does nothing.
-    if n * n < doubles:
+    if n * n < doubles < 8 * count * n * n:
         np.empty(1 << 21)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
