@@ -177,11 +177,13 @@ def test_other_orders(here, tmp_path, capsys):
     assert (residuals(B, X) <= residual_bound(B, X)).all()
     assert strict("r.json")["order"] == 5
     capsys.readouterr()
-    assert call(source="b.mx", model="m", out="y.npy") == 2
-    one_sentence(capsys, "b.mx", "order 5", "small inverts order 3")
-    assert call(source="b.mx", model=None, out="y.npy") == 2
-    one_sentence(capsys, "no bundled model for order 5", "dmxtrain --msize 5")
+    assert call("--raw", source="b.mx", model="m", out="y.npy") == 2
+    one_sentence(capsys, "b.mx", "order 5", "small is of order 3", "dmxtrain --msize 5")
     assert not os.path.exists("y.npy")
+    for model in ("m", None):  # a Schur recursion over leaves of order 3
+        assert call(source="b.mx", model=model, out="y.npy") == 0
+        X = read_matrices("y.npy")
+        assert (residuals(B, X) <= residual_bound(B, X)).all()
 
 
 # --- LAPACK --------------------------------------------------------------------------------------
@@ -195,40 +197,58 @@ def test_numpy_mode(here, capsys):
     assert "refined" not in capsys.readouterr().out
 
 
-def test_numpy_mode_marks_singular_matrices_and_keeps_the_others(here):
+def test_numpy_mode_marks_singular_matrices_and_keeps_the_others(here, capsys):
     B = A.copy()
     singular = [0, 7, 8, 22]
     B[singular] = SINGULAR_FOR_LAPACK
     write_matrices("b.npy", B)
     words = ["--invert_mode", "numpy", "--report", "r.json", "--invtarget", "t.npy"]
-    assert call(*words, source="b.npy", out="x.mx", model=None) == 0
+    assert call(*words, source="b.npy", out="x.mx", model=None) == 1
     X = read_matrices("x.mx", finite=False)
     regular = np.setdiff1d(np.arange(23), singular)
     assert np.isnan(X[singular]).all()
     np.testing.assert_array_equal(X[regular], np.linalg.inv(B[regular]))
     report = strict("r.json")
-    most = sys.float_info.max
-    assert report["residual"]["max"] == most
+    assert report["residual"]["max"] == sys.float_info.max
     assert report["residual"]["median"] < 1e-10
     assert report["residual"]["below_one"] == pytest.approx(19 / 23)
-    # Not to be mistaken for success by whoever tests r2 > 0.99.
-    assert report["metrics"] == {"r2": -most, "mse": most, "mae": most, "max_abs_error": most}
+    assert report["certified"] == 19
+    # Of what was written as a number; the rest is NaN and says so.
+    assert report["metrics"] == {"r2": 1, "mse": 0, "mae": 0, "max_abs_error": 0}
+    assert "matrices [0, 7, 8, 22] of 23" in capsys.readouterr().err
 
 
 def test_numpy_mode_with_nothing_but_singular_matrices(here, capsys):
     write_matrices("s.mx", np.broadcast_to(SINGULAR_FOR_LAPACK, (50, 3, 3)))
     words = ["--invert_mode", "numpy", "--plotout", "p.png"]
-    assert call(*words, source="s.mx", model=None) == 0
+    assert call(*words, source="s.mx", model=None) == 1
     assert np.isnan(read_matrices("x.npy", finite=False)).all()
     assert table(capsys.readouterr().out)["share below 1"] == "0.0000 %"
 
 
 def test_singular_matrices_by_network_are_finite_and_honest(here, capsys):
     write_matrices("s.npy", np.broadcast_to(SINGULAR, (50, 3, 3)))
-    assert call("--report", "r.json", source="s.npy") == 0
+    assert call("--report", "r.json", "--on_uncertified", "keep", source="s.npy") == 1
     assert np.isfinite(read_matrices("x.npy")).all()
     assert strict("r.json")["residual"]["median"] >= 1 - 1e-9
-    assert strict("r.json")["residual"]["below_one"] <= 0.02
+    assert strict("r.json")["certified"] == 0
+    assert call(source="s.npy") == 1
+    assert np.isnan(read_matrices("x.npy", finite=False)).all()
+    assert call("--on_uncertified", "pinv", source="s.npy", out="p.npy") == 0
+    # An error of the pseudo-inverse is about eps kappa, with kappa below 10 on the range.
+    expected = np.broadcast_to(np.linalg.pinv(SINGULAR), (50, 3, 3))
+    np.testing.assert_allclose(read_matrices("p.npy"), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("mode", ["nn", "numpy"])
+def test_nothing_certified_and_so_nothing_to_compare(here, mode):
+    """With a target: no metrics, and a plot of the residuals."""
+    write_matrices("s.npy", np.broadcast_to(SINGULAR_FOR_LAPACK, (5, 3, 3)))
+    words = ["--invert_mode", mode, "--report", "r.json", "--plotout", "p.png"]
+    write_matrices("p.npy", np.linalg.pinv(np.broadcast_to(SINGULAR_FOR_LAPACK, (5, 3, 3))))
+    assert call(*words, "--invtarget", "p.npy", source="s.npy", model=None) == 1
+    assert set(strict("r.json")["metrics"].values()) == {None}
+    assert os.path.getsize("p.png") > 1000
 
 
 # --- report and table ----------------------------------------------------------------------------
@@ -610,7 +630,7 @@ def test_an_interruption_leaves_nothing(here, monkeypatch, capsys):
     def interrupted(*words, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Inverter, "__call__", interrupted)
+    monkeypatch.setattr(Inverter, "inv_ex", interrupted)
     before = sorted(os.listdir())
     assert call() == 130
     assert capsys.readouterr().err == "interrupted\n"

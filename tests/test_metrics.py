@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from deepmatrixinversion.linalg.certificate import Certificate
+from deepmatrixinversion.reporting.certificates import CertificateSummary
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
@@ -230,7 +232,24 @@ def test_the_sample_is_reproducible_and_depends_on_the_seed():
 
 
 def report(residual, errors=None):
-    return InversionReport(7, 3, "nn", False, "small", 0.25, residual, errors)
+    """Three matrices, the last without a certificate."""
+    certificates = CertificateSummary()
+    certificate = Certificate(
+        np.array([True, True, False]), np.array([1e-15, 2e-15, np.inf]), np.array([1.0, 3, np.inf])
+    )
+    certificates.add(np.array([0.1, 0.2, np.inf]), certificate, np.array([1, 2, 3]))
+    return InversionReport(
+        matrices=3,
+        order=3,
+        mode="nn",
+        raw=False,
+        model="small",
+        on_uncertified="nan",
+        seconds=0.25,
+        residual=residual,
+        errors=errors,
+        certificates=certificates,
+    )
 
 
 def strict(text):
@@ -242,16 +261,31 @@ def strict(text):
 
 def test_report_without_target():
     got = strict(report(ResidualStatistics(0.1, 0.2, 0.3, 1.0)).to_json())
+    rows = got.pop("matrices")
     assert got == {
-        "count": 7,
+        "count": 3,
         "order": 3,
         "mode": "nn",
         "raw": False,
         "model": "small",
+        "on_uncertified": "nan",
         "seconds": 0.25,
         "residual": {"median": 0.1, "p99": 0.2, "max": 0.3, "below_one": 1.0},
         "metrics": {"r2": None, "mse": None, "mae": None, "max_abs_error": None},
+        "certified": 2,
+        "residual_bound": 2e-15,
+        "error_bound": 3.0,
+        "matrices_left_out": 0,
     }
+    most = sys.float_info.max
+    assert rows == [
+        {"index": 0, "certified": True, "residual": 0.1, "residual_bound": 1e-15,
+         "error_bound": 1.0, "steps": 1},
+        {"index": 1, "certified": True, "residual": 0.2, "residual_bound": 2e-15,
+         "error_bound": 3.0, "steps": 2},
+        {"index": 2, "certified": False, "residual": most, "residual_bound": most,
+         "error_bound": most, "steps": 3},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("r2", [math.nan, -math.inf])

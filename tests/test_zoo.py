@@ -24,21 +24,17 @@ def test_names():
 
 
 def test_every_default_is_bundled_and_of_its_order():
-    for order, name in zoo.DEFAULT_FOR_ORDER.items():
+    for order, name in zoo.DEFAULTS.items():
         assert zoo.name_for_order(order) == name
         assert name in zoo.bundled_names()
         assert zoo.locate(name).config.net.msize == order
 
 
-def test_no_model_for_an_order():
-    with pytest.raises(ModelError, match="no bundled model for order 7 ") as caught:
-        zoo.name_for_order(7)
-    message = str(caught.value)
-    for way in ("--model", "dmxtrain --msize 7", "--invert_mode numpy"):
-        assert way in message
-    assert "\n" not in message
-    with pytest.raises(ModelError, match="order 7"):
-        Inverter.for_order(7)
+def test_the_model_for_an_order(monkeypatch):
+    """The order's own, else the next larger one, else the largest."""
+    monkeypatch.setattr(zoo, "DEFAULTS", {3: "three", 8: "eight", 5: "five"})
+    expected = {1: "three", 3: "three", 4: "five", 5: "five", 6: "eight", 8: "eight", 9: "eight"}
+    assert {order: zoo.name_for_order(order) for order in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["feedback-99", "", "a b", "user/repo/more", "../x/y", "a/b@c d"])
@@ -97,7 +93,7 @@ def test_a_bundled_model_is_small_and_complete(name):
     card = (folder / "README.md").read_text()
     assert name in card
     assert "dmxtrain" in card  # the command that repeats it
-    assert open_model(folder).config.net.msize in zoo.DEFAULT_FOR_ORDER
+    assert open_model(folder).config.net.msize in zoo.DEFAULTS
 
 
 def test_the_bundled_default_is_as_accurate_as_promised():

@@ -119,7 +119,8 @@ def _invert(options: argparse.Namespace) -> int:
         on_uncertified=replace,
         seconds=seconds,
         residual=residuals.statistics(),
-        errors=errors.statistics() if options.invtarget is not None else None,
+        # With a target, too, there may be nothing to compare: every answer replaced by NaN.
+        errors=errors.statistics() if errors.count else None,
         certificates=certificates,
     )
     if options.report is not None:

@@ -104,6 +104,11 @@ class ErrorAccumulator:
             self._mean += shift * count / total
             self._count = total
 
+    @property
+    def count(self) -> int:
+        """Number of entries so far."""
+        return self._count
+
     def statistics(self) -> ErrorStatistics:
         """The figures over all entries; R² is NaN where the targets do not vary."""
         if not self._count:

@@ -16,8 +16,9 @@ from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStati
 class InversionReport(NamedTuple):
     """What ``dmxinvert`` did: how many matrices, how, how well, in what time.
 
-    ``model`` is None in mode ``numpy``, ``errors`` without a target. ``residual`` is that of the
-    answers before any was replaced; ``errors`` leaves out those replaced by NaN.
+    ``model`` is None in mode ``numpy``. ``residual`` is that of the answers before any was
+    replaced; ``errors`` leaves out those replaced by NaN, and is None where that leaves nothing,
+    or without a target.
     """
 
     matrices: int
