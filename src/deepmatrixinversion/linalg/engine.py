@@ -183,7 +183,9 @@ def _invert_chunk(
             steps[bad] += count
     else:
         scaled = _equilibrated(scaled, values, np.arange(len(a)))
-        x, _, steps = invert_large(from_layout(s, axis), guess, order, seed, tol=target)
+        x, _, steps = invert_large(
+            from_layout(s, axis), guess, order, seed, tol=target, left=not doubled
+        )
         x = to_layout(x, axis)
     if doubled:
         x, rho = polish_layout(s, x, axis)

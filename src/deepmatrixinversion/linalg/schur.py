@@ -169,7 +169,14 @@ def _through_butterfly(A: Array, leaf: Leaf, m: int, seed: int) -> Array:
 
 
 def invert_large(
-    A: ArrayLike, leaf: Leaf, m: int, seed: int = 0, *, retries: int = 2, tol: float = POLISH_BELOW
+    A: ArrayLike,
+    leaf: Leaf,
+    m: int,
+    seed: int = 0,
+    *,
+    retries: int = 2,
+    tol: float = POLISH_BELOW,
+    left: bool = True,
 ) -> Refinement:
     """Invert matrices of any order over a leaf of order m, with retries where that fails.
 
@@ -186,12 +193,15 @@ def invert_large(
         of the first butterfly
     tol : float
         residual at which refinement may stop; at 2^-59 ‖A‖F ‖X‖F it does
+    left : bool
+        refine ‖I - X A‖, the residual that is certified, rather than ‖I - A X‖, from which
+        `iteration.polish` goes on: rounding errors keep only the refined one small
 
     Returns
     -------
     Refinement
-        ``residual`` is ‖I - X A‖F, the one that is certified; 1 or more where everything failed,
-        as it must for singular matrices
+        ``residual`` is the refined one; 1 or more where everything failed, as it must for
+        singular matrices
 
     Notes
     -----
@@ -212,7 +222,7 @@ def invert_large(
         # A residual below this is rounding, which another step in working precision replaces by
         # its like: u/64 kappa_F is below the forward error of LAPACK's inverse, as measured.
         floor = 2.0**-59 * frobenius(s, axis) * frobenius(x, axis)
-        x, rho, count = newton_layout(s, x, axis, tol=np.maximum(tol, floor), left=True)
+        x, rho, count = newton_layout(s, x, axis, tol=np.maximum(tol, floor), left=left)
         return from_layout(x, axis), rho, count
 
     with np.errstate(all="ignore"):
