@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
 
 import onnx
 import torch
 from torch import nn
 
 OPSET = 18
+STANDARD = ("", "ai.onnx")  # two names of one domain
 
 
 def onnx_bytes(net: nn.Module, order: int) -> bytes:
@@ -56,9 +58,22 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
 
 def check_standard(model: onnx.ModelProto) -> None:
     """Raise ``ValueError`` unless the model is made of ONNX's standard operators alone."""
-    foreign = sorted({f"{n.domain}::{n.op_type}" for n in model.graph.node if n.domain})
+    graphs = list(_graphs(model.graph))
+    nodes = [node for graph in graphs for node in graph.node]
+    foreign = sorted({f"{n.domain}::{n.op_type}" for n in nodes if n.domain not in STANDARD})
     if foreign or model.functions:
         names = foreign + [f"function {f.name}" for f in model.functions]
         raise ValueError(f"the graph uses operators outside ONNX's standard domain: {names}")
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
+    tensors = [t for graph in graphs for t in graph.initializer]
+    tensors += [t for n in nodes for a in n.attribute for t in (a.t, *a.tensors)]
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in tensors):
         raise ValueError("the graph refers to weights outside the file")
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph with the branches and loop bodies within it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                yield from _graphs(body)

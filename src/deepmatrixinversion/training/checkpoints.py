@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
@@ -37,6 +39,13 @@ class Progress:
     elapsed: float = 0.0
     best_metric: float = math.inf
     best_step: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            valid = isinstance(value, int | kind) and not isinstance(value, bool)
+            if not (valid and (value >= 0 or (field.name == "best_metric" and value < 0))):
+                raise ModelError(f"{field.name} is {value!r}, which no training reaches")
 
 
 def checkpoint_file(directory: Path, member: int) -> Path:
@@ -73,11 +82,15 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         net.load_state_dict(_part(tensors, "net"), strict=True)
         best = _part(tensors, "best")
-        if best.keys() != net.state_dict().keys():
-            raise KeyError("best weights")
+        _check_alike("best weights", best, net.state_dict())
+        moments = {moment: _part(tensors, moment) for moment in _MOMENTS}
+        # A parameter has moments from the first step on that had a gradient for it.
+        parameters = {k: v for k, v in net.named_parameters() if k in moments["step"]}
+        _check_alike("first moments", moments["exp_avg"], parameters)
+        _check_alike("second moments", moments["exp_avg_sq"], parameters)
+        _check_alike("steps", moments["step"], dict.fromkeys(parameters, torch.tensor(0.0)))
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: not a checkpoint of this training ({error})") from None
-    moments = {moment: _part(tensors, moment) for moment in _MOMENTS}
     for name, parameter in net.named_parameters():
         if name in moments["step"]:
             optimizer.state[parameter] = {
@@ -103,6 +116,12 @@ def read_progress(path: Path) -> Progress:
         return from_dict(Progress, values, str(path))
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path}: not a checkpoint of a training ({error})") from None
+
+
+def _check_alike(what: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    found, wanted = ({k: (v.shape, v.dtype) for k, v in t.items()} for t in (tensors, expected))
+    if found != wanted:
+        raise ValueError(f"its {what} are those of another network")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,15 +18,18 @@ from typing import Any
 
 from lightning_fabric import Fabric
 from safetensors.torch import save as save_safetensors
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import USER_ERRORS, ModelError, TrainingError
+from deepmatrixinversion.matrices.distributions import sample
 from deepmatrixinversion.models.config import from_dict
 from deepmatrixinversion.models.directory import CONFIG, member_file
 from deepmatrixinversion.training.loop import train_member
 from deepmatrixinversion.training.progress import TrainingProgress
 from deepmatrixinversion.training.recipe import PRECISIONS, Recipe
 from deepmatrixinversion.training.recorder import Recorder
+from deepmatrixinversion.training.source import TorchSource
 
 RECIPE = "training.json"
 
@@ -84,6 +88,18 @@ def make_fabric(recipe: Recipe) -> Fabric:
         ) from None
 
 
+def check_data(recipe: Recipe) -> None:
+    """Draw one matrix, so that what cannot be drawn is said before a directory is made.
+
+    Raises
+    ------
+    ValueError
+        When the range is too wide, or hardly any matrix passes the determinant filter.
+    """
+    d = recipe.training_data()
+    sample(TorchSource(0), d.distribution, 1, recipe.msize, d.rmin, d.rmax, det_min=d.det_min)
+
+
 def train(directory: Path, recipe: Recipe, *, quiet: bool = False) -> None:
     """Train every member that is not done yet, in one process or several, into ``directory``.
 
@@ -93,20 +109,45 @@ def train(directory: Path, recipe: Recipe, *, quiet: bool = False) -> None:
         When a member cannot go on; what was learned stays in the directory.
     """
     fabric = make_fabric(recipe)
+    for stale in directory.glob(".*.tmp"):  # what a run killed while writing has left behind
+        stale.unlink(missing_ok=True)
     # A partial of a module's function can be sent to a spawned process; a closure cannot.
-    fabric.launch(partial(_train_members, directory=directory, recipe=recipe, quiet=quiet))
+    _launch(fabric, partial(_train_members, directory=directory, recipe=recipe, quiet=quiet))
+
+
+def _launch(fabric: Fabric, work: Callable[[Fabric], None]) -> None:
+    try:
+        fabric.launch(work)
+    except ProcessRaisedException as error:
+        # All that is left of a spawned process's exception is the text of its traceback.
+        _, expected, sentence = str(error).rpartition(f"{TrainingError.__module__}.TrainingError: ")
+        if not expected:
+            raise
+        raise TrainingError(sentence.strip()) from None
 
 
 def _train_members(fabric: Fabric, directory: Path, recipe: Recipe, quiet: bool) -> None:
+    try:
+        _train_in_this_process(fabric, directory, recipe, quiet)
+    except USER_ERRORS as error:
+        if fabric.world_size == 1:
+            raise
+        raise TrainingError(" ".join(str(error).split())) from None
+
+
+def _train_in_this_process(fabric: Fabric, directory: Path, recipe: Recipe, quiet: bool) -> None:
     with TrainingProgress(recipe, show=fabric.is_global_zero and not quiet) as progress:
         for member in range(1, recipe.n_repeats + 1):
             finished = directory / member_file(member)
             if finished.exists():
                 continue
             recorder = Recorder(directory, member, progress) if fabric.is_global_zero else None
-            best = train_member(fabric, recipe, member, directory, recorder)
+            try:
+                best = train_member(fabric, recipe, member, directory, recorder)
+            finally:
+                if recorder is not None:
+                    recorder.close()
             if recorder is not None:
-                recorder.close()
                 weights = {k: v.float().contiguous() for k, v in best.items()}
                 atomic_bytes(finished, save_safetensors(weights))
             # No process may look for this member's file before it is there.

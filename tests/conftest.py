@@ -1,0 +1,11 @@
+"""One thread a process, for torch, NumPy and the commands that tests start alike.
+
+The tests' arrays are too small to share, and pytest-xdist already fills the cores. Set before
+anything imports torch, so that tests which need no torch do not pay for it.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
