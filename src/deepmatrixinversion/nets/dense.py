@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from deepmatrixinversion.models.config import NetConfig
-from deepmatrixinversion.nets.algebra import frobenius, identity_like, normalised, product
+from deepmatrixinversion.nets.normalisation import normalised, residual_norm
 from deepmatrixinversion.nets.trajectory import Trajectory
 
 
@@ -30,7 +30,7 @@ class Direct(nn.Module):
     def trajectory(self, A: Tensor) -> Trajectory:
         """The single candidate with its residual, for A of shape (batch, n, n)."""
         X = self(A)
-        return Trajectory([X], [frobenius(identity_like(A) - product(A, X)).flatten()])
+        return Trajectory([X], [residual_norm(A, X)])
 
 
 class Dense(Direct):

@@ -1,4 +1,7 @@
-"""The residual-feedback network: each block sees A, X and R = I - A X and corrects X."""
+"""The residual-feedback network: each block sees A, X and R = I - A X and corrects X.
+
+Inside, stacks of matrices are (n, n, batch): see ``algebra``.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,15 @@ from torch.nn import functional
 
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.algebra import (
+    batch_first,
+    batch_last,
+    columns,
     frobenius,
     identity_like,
     inner,
-    normalised,
     product,
 )
+from deepmatrixinversion.nets.normalisation import normalised
 from deepmatrixinversion.nets.trajectory import Trajectory
 
 
@@ -42,18 +48,17 @@ class Proposal(nn.Module):
         norm_X = frobenius(X)
         features = torch.cat(
             [
-                (math.sqrt(n) * A).flatten(1),
-                (n / norm_X * X).flatten(1),
-                (n * unit_R).flatten(1),
-                torch.log(norm_X).flatten(1),
-                torch.log(norm_R).flatten(1),
-            ],
-            dim=1,
+                (math.sqrt(n) * A).flatten(0, 1),
+                (n / norm_X * X).flatten(0, 1),
+                (n * unit_R).flatten(0, 1),
+                torch.log(norm_X).flatten(0, 1),
+                torch.log(norm_R).flatten(0, 1),
+            ]
         )
-        gate, value = self.gate(features).chunk(2, dim=1)
-        out = self.out(functional.silu(gate) * value)
-        D = out[:, : n * n].reshape(-1, n, n)
-        c = out[:, n * n :].reshape(-1, 1, 1)
+        gate, value = columns(self.gate, features).chunk(2)
+        out = columns(self.out, functional.silu(gate) * value)
+        D = out[: n * n].reshape(n, n, -1)
+        c = out[n * n :].unsqueeze(0)
         return c * X + norm_X * product(D, unit_R)
 
 
@@ -112,9 +117,9 @@ class Feedback(nn.Module):
         )
 
     def _steps(self, A: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (X, ‖R‖F) at the start and after each block, for ‖A‖F = 1."""
+        """Yield (X, ‖R‖F) at the start and after each block, for ‖A‖F = 1, batch last."""
         identity = identity_like(A)
-        X = A.mT
+        X = A.transpose(0, 1)
         R = identity - product(A, X)
         norm_R = frobenius(R)
         yield X, norm_R
@@ -136,11 +141,13 @@ class Feedback(nn.Module):
     def trajectory(self, A: Tensor) -> Trajectory:
         """Start and result of every block, for A of shape (batch, n, n)."""
         A, scale = normalised(A)
-        steps = list(self._steps(A))
-        return Trajectory([X / scale for X, _ in steps], [r.flatten() for _, r in steps])
+        steps = list(self._steps(batch_last(A)))
+        return Trajectory(
+            [batch_first(X) / scale for X, _ in steps], [r.flatten() for _, r in steps]
+        )
 
     def forward(self, A: Tensor) -> Tensor:
         """The last, and best, candidate inverse of each matrix of A, shape (batch, n, n)."""
         A, scale = normalised(A)
-        *_, (X, _) = self._steps(A)
-        return X / scale
+        *_, (X, _) = self._steps(batch_last(A))
+        return batch_first(X) / scale

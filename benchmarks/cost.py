@@ -1,0 +1,165 @@
+"""Time and memory of the certified inverse, as ratios against LAPACK measured in the same run.
+
+    python benchmarks/cost.py --markdown docs/cost.md --plot docs/cost.png
+
+Each contender inverts the same matrices in turn, A B C A B C ..., and the ratio is the median of
+the rounds' ratios, which drifts of the machine's speed do not touch. torch takes part where it
+is installed. Quote ratios, not times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deepmatrixinversion import inv_ex
+from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.reporting.plots import save_figure
+
+CASES = (
+    (3, 100_000),
+    (4, 100_000),
+    (8, 20_000),
+    (16, 4_000),
+    (32, 1_000),
+    (64, 200),
+    (128, 1),
+    (512, 1),
+    (1024, 1),
+    (2048, 1),
+)
+
+
+class Row(NamedTuple):
+    """One order: microseconds a matrix by NumPy, and how many times that the others take."""
+
+    order: int
+    stack: int
+    numpy_us: float
+    ours: float
+    torch: float | None
+    lapack_certified: float
+
+
+def contenders() -> dict[str, Callable[[np.ndarray], object]]:
+    """What is timed, by name."""
+    methods: dict[str, Callable[[np.ndarray], object]] = {
+        "numpy": np.linalg.inv,
+        "ours": inv_ex,
+        "lapack certified": lambda A: certify(A, np.linalg.inv(A)),
+    }
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        methods["torch"] = lambda A: torch.linalg.inv(torch.from_numpy(A))
+    return methods
+
+
+def measure(order: int, stack: int, rounds: int, seed: int) -> Row:
+    """Time every contender on one stack of U[-1, 1] matrices."""
+    A = np.random.default_rng([seed, order]).uniform(-1, 1, (stack, order, order))
+    methods = contenders()
+    times: dict[str, list[float]] = {name: [] for name in methods}
+    for method in methods.values():  # warm up: pools, caches, the model
+        method(A[: max(1, stack // 10)])
+    for _ in range(rounds):
+        for name, method in methods.items():
+            start = time.perf_counter()
+            method(A)
+            times[name].append(time.perf_counter() - start)
+    base = np.array(times["numpy"])
+    ratios = {name: float(np.median(np.array(t) / base)) for name, t in times.items()}
+    return Row(
+        order,
+        stack,
+        float(np.median(base)) / stack * 1e6,
+        ratios["ours"],
+        ratios.get("torch"),
+        ratios["lapack certified"],
+    )
+
+
+def memory(order: int) -> float:
+    """Peak memory beyond A itself, in n² doubles (NumPy reports its arrays to tracemalloc)."""
+    A = np.random.default_rng(0).uniform(-1, 1, (order, order))
+    inv_ex(np.eye(3))
+    tracemalloc.start()
+    try:
+        inv_ex(A)
+        return tracemalloc.get_traced_memory()[1] / A.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def draw(rows: list[Row], where: str) -> None:
+    """Ratios against the order."""
+    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
+    axes = figure.subplots()
+    order = [r.order for r in rows]
+    axes.loglog(order, [r.ours for r in rows], "o-", label="inv_ex (network, certified)")
+    axes.loglog(order, [r.lapack_certified for r in rows], "s-", label="numpy.linalg.inv + certify")
+    if all(r.torch is not None for r in rows):
+        axes.loglog(order, [r.torch or 1 for r in rows], "^-", label="torch.linalg.inv")
+    axes.axhline(1, color="#777777", label="numpy.linalg.inv")
+    axes.set(
+        xlabel="order (stacks up to 64, single matrices beyond)",
+        ylabel="time over numpy.linalg.inv's (dimensionless)",
+        title="Cost of a certified float64 inverse",
+    )
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    save_figure(figure, where)
+
+
+def main() -> None:
+    """Measure, print and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--markdown")
+    parser.add_argument("--plot")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--largest", type=int, default=2048)
+    options = parser.parse_args()
+    rows = []
+    for order, stack in CASES:
+        if order <= options.largest:
+            rows.append(measure(order, stack, options.rounds, options.seed))
+            print(rows[-1], flush=True)
+    doubles = {n: memory(n) for n in (512, 1024, 2048) if n <= options.largest}
+    lines = [
+        "| order | stack | NumPy, µs a matrix | inv_ex | torch.linalg.inv | NumPy + certify |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {r.order} | {r.stack:,} | {r.numpy_us:,.2f} | {r.ours:.2f} | "
+            f"{'-' if r.torch is None else f'{r.torch:.2f}'} | {r.lapack_certified:.2f} |"
+            for r in rows
+        ),
+    ]
+    kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}"
+    text = "\n".join(lines) + f"\n\nPeak memory beyond A, in doubles: {kept}.\n"
+    print(text)
+    if options.markdown:
+        head = (
+            "# Cost\n\nMade by `python benchmarks/cost.py --markdown docs/cost.md --plot "
+            f"docs/cost.png` ({machine}). Columns after the third are times over that of "
+            "`numpy.linalg.inv` on the same matrices, medians of the rounds' ratios.\n\n"
+            "![](cost.png)\n\n"
+        )
+        atomic_text(options.markdown, head + text)
+    if options.plot:
+        draw(rows, options.plot)
+
+
+if __name__ == "__main__":
+    main()
