@@ -9,7 +9,7 @@ import torch
 
 from deepmatrixinversion.nets import Trajectory
 from deepmatrixinversion.nets.dense import Direct
-from deepmatrixinversion.training.losses import LOSSES
+from deepmatrixinversion.training.losses import LOSSES, RESIDUAL_FLOOR
 
 EPS = torch.finfo(torch.float32).eps
 
@@ -59,11 +59,13 @@ def test_log_residual_weighs_last_one_inner_a_tenth_and_leaves_out_the_start():
     A = torch.eye(2).expand(1, 2, 2)
     residuals = [torch.tensor([r]) for r in (9.0, 0.5, 0.25, 0.125)]
     loss = LOSSES["log_residual"](Trajectory([A] * 4, residuals), A)
-    expected = math.log(0.126) + 0.1 * (math.log(0.501) + math.log(0.251))
+    last, *inner = (math.log(r + RESIDUAL_FLOOR) for r in (0.125, 0.5, 0.25))
+    expected = last + 0.1 * sum(inner)
     assert loss.item() == pytest.approx(expected, rel=8 * EPS)
     # The mean over the batch is of the logarithms, not the logarithm of the mean.
-    loss = LOSSES["log_residual"](Trajectory([A], [torch.tensor([0.099, 9.999])]), A)
-    assert loss.item() == pytest.approx((math.log(0.1) + math.log(10)) / 2, abs=8 * EPS)
+    loss = LOSSES["log_residual"](Trajectory([A], [torch.tensor([0.1, 10.0])]), A)
+    # log 0.1 and log 10 cancel, but for the floor: f (1/0.1 + 1/10) / 2, to first order.
+    assert loss.item() == pytest.approx(5.05 * RESIDUAL_FLOOR, abs=8 * EPS)
 
 
 @pytest.mark.parametrize("candidates", [1, 2])
@@ -71,13 +73,13 @@ def test_log_residual_without_inner_candidates(candidates):
     A = torch.eye(2).expand(1, 2, 2)
     residuals = [torch.tensor([9.0]), torch.tensor([0.25])][-candidates:]
     loss = LOSSES["log_residual"](Trajectory([A] * candidates, residuals), A)
-    assert loss.item() == pytest.approx(math.log(0.251), rel=8 * EPS)
+    assert loss.item() == pytest.approx(math.log(0.25 + RESIDUAL_FLOOR), rel=8 * EPS)
 
 
 def test_log_residual_is_finite_at_a_perfect_answer():
     A = torch.eye(2).expand(1, 2, 2)
     loss = LOSSES["log_residual"](Trajectory([A], [torch.zeros(1)]), A)
-    assert loss.item() == pytest.approx(math.log(1e-3), rel=8 * EPS)
+    assert loss.item() == pytest.approx(math.log(RESIDUAL_FLOOR), rel=8 * EPS)
 
 
 def test_mse_and_mae_by_hand():
