@@ -138,8 +138,8 @@ def _cast(X: Array, dtype: np.dtype) -> tuple[Array, NDArray]:
 
 
 def _reciprocal(S: Array) -> Array:
-    """Inverses of 1 x 1 matrices, which need no guess."""
-    return 1.0 / S
+    """Inverses of 1 x 1 matrices, which need no guess; 0 for 0, its pseudo-inverse."""
+    return np.where(S != 0, 1.0 / S, 0.0)
 
 
 def _invert_chunk(

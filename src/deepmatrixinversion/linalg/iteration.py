@@ -245,6 +245,7 @@ def _symmetrised_start(A: Array, axis: int, X: Array | None) -> Array:
             put(start, bad, _symmetrised_start(take(A, bad, axis), axis, None), axis)
         return start
     scale = frobenius(A, axis)
+    scale = np.where(scale > 0, scale, 1.0)  # a zero matrix starts, and stays, at X = 0
     return transpose(A, axis) * spread(1.0 / (scale * scale), axis)
 
 

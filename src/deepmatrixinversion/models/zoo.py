@@ -55,7 +55,10 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
     if name in bundled_names():
         return open_model(bundled_folder() / name)
     if match := _HUB_NAME.fullmatch(name):
-        path, commit = fetch(match["repo"], match["revision"])
+        try:
+            path, commit = fetch(match["repo"], match["revision"])
+        except ModelError as error:
+            raise ModelError(f"{error} (nor is there a directory of that name)") from None
         return open_model(path, f"{match['repo']}@{commit}")
     raise ModelError(
         f"'{name}' is neither a model directory, nor a bundled model "

@@ -25,9 +25,10 @@ def load_ensemble(model: ModelDirectory) -> Ensemble:
         try:
             net.load_state_dict(tensors, strict=True)
         except RuntimeError as error:
+            reason = " ".join(str(error).split())
             raise ModelError(
                 f"{model.path}: the weights of member {member} do not fit the configured "
-                f"network ({error})"
+                f"network ({reason[:200]}{' ...' if len(reason) > 200 else ''})"
             ) from None
         members.append(net)
     return Ensemble(members).eval()

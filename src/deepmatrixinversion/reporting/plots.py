@@ -20,6 +20,7 @@ from deepmatrixinversion.reporting.metrics import ErrorStatistics
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
 SCREEN = "screen"
 SUFFIXES = (".png", ".pdf", ".svg")
+DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200
 
 
 def predicted_against_true(
@@ -105,26 +106,35 @@ def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
     figure, (left, right) = _figure(2)
     members = sorted({int(row["member"]) for row in rows})
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(members)))
+    drawn: dict[Axes, list[np.ndarray]] = {left: [], right: []}
     for member, colour in zip(members, colours, strict=True):
         own = [row for row in rows if int(row["member"]) == member]
         seen = np.array([row["matrices"] for row in own])
-        label = f"member {member}"
-        left.plot(seen, [row["residual_median"] for row in own], color=colour, label=label)
-        # A batch without a failure has no place on a logarithmic axis; it is left out.
+        medians = np.array([row["residual_median"] for row in own])
         failures = np.array([1 - row["below_one"] for row in own])
-        right.plot(seen, np.where(failures > 0, failures, np.nan), ".", color=colour, label=label)
+        for axes, values, style in ((left, medians, "-"), (right, failures, ".")):
+            # What is zero has no place on a logarithmic axis; it is left out.
+            shown = (values > 0) & np.isfinite(values)
+            marker = "o" if style == "-" and shown.sum() == 1 else style
+            axes.plot(seen[shown], values[shown], marker, color=colour, label=f"member {member}")
+            drawn[axes].append(values[shown])
     left.set(
         title="typical matrix",
         xlabel="matrices seen",
         ylabel="median ‖I - A X‖F of a batch (dimensionless)",
-        yscale="log",
     )
     right.set(
         title="failures",
         xlabel="matrices seen",
         ylabel="share of a batch with ‖I - A X‖F >= 1",
-        yscale="log",
     )
+    for axes, parts in drawn.items():
+        values = np.concatenate(parts)
+        if values.size:
+            axes.set_ylim(values.min() / 2, values.max() * 2)
+            axes.set_yscale("log")
+        else:
+            axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         if len(members) <= 10:
@@ -152,7 +162,10 @@ def save_figure(figure: Figure, where: str | os.PathLike[str]) -> None:
 
 def check_plot_target(where: str | os.PathLike[str] | None) -> None:
     """Raise ``ModelError`` unless a plot can be written there, before any work is done."""
-    if where is None or os.fspath(where) == SCREEN:
+    if where is None:
+        return
+    if os.fspath(where) == SCREEN:
+        _check_screen()
         return
     path = Path(where)
     if path.suffix.lower() not in SUFFIXES:
@@ -161,11 +174,17 @@ def check_plot_target(where: str | os.PathLike[str] | None) -> None:
         raise ModelError(f"{path}: there is no folder {path.resolve().parent} to write the plot to")
 
 
-def _show(figure: Figure) -> None:
-    import matplotlib.pyplot as plt
+def _check_screen() -> None:
+    import matplotlib.pyplot
 
     if matplotlib.get_backend().lower() == "agg":
         raise ModelError("no screen to show the plot on: give a file name, such as fit.png")
+
+
+def _show(figure: Figure) -> None:
+    import matplotlib.pyplot as plt
+
+    _check_screen()
     manager = plt.figure().canvas.manager
     assert manager is not None
     manager.canvas.figure = figure
@@ -179,12 +198,16 @@ def _figure(columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    if low == high:
-        low, high = low - 1, high + 1
+    # Beyond these matplotlib's own arithmetic overflows; a point there is off any scale anyway.
+    x, y = (np.clip(v, -DRAWN_MOST, DRAWN_MOST) for v in (x, y))
+    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
+    size = max(-low, high)
+    if size < DRAWN_LEAST:
+        size, low, high = 1.0, -1.0, 1.0
     # Linear where the bulk lies, logarithmic beyond: a few huge entries must not hide the rest.
-    bulk = 10 ** math.ceil(math.log10(float(np.quantile(np.abs(x), 0.9)) or 1.0))
-    wide = max(abs(low), abs(high)) > 20 * bulk
+    bulk = max(float(np.quantile(np.abs(x), 0.9)), 1e-6 * size)
+    bulk = 10.0 ** math.ceil(math.log10(bulk))
+    wide = size > 20 * bulk
     if wide:
         axes.set_xscale("symlog", linthresh=bulk)
         axes.set_yscale("symlog", linthresh=bulk)
@@ -192,10 +215,16 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         axes.set_xticks(ticks)
         axes.set_yticks(ticks)
     margin = 1.5 if wide else 1.04
-    ends = np.array([low * margin if low < 0 else low, high * margin if high > 0 else high])
+    least = 0.05 * size  # so that a single value is not the whole axis
+    ends = np.array(
+        [
+            low * margin if low < 0 else low - least,
+            high * margin if high > 0 else high + least,
+        ]
+    )
     axes.plot(ends, ends, color=GREY, linewidth=4, alpha=0.5, label="identity")
     axes.plot(x, y, ".", markersize=4, alpha=0.35, color=BLUE, rasterized=True, label="entries")
-    if np.ptp(x) > 0:
+    if np.ptp(x) > 1e-12 * size:
         slope, intercept = _regression(x, y)
         line = np.linspace(ends[0], ends[1], 400)
         sign = "-" if intercept < 0 else "+"
@@ -217,21 +246,25 @@ def _symlog_ticks(low: float, high: float, bulk: float) -> list[float]:
 
 
 def _regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    centred = x - x.mean()
-    slope = float(centred @ (y - y.mean()) / (centred @ centred))
-    return slope, float(y.mean() - slope * x.mean())
+    # In units of the largest entry, so that no square overflows or vanishes.
+    unit_x, unit_y = float(np.abs(x).max()), float(np.abs(y).max()) or 1.0
+    u, v = x / unit_x, y / unit_y
+    centred = u - u.mean()
+    slope = float(centred @ (v - v.mean()) / (centred @ centred))
+    return slope * unit_y / unit_x, float(v.mean() - slope * u.mean()) * unit_y
 
 
 def _decades(axes: Axes, values: np.ndarray, xlabel: str, what: str) -> None:
     """Histogram of non-negative values on a logarithmic axis; zeros and infinities are named."""
     positive = values[(values > 0) & np.isfinite(values)]
     if positive.size:
+        positive = np.clip(positive, 10 * DRAWN_LEAST, DRAWN_MOST)
         low, high = np.floor(np.log10(positive.min())), np.ceil(np.log10(positive.max()))
         low = max(low, high - 40)
         edges = np.logspace(low, max(high, low + 1), 81)
-        axes.hist(positive, bins=edges.tolist(), color=BLUE)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.hist(np.clip(positive, edges[0], None), bins=edges.tolist(), color=BLUE)
     notes = []
     if zeros := int((values == 0).sum()):
         notes.append(f"exactly 0: {zeros:,} {what}")
