@@ -162,6 +162,20 @@ def _fail(*_, **__):
     raise Interrupted
 
 
+def test_the_best_weights_are_remembered(tmp_path, monkeypatch):
+    select = loop._select
+    # What gets better now counts as getting worse: the first epoch's weights stay the best.
+    monkeypatch.setattr(loop, "_select", lambda *words: -select(*words))
+    options = {"net": "dense", "loss": "frobenius", "n_repeats": 1}
+    whole, recipe = begun(tmp_path, "whole", **options)
+    train(whole, recipe, quiet=True)
+    assert read_progress(checkpoint_file(whole, 1)).best_step == recipe.steps_per_epoch
+    directory, recipe = begun(tmp_path, "run", checkpoint_seconds=1e-9, **options)
+    interrupted(monkeypatch, directory, recipe, 1, 32)
+    train(directory, recipe, quiet=True)
+    assert_same_files(directory, whole, "*.safetensors")
+
+
 def test_skipped_steps_are_remembered(tmp_path, monkeypatch):
     original = LOSSES["log_residual"]
 
