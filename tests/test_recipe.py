@@ -100,6 +100,7 @@ ILL = {
     "rmin": ("rmin", ["a", float("nan"), float("-inf"), 1.0, 2.0]),
     "rmax": ("rmax", [[], float("inf"), -1.0]),
     "det_min": ("det_min", [-0.1, "x", float("nan")]),
+    "threads": ("threads", [-1, 1.5, "2", True]),
     "nmx_samples": ("nmx_samples", [0, 1e6, "1"]),
     "epochs": ("epochs", [0, 1.5, True]),
     "batch_size": ("batch_size", [0, 64.0]),

@@ -108,22 +108,9 @@ def _write(
             advance(len(block.matrices))
 
 
-def _positional(word: str) -> str:
-    """A negative number with a space before it, which argparse cannot mistake for an option.
-
-    Left alone, argparse knows ``-1`` for a number, but not ``-1e-3``.
-    """
-    try:
-        float(word)
-    except ValueError:
-        return word
-    return " " + word if word.startswith("-") else word
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``dmxdatasetgenerator``."""
-    words = sys.argv[1:] if argv is None else argv
-    return run(generate, parser().parse_args([_positional(word) for word in words]))
+    return run(generate, parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from deepmatrixinversion.errors import USER_ERRORS
 from deepmatrixinversion.version import __version__
+
+_NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,6 +27,8 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("allow_abbrev", False)
         kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
         super().__init__(**kwargs)
+        # argparse itself knows -1 for a number, but takes -1e-3 for an option.
+        self._negative_number_matcher = _NEGATIVE_NUMBER
         self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]

@@ -52,6 +52,11 @@ def parser() -> Parser:
     add("--seed", type=non_negative_int, help="seed of weights and matrices (default: 0)")
     add("--device", help="cpu, cuda, mps or auto (default: auto)")
     add("--devices", type=positive_int, help="processes that share each step (default: 1)")
+    add(
+        "--threads",
+        type=non_negative_int,
+        help=f"threads of each process on the CPU, 0 for torch's choice {_DEFAULT}",
+    )
     add("--precision", choices=("32", "64", "bf16"), help="arithmetic in training (default: 32)")
     add(
         "--max_minutes",

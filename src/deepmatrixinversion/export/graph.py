@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import torch
@@ -24,9 +25,8 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
     """
     example = torch.eye(order).expand(2, order, order) + 0.1
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet_exporter():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             net.eval(),
             (example,),
@@ -54,6 +54,18 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
     del model.graph.value_info[:]
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Errors only from torch.onnx, whose progress is of no interest here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def check_standard(model: onnx.ModelProto) -> None:

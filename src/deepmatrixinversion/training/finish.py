@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-
-from safetensors.torch import load_file
 
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.graph import onnx_bytes
@@ -15,12 +14,11 @@ from deepmatrixinversion.models.directory import (
     CONFIG,
     CURVE,
     GRAPH,
+    ModelDirectory,
     digest,
     member_file,
-    open_model,
 )
-from deepmatrixinversion.nets import build
-from deepmatrixinversion.nets.ensemble import Ensemble
+from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.reporting.card import model_card
 from deepmatrixinversion.reporting.plots import (
     predicted_against_true,
@@ -59,42 +57,35 @@ def finish(
         training distribution itself where it is another.
     """
     members = range(1, recipe.n_repeats + 1)
-    nets = []
-    for member in members:
-        net = build(recipe.net_config())
-        net.load_state_dict(load_file(directory / member_file(member)))
-        nets.append(net)
-    atomic_bytes(directory / GRAPH, onnx_bytes(Ensemble(nets), recipe.msize))
-    files = [GRAPH, *(member_file(k) for k in members)]
+    checkpoints = [checkpoint_file(directory, member) for member in members]
+    progress = [read_progress(path) for path in checkpoints]
     config = ModelConfig(
         net=recipe.net_config(),
         members=recipe.n_repeats,
         data=recipe.training_data(),
         loss=recipe.loss,
         seed=recipe.seed,
-        files={name: digest(directory / name) for name in files},
     )
-    checkpoints = [checkpoint_file(directory, member) for member in members]
-    progress = [read_progress(path) for path in checkpoints]
+    model = ModelDirectory(directory, config, directory.name)
+    ensemble = load_ensemble(model)
+    atomic_bytes(directory / GRAPH, onnx_bytes(ensemble, recipe.msize))
+    evaluations = _evaluate(Inverter(model), recipe)
+    _draw(directory, recipe, evaluations, plotout)
+    card = model_card(
+        directory.name,
+        config,
+        sum(p.numel() for p in ensemble.parameters()) // recipe.n_repeats,
+        recipe.to_dict(),
+        command,
+        [p.step for p in progress],
+        [p.skipped for p in progress],
+        evaluations,
+    )
+    atomic_text(directory / CARD, card)
+    files = [GRAPH, *(member_file(k) for k in members)]
+    config = dataclasses.replace(config, files={name: digest(directory / name) for name in files})
+    # Last: with its configuration the directory is a model, without it a run to resume.
     atomic_text(directory / CONFIG, config.to_json())
-    try:
-        evaluations = _evaluate(Inverter(open_model(directory)), recipe)
-        _draw(directory, recipe, evaluations, plotout)
-        card = model_card(
-            directory.name,
-            config,
-            sum(p.numel() for p in nets[0].parameters()),
-            recipe.to_dict(),
-            command,
-            [p.step for p in progress],
-            [p.skipped for p in progress],
-            evaluations,
-        )
-        atomic_text(directory / CARD, card)
-    except BaseException:
-        # Without its configuration the directory stays a run that --resume can finish.
-        (directory / CONFIG).unlink()
-        raise
     for path in checkpoints:
         path.unlink(missing_ok=True)
     return evaluations

@@ -20,7 +20,14 @@ PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 # published settings; the feedback network sees everything, singular or not.
 NET_DEFAULTS: dict[str, dict[str, Any]] = {
     "dense": {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7},
-    "resnet": {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7},
+    "resnet": {
+        "loss": "frobenius",
+        "lr": 1e-4,
+        "det_min": 0.1,
+        "nunits": 128,
+        "nlayers": 7,
+        "threads": 0,
+    },
     "feedback": {
         "loss": "log_residual",
         "lr": 2e-3,
@@ -35,7 +42,10 @@ class Recipe:
     """A training run; the fields are the options of ``dmxtrain`` and the keys of its TOML file.
 
     ``max_minutes`` is the time for the whole ensemble; with it the learning rate follows the
-    clock as well as the step, so such a run cannot be repeated bit for bit.
+    clock as well as the step, so such a run cannot be repeated bit for bit. ``threads`` are those
+    of each process on the CPU; 0 leaves them to torch. One is the best for the small networks:
+    two gain little on an idle machine, and lose a factor of seven where another process wants one
+    of the cores.
     """
 
     msize: int
@@ -55,6 +65,7 @@ class Recipe:
     seed: int = 0
     device: str = "auto"
     devices: int = 1
+    threads: int = 1
     precision: str = "32"
     max_minutes: float | None = None
     checkpoint_seconds: float = 30.0
@@ -68,7 +79,8 @@ class Recipe:
         )
         for name in ("nmx_samples", "epochs", "batch_size", "n_repeats", "devices"):
             _require(_whole(getattr(self, name), 1), f"{name} must be a whole number of at least 1")
-        _require(_whole(self.seed, 0), "seed must be a whole number of at least 0")
+        for name in ("seed", "threads"):
+            _require(_whole(getattr(self, name), 0), f"{name} must be a whole number, 0 or more")
         _require(
             self.batch_size % self.devices == 0,
             f"batch_size ({self.batch_size}) must be a multiple of devices ({self.devices})",

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from safetensors.torch import save as save_safetensors
 from torch.multiprocessing.spawn import ProcessRaisedException
@@ -136,6 +137,8 @@ def _train_members(fabric: Fabric, directory: Path, recipe: Recipe, quiet: bool)
 
 
 def _train_in_this_process(fabric: Fabric, directory: Path, recipe: Recipe, quiet: bool) -> None:
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     with TrainingProgress(recipe, show=fabric.is_global_zero and not quiet) as progress:
         for member in range(1, recipe.n_repeats + 1):
             finished = directory / member_file(member)
