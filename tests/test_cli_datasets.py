@@ -163,7 +163,7 @@ def test_many_blocks_are_one_file(here, monkeypatch):
         (("3", "5", "1", "1", "p"), "min < max"),
         (("3", "5", "1", "-1", "p"), "min < max"),
         (("3", "5", "nan", "1", "p"), "MIN: 'nan' is not a finite number"),
-        (("3", "5", "-inf", "1", "p"), "MIN: ' -inf' is not a finite number"),
+        (("3", "5", "-inf", "1", "p"), "MIN: '-inf' is not a finite number"),
         (("-3", "5", "-1", "1", "p"), "SIZE: -3 is below 1"),
         (("3", "5", "-0.1", "0.1", "p"), "det_min 0.1 is out of reach"),
         (("3", "5", "-1", "1", "p", "--det_min", "1e9"), "det_min 1e+09 is out of reach"),

@@ -17,7 +17,7 @@ from typing import Any
 from deepmatrixinversion.errors import USER_ERRORS
 from deepmatrixinversion.version import __version__
 
-_NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+_NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+|inf|nan)([eE][-+]?\d+)?$")
 
 
 class Parser(argparse.ArgumentParser):
