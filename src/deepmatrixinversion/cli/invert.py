@@ -133,14 +133,16 @@ def _invert(options: argparse.Namespace) -> int:
         return 0
     written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]
     print(f"dmxinvert: {certificates.describe_uncertified()}; written: {written}", file=sys.stderr)
-    # --raw asks for the network's own answers, whatever they are worth.
-    return 0 if replace == "pinv" or options.raw else 1
+    # --raw asks for the network's own answers, whatever they are worth; unless NaN was asked for.
+    return 0 if replace == "pinv" or (options.raw and replace == "keep") else 1
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot end well, before the first matrix is read."""
     if options.invert_mode == "numpy" and (options.model is not None or options.raw):
         raise ValueError("--invert_mode numpy uses no network: leave out --model and --raw")
+    if options.tol is not None and (options.invert_mode == "numpy" or options.raw):
+        raise ValueError("--tol is for refinement, of which --raw and --invert_mode numpy do none")
     if options.inputmx == "-" and options.invtarget == "-":
         raise ValueError("only one of --inputmx and --invtarget can be standard input")
     if options.plotout is not None:

@@ -20,7 +20,9 @@ class RealForm(NamedTuple):
     is_complex: bool
 
 
-def real_form(A: ArrayLike, *, square: bool = True, name: str = "A") -> RealForm:
+def real_form(
+    A: ArrayLike, *, square: bool = True, vectors: bool = False, name: str = "A"
+) -> RealForm:
     """Check matrices and bring them to ``RealForm``, exactly; the input is never modified.
 
     Parameters
@@ -30,6 +32,8 @@ def real_form(A: ArrayLike, *, square: bool = True, name: str = "A") -> RealForm
         is exact.
     square : bool
         Whether m = n is required.
+    vectors : bool
+        Whether one vector (n,) is taken, as a column (n, 1).
     name : str
         What to call the argument in messages.
 
@@ -41,9 +45,11 @@ def real_form(A: ArrayLike, *, square: bool = True, name: str = "A") -> RealForm
     """
     A = np.asarray(A)
     _check_dtype(A, name)
-    if A.ndim < 2:
+    if A.ndim < 2 and not (vectors and A.ndim == 1):
+        vector = "one vector, " if vectors else ""
         raise ValueError(
-            f"{name} must be one matrix or a stack of them, shape (..., m, n), not {A.shape}"
+            f"{name} must be {vector}one matrix or a stack of them, shape (..., m, n), "
+            f"not {A.shape}"
         )
     if square and A.shape[-1] != A.shape[-2]:
         raise ValueError(f"{name} must hold square matrices, not of shape {A.shape}")
@@ -53,6 +59,8 @@ def real_form(A: ArrayLike, *, square: bool = True, name: str = "A") -> RealForm
     if not np.isfinite(A).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
         raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
+    if A.ndim == 1:
+        A = A[:, None]
     if A.dtype.kind != "c":
         return RealForm(A, False)
     return RealForm(embed(A), True)
@@ -68,8 +76,18 @@ def embed(C: NDArray[Any]) -> NDArray[Any]:
 
 def extract(E: NDArray) -> NDArray:
     """The complex matrices (..., m, n) whose embeddings have the left half of E."""
-    m, n = E.shape[-2] // 2, E.shape[-1] // 2
-    return E[..., :m, :n] + 1j * E[..., m:, :n]
+    return from_parts(E[..., : E.shape[-1] // 2])
+
+
+def from_parts(S: NDArray) -> NDArray:
+    """The complex matrices (..., m, n) whose real parts are stacked on their imaginary ones.
+
+    Put together part by part: a multiplication by 1j would make NaN of infinities.
+    """
+    m = S.shape[-2] // 2
+    C = np.empty((*S.shape[:-2], m, S.shape[-1]), dtype=np.result_type(S.dtype, np.complex64))
+    C.real, C.imag = S[..., :m, :], S[..., m:, :]
+    return C
 
 
 def _check_dtype(A: NDArray, name: str) -> None:

@@ -93,9 +93,15 @@ def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if model is None:
         shape = np.shape(A)
         return _loaded(name_for_order(shape[-1] if shape else 1))
-    return _loaded(os.fspath(model))
+    name = os.fspath(model)
+    config = os.path.abspath(os.path.join(name, "config.json"))
+    # A directory is known by its path, whatever the working directory, and read again when its
+    # model changes.
+    if os.path.isfile(config):
+        return _loaded(os.path.dirname(config), os.stat(config).st_mtime_ns)
+    return _loaded(name)
 
 
 @functools.lru_cache(maxsize=16)
-def _loaded(name: str) -> Inverter:
+def _loaded(name: str, changed: int = 0) -> Inverter:
     return Inverter.from_pretrained(name)
