@@ -147,7 +147,9 @@ def main() -> None:
     ]
     kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
     machine = f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}"
-    text = "\n".join(lines) + f"\n\nPeak memory beyond A, in doubles: {kept}.\n"
+    text = "\n".join(lines) + "\n"
+    if doubles:
+        text += f"\nPeak memory beyond A, in doubles: {kept}.\n"
     print(text)
     if options.markdown:
         head = (

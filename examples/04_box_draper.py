@@ -49,7 +49,9 @@ print(f"largest error {np.abs(b - truth).max():.1e}, proven bound {solution.erro
 
 figure = Figure(figsize=(7, 5), layout="constrained")
 axes = figure.subplots()
-axes.bar(names, b, color="#1f5a99")
+axes.bar_label(axes.bar(names, b, color="#1f5a99"), fmt="%.2f", padding=2, fontsize=8)
+axes.axhline(0, color="#777777", linewidth=0.8)
 axes.set(title="Yield of a consecutive chemical system: response surface", ylabel="coefficient (%)")
 axes.grid(alpha=0.3, axis="y")
+axes.set_axisbelow(True)
 figure.savefig(folder / "04_box_draper.png", dpi=150)

@@ -30,9 +30,8 @@ result = pinv_ex(A)
 errors = ErrorAccumulator()
 errors.add(result.pseudoinverse, target)
 statistics = errors.statistics()
-print(
-    f"ranks found: {dict(zip(*map(list, np.unique(result.rank, return_counts=True)), strict=True))}"
-)
+for rank, count in enumerate(np.bincount(result.rank)):
+    print(f"of rank {rank}: {count}")
 print(f"largest Penrose residual: {result.penrose.max():.1e}")
 print(f"R2 {statistics.r2:.12f}, MAE {statistics.mae:.1e}")
 

@@ -49,6 +49,8 @@ axes.set(
     ylabel="‖I - AX‖F (dimensionless)",
     title=f"Order {n} from a network of order {inverter.order}",
 )
+axes.set_xticks(order, [f"{n:.0f}" for n in order])
+axes.minorticks_off()
 axes.legend()
 axes.grid(alpha=0.3)
 figure.savefig(folder / "06_large.png", dpi=150)

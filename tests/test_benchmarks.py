@@ -1,0 +1,278 @@
+"""reach, singular and cost: end to end in small, and their arithmetic on cases made by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepmatrixinversion import certify
+from menagerie import hilbert, uniform
+from test_examples import check_png
+
+flint = pytest.importorskip("flint")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+U = 2.0**-53
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+reach, singular, cost = load("reach"), load("singular"), load("cost")
+
+SMALL = {
+    "reach": ["--largest", "8", "--scale", "0.05"],
+    "singular": ["--each", "1"],
+    "cost": ["--largest", "4", "--rounds", "1"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_end_to_end(name, tmp_path):
+    page, plot = tmp_path / "page.md", tmp_path / "plot.png"
+    words = [*SMALL[name], "--markdown", str(page), "--plot", str(plot)]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{name}.py"), *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["page.md", "plot.png"]
+    check_png(plot)
+    text = page.read_text()
+    assert text.startswith("# ")
+    assert text.endswith("\n")
+    assert f"![]({name}.png)" in text
+    assert "nan" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1  # a table
+    assert len(rows) > 3
+    assert rows[-1] in done.stdout
+    if name == "reach":
+        certified, bounds, _ = [line for line in text.splitlines() if line.startswith("- ")]
+        assert "missed" not in certified
+        held, of = bounds.removesuffix(".").split(": ")[1].split(" of ")
+        assert held == of
+    if name == "singular":
+        for row in rows[2:]:
+            number, right, _, proven = row.split("|")[2:6]
+            assert int(number) == int(right)
+            assert int(proven) == 0
+    if name == "cost":
+        assert [row.split("|")[1].strip() for row in rows[2:]] == ["3", "4"]
+        assert "Peak memory" not in text  # measured at 512 and above
+
+
+# --- reach ---------------------------------------------------------------------------------------
+
+
+def case(**changes):
+    """A matrix like any other, but for ``changes``."""
+    return reach.Case("uniform", 8, 1e3, True, 1e-15, 2e-15, True)._replace(**changes)
+
+
+def test_ratios_below_the_roundoff_unit_are_no_contest():
+    assert reach.ratio(case()) == 0.5
+    assert reach.ratio(case(error=0.0, lapack=0.0)) == 1
+    assert reach.ratio(case(error=0.0, lapack=8 * U)) == 1 / 8
+    assert reach.ratio(case(error=3 * U, lapack=0.0)) == 3
+
+
+def test_the_verdict_names_what_falls_short():
+    cases = [
+        case(),
+        case(),
+        case(family="Frank", certified=False, condition=2e4),
+        case(family="Kahan", error=1e-14),
+        case(condition=1e12),
+        case(condition=1e13, certified=False, error=1.0),
+        case(bound_holds=False),
+    ]
+    certified, bounds, ratios = reach.verdict(cases).splitlines()
+    assert certified == (
+        "- Certified: 4 of 5 matrices with kappa <= 1e10; missed: Frank 8 (kappa 2.0e+04); "
+        "beyond, 1 of 2."
+    )
+    assert bounds == "- Error bounds that hold: 4 of 5."
+    assert ratios == (
+        "- True error over LAPACK's: median 0.50, worst 5.00; above 4: Kahan 8 (5.0)."
+    )
+    clean = reach.verdict([case(), case(error=2e-15)])
+    assert "missed" not in clean
+    assert "above 4" not in clean
+    assert "2 of 2 matrices" in clean
+    assert "beyond, 0 of 0" in clean
+    assert "No matrix" in reach.verdict([case(condition=1e12)])
+    assert "No matrix" in reach.verdict([])
+
+
+def test_the_table_has_a_row_for_each_family_and_order():
+    cases = [
+        case(),
+        case(order=3),
+        case(family="Frank"),
+        case(family="Pascal"),
+        case(condition=1e11),
+    ]
+    rows = [line.split("|") for line in reach.table(cases).splitlines()[2:]]
+    names = [(row[1].strip(), int(row[2]), int(row[3])) for row in rows]
+    assert names == [("structured", 8, 2), ("uniform", 3, 1), ("uniform", 8, 2)]
+    assert rows[2][5].strip() == "1 of 1"
+
+
+def test_the_truth_is_true():
+    """Rational up to order 32; beyond, as near as longdouble comes."""
+    A = hilbert(6)
+    inverse = reach.truth(A)
+    exact = reach.rational(A).inv()
+    for i, j in np.ndindex(6, 6):
+        value, digits = exact[i, j], inverse[i, j].as_integer_ratio()
+        unit = 2 * np.finfo(np.longdouble).eps
+        assert abs(flint.fmpq(*digits) / value - 1) <= flint.fmpq(*unit.as_integer_ratio())
+    B = uniform(40)
+    refined, condition = reach.truth(B), np.linalg.cond(B)
+    residual = np.abs(np.eye(40) - B.astype(np.longdouble) @ refined).max()
+    # A longdouble product rounds n times, relative to |A||X|, at most kappa; so does the last step.
+    assert residual <= 4 * 40 * np.finfo(np.longdouble).eps * 40 * condition
+
+
+def test_errors_are_relative_and_of_any_scale():
+    inverse = np.array([[3.0, 0], [0, 4]], dtype=np.longdouble)
+    X = np.array([[3.0, 0], [0, 5]])
+    assert reach.error(X, inverse) == pytest.approx(0.2, rel=8 * U)
+    assert reach.error(X * 1e300, inverse * np.longdouble(1e300)) == pytest.approx(0.2, rel=32 * U)
+    assert reach.error(X * 1e-300, inverse * np.longdouble(1e-300)) == pytest.approx(
+        0.2, rel=32 * U
+    )
+    assert reach.error(X, X.astype(np.longdouble)) == 0
+
+
+def test_a_false_bound_would_be_seen(monkeypatch):
+    A = uniform(5)
+    assert reach.measure("uniform", A).bound_holds
+    real = reach.inv_ex
+
+    def boastful(A):
+        result = real(A)
+        bound = result.certificate.error_bound * 1e-6
+        X = result.inverse * (1 + 1e-10)
+        return result._replace(
+            inverse=X, certificate=result.certificate._replace(error_bound=bound)
+        )
+
+    monkeypatch.setattr(reach, "inv_ex", boastful)
+    assert not reach.measure("uniform", A).bound_holds
+    assert reach.measure("hopeless", np.ones((3, 3))) is None
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 13])
+def test_families_are_what_they_are_called(n):
+    rng = np.random.default_rng(0)
+    found = dict(reach.families(n, rng, 0.01))
+    assert set(found) == {"uniform", "normal", "scaled", *reach.STRUCTURED}
+    assert all(A.shape == (n, n) and np.isfinite(A).all() for A in found.values())
+    swap = found["[[0, I], [I, 0]]"]
+    np.testing.assert_array_equal(swap @ swap, np.eye(n))
+    permutation = found["permutation"]
+    np.testing.assert_array_equal(permutation @ permutation.T, np.eye(n))
+    Q = found["orthogonal"]
+    assert np.linalg.norm(Q @ Q.T - np.eye(n)) <= 8 * n * n * U * 2  # Householder: c n^(3/2) u
+    i, j = np.indices((n, n))
+    assert (found["Pascal"] == found["Pascal"].T).all()
+    assert reach.rational(found["Pascal"]).det() == 1
+    assert reach.rational(found["Frank"]).det() == 1
+    assert (np.tril(found["Kahan"], -1) == 0).all()
+    assert (found["companion"][i > j + 1] == 0).all()
+
+
+# --- singular ------------------------------------------------------------------------------------
+
+
+def test_exact_pseudo_inverses():
+    B, C = np.array([[1.0], [2.0]]), np.array([[3.0, 0.0, 4.0]])
+    # (b c)⁺ = cᵀ bᵀ / (|b|² |c|²)
+    np.testing.assert_array_equal(singular.exact_pinv(B, C), (B @ C).T / 125)
+
+
+@pytest.mark.parametrize("p, q", [(3, 3), (4, 7), (6, 2), (12, 12)])
+def test_matrices_of_known_rank(p, q):
+    A, target, rank = singular.matrices(p, q, np.random.default_rng(1), 2)
+    assert set(rank) <= set(range(min(p, q) + 1))
+    assert {0, min(p, q)} <= set(rank)
+    for M, X, r in zip(A, target, rank, strict=True):
+        assert flint.fmpz_mat(M.astype(int).tolist()).rank() == r
+        sigma = np.linalg.svd(M, compute_uv=False)
+        kappa = sigma[0] / sigma[r - 1] if r else 1.0
+        # X is correctly rounded: A X A - A has an error of u kappa, and products theirs.
+        assert np.linalg.norm(M @ X @ M - M) <= 8 * max(p, q) * U * kappa * max(sigma[0], 1)
+
+
+def test_a_row_counts_what_is_wrong(monkeypatch):
+    A, target, rank = (np.array(x) for x in singular.matrices(3, 3, np.random.default_rng(2), 3))
+    row = singular.measure("m", A, target, rank)
+    assert (row.matrices, row.ranks_right, row.certified) == (len(A), len(A), 0)
+    assert row.r2 > 1 - 1e-12
+    wrong = singular.measure("m", A, 2 * target, rank - 1)
+    assert wrong.ranks_right == 0
+    assert wrong.worst_error == pytest.approx(0.5, rel=1e-6)
+    assert wrong.r2 < 0.9
+
+    def credulous(A):
+        return type("Result", (), {"certificate": certify(np.zeros_like(A) + np.eye(3), A * 0 + np.eye(3))})  # fmt: skip # noqa: E501
+
+    monkeypatch.setattr(singular, "inv_ex", credulous)
+    assert singular.measure("m", A, target, rank).certified == (rank < 3).sum()
+
+
+def test_relative_errors():
+    target = np.stack([np.eye(2), np.zeros((2, 2))])
+    X = np.stack([1.5 * np.eye(2), np.full((2, 2), 0.25)])
+    np.testing.assert_array_equal(singular.relative(X, target), [0.5, 0.5])
+
+
+# --- cost ----------------------------------------------------------------------------------------
+
+
+def test_ratios_are_medians_over_the_rounds(monkeypatch):
+    rounds = [{"numpy": 1, "ours": 3, "lapack certified": 2}] * 4
+    rounds.append({"numpy": 10, "ours": 1, "lapack certified": 1})  # a slow moment
+    elapsed = {"now": 0.0, "calls": 0}
+
+    def method(name):
+        def call(A):
+            k = elapsed["calls"] // 3 - 1  # the first round warms up
+            elapsed["calls"] += 1
+            elapsed["now"] += rounds[max(k, 0)][name]
+
+        return call
+
+    monkeypatch.setattr(cost, "contenders", lambda: {n: method(n) for n in rounds[0]})
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: elapsed["now"])
+    row = cost.measure(3, 10, 5, 0)
+    assert (row.order, row.stack) == (3, 10)
+    assert (row.ours, row.lapack_certified, row.torch) == (3, 2, None)
+    assert row.numpy_us == 1e5
+
+
+def test_memory_is_a_few_matrices():
+    """The aim at n >= 512: 8 n² doubles, the inverse itself among them."""
+    assert 1 <= cost.memory(512) <= 8
+
+
+def test_the_plot_of_cost(tmp_path):
+    rows = [cost.Row(n, 10, 1.0, 2.0, None if n > 4 else 1.0, 1.5) for n in (3, 4, 512)]
+    for some in (rows, rows[:2], rows[:1]):
+        cost.draw(some, str(tmp_path / "p.png"))
+        check_png(tmp_path / "p.png")
