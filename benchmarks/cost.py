@@ -116,7 +116,10 @@ def draw(rows: list[Row], where: str) -> None:
         ylabel="time over numpy.linalg.inv's (dimensionless)",
         title="Cost of a certified float64 inverse",
     )
-    axes.grid(alpha=0.3, which="both")
+    axes.set_xticks(order, [str(n) for n in order], rotation=45 if len(order) > 8 else 0)
+    axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    axes.grid(alpha=0.3)
+    axes.grid(alpha=0.2, axis="y", which="minor")
     axes.legend()
     save_figure(figure, where)
 
