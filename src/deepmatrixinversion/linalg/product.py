@@ -106,7 +106,7 @@ def frobenius(A: Array, axis: int) -> Array:
         total = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
     else:
         total = np.zeros(A.shape[-1])
-        for row in A.reshape(-1, A.shape[-1]):
+        for row in A.reshape(A.shape[0] * A.shape[1], A.shape[-1]):
             total += row * row
     norm = np.sqrt(total)
     return np.where(np.isfinite(norm), norm, np.inf)

@@ -12,7 +12,8 @@ from deepmatrixinversion.errors import ModelError
 _T = TypeVar("_T")
 
 FORMAT_VERSION = 1
-NET_NAMES = ("dense", "resnet", "feedback")
+NET_NAMES = ("dense", "resnet", "feedback", "spectral")
+ANY_ORDER = 0  # the msize of a network that knows no order
 
 # Upper limits for what a file may ask of this process: far above any model of use, far below
 # what would exhaust a machine before a sentence can be printed.
@@ -28,13 +29,14 @@ class NetConfig:
 
     Parameters
     ----------
-    net : {"dense", "resnet", "feedback"}
+    net : {"dense", "resnet", "feedback", "spectral"}
     msize : int
-        Order n of the matrices.
+        Order n of the matrices; 0 for ``spectral``, which takes any.
     nunits : int
         Width of a layer.
     nlayers : int
-        Number of layers (``dense``) or blocks (``resnet``, ``feedback``).
+        Number of layers (``dense``) or blocks (``resnet``, ``feedback``); ``spectral`` has a fixed
+        number.
     """
 
     net: str
@@ -46,6 +48,9 @@ class NetConfig:
         _require(self.net in NET_NAMES, f"net is {self.net!r}: choose one of {NET_NAMES}")
         for name, most in (("msize", MAX_ORDER), ("nunits", MAX_UNITS), ("nlayers", MAX_LAYERS)):
             value = getattr(self, name)
+            if name == "msize" and self.net == "spectral":
+                _require(value == ANY_ORDER, f"msize is {value!r}: spectral takes any order, 0")
+                continue
             _require(
                 _is_int(value) and 1 <= value <= most,
                 f"{name} is {value!r}: it must be a whole number from 1 to {most}",

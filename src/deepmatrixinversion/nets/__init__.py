@@ -12,9 +12,10 @@ from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.dense import Dense
 from deepmatrixinversion.nets.feedback import Feedback
 from deepmatrixinversion.nets.resnet import ResNet
+from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.nets.trajectory import Trajectory
 
-NETS = {"dense": Dense, "resnet": ResNet, "feedback": Feedback}
+NETS = {"dense": Dense, "resnet": ResNet, "feedback": Feedback, "spectral": Spectral}
 
 
 def build(config: NetConfig) -> nn.Module:
@@ -22,4 +23,4 @@ def build(config: NetConfig) -> nn.Module:
     return NETS[config.net](config)
 
 
-__all__ = ["NETS", "Dense", "Feedback", "ResNet", "Trajectory", "build"]
+__all__ = ["NETS", "Dense", "Feedback", "ResNet", "Spectral", "Trajectory", "build"]

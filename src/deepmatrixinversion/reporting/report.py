@@ -47,8 +47,12 @@ class InversionReport(NamedTuple):
             if self.errors is None
             else _finite(self.errors._asdict()),
             "certified": self.certificates.certified,
-            "residual_bound": self.certificates.largest_residual_bound,
-            "error_bound": self.certificates.largest_error_bound,
+            **_finite(
+                {
+                    "residual_bound": self.certificates.largest_residual_bound,
+                    "error_bound": self.certificates.largest_error_bound,
+                }
+            ),
             "matrices": [_finite(row) for row in self.certificates.rows()],
             "matrices_left_out": self.certificates.left_out,
         }

@@ -78,7 +78,9 @@ def train_member(
         best, progress = load_checkpoint(path, net, optimizer)
     else:
         best, progress = _copy(net), Progress()
-    selection = _draw(fabric, recipe, SELECTION, SELECTION_MATRICES, member)
+    orders = sorted(set(recipe.order_cycle()))
+    count = SELECTION_MATRICES // len(orders) ** 2
+    selection = [_draw(fabric, recipe, SELECTION, (n, count), member) for n in orders]
     budget = math.inf if recipe.max_minutes is None else 60 * recipe.max_minutes / recipe.n_repeats
     started = saved = time.monotonic()
     first, elapsed_before = progress.step, progress.elapsed
@@ -152,14 +154,17 @@ def _prepare(
     return net, objective, optimizer
 
 
-def _draw(fabric: Fabric, recipe: Recipe, purpose: int, count: int, *position: int) -> Tensor:
+def _draw(
+    fabric: Fabric, recipe: Recipe, purpose: int, shape: tuple[int, int], *position: int
+) -> Tensor:
+    order, count = shape
     dtype = torch.float64 if recipe.precision == "64" else torch.float32
     seed = stream_seed(purpose, recipe.seed, *position)
     return sample(
         TorchSource(seed, fabric.device, dtype),
         recipe.distribution,
         count,
-        recipe.msize,
+        order,
         recipe.rmin,
         recipe.rmax,
         det_min=recipe.det_min,
@@ -175,15 +180,9 @@ def _step(
     progress: Progress,
     lr: float,
 ) -> tuple[float, Tensor]:
-    A = _draw(
-        fabric,
-        recipe,
-        TRAINING,
-        recipe.batch_size // fabric.world_size,
-        member,
-        progress.step,
-        fabric.global_rank,
-    )
+    order, count = recipe.shape_at(progress.step)
+    position = (member, progress.step, fabric.global_rank)
+    A = _draw(fabric, recipe, TRAINING, (order, count // fabric.world_size), *position)
     for group in optimizer.param_groups:
         group["lr"] = lr
     loss, residuals = objective(A)
@@ -214,8 +213,8 @@ def _learning_rate(peak: float, step: int, done: float) -> float:
 
 
 @torch.no_grad()
-def _select(fabric: Fabric, objective: nn.Module, A: Tensor) -> float:
-    _, residuals = objective(A)
+def _select(fabric: Fabric, objective: nn.Module, selection: list[Tensor]) -> float:
+    residuals = torch.cat([objective(A)[1] for A in selection])
     residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
     metric = torch.log10(residuals + RESIDUAL_FLOOR).mean()
     # The same matrices in every process: the mean only makes them agree on the last bits.

@@ -11,10 +11,14 @@ from typing import Any, Self
 
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.matrices.distributions import mixture
-from deepmatrixinversion.models.config import NetConfig, TrainingData, from_dict
+from deepmatrixinversion.models.advice import DEGREES
+from deepmatrixinversion.models.config import ANY_ORDER, NetConfig, TrainingData, from_dict
 from deepmatrixinversion.training.losses import LOSSES
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+
+# Up to this order, a step of `spectral` has a full batch.
+SPECTRAL_ORDER = 16
 
 # What an option falls back to where the network's kind decides. The published networks keep the
 # published settings; the feedback network sees everything, singular or not.
@@ -27,6 +31,17 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "nunits": 128,
         "nlayers": 7,
         "threads": 0,
+    },
+    "spectral": {
+        "loss": "log_residual",
+        "msize": ANY_ORDER,
+        "orders": "8,16,32,48,64",
+        "distribution": "normal+uniform+spectrum+spd+correlation+toeplitz+orthogonal",
+        "lr": 5e-4,
+        "nunits": 64,
+        "nlayers": len(DEGREES),
+        "batch_size": 512,
+        "nmx_samples": 200_000,
     },
     "feedback": {
         "loss": "log_residual",
@@ -41,6 +56,8 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
 class Recipe:
     """A training run; the fields are the options of ``dmxtrain`` and the keys of its TOML file.
 
+    ``orders`` is for ``spectral``: the orders that the steps take in turn, as in "8,16,32".
+
     ``max_minutes`` is the time for the whole ensemble; with it the learning rate follows the
     clock as well as the step, so such a run cannot be repeated bit for bit. ``threads`` are those
     of each process on the CPU; 0 leaves them to torch. One is the best for the small networks:
@@ -50,6 +67,7 @@ class Recipe:
 
     msize: int
     net: str = "feedback"
+    orders: str = ""
     nunits: int = 128
     nlayers: int = 7
     rmin: float = -1.0
@@ -74,6 +92,7 @@ class Recipe:
         self.net_config()
         self.training_data()
         mixture(self.distribution)
+        self.order_cycle()
         _require(
             self.loss in list(LOSSES), f"loss is {self.loss!r}: choose one of {sorted(LOSSES)}"
         )
@@ -102,7 +121,6 @@ class Recipe:
     def from_options(cls, options: dict[str, Any]) -> Self:
         """A recipe from the options that were given; the rest from the network's defaults."""
         given = {k: v for k, v in options.items() if v is not None}
-        _require("msize" in given, "msize, the order of the matrices, is missing")
         net = given.get("net", cls.net)
         # A list, as a TOML file may give what cannot be looked up in a dict.
         _require(net in list(NET_DEFAULTS), f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
@@ -124,6 +142,28 @@ class Recipe:
     def training_data(self) -> TrainingData:
         """The matrices."""
         return TrainingData(self.distribution, self.rmin, self.rmax, self.det_min)
+
+    def order_cycle(self) -> tuple[int, ...]:
+        """The orders that successive steps train on."""
+        if self.net != "spectral":
+            _require(self.orders == "", "orders is for --net spectral: other networks have one")
+            return (self.msize,)
+        words = self.orders.split(",") if isinstance(self.orders, str) else []
+        valid = bool(words) and all(w.strip().isdecimal() and 1 <= int(w) <= 1024 for w in words)
+        _require(valid, f"orders is {self.orders!r}: it must be orders such as '8,16,32'")
+        return tuple(int(w) for w in words)
+
+    def shape_at(self, step: int) -> tuple[int, int]:
+        """Order and number of the matrices of a step, all processes together.
+
+        Beyond order 16 there are fewer, as the singular values of one cost n³.
+        """
+        cycle = self.order_cycle()
+        order = cycle[step % len(cycle)]
+        if self.net != "spectral" or order <= SPECTRAL_ORDER:
+            return order, self.batch_size
+        share = self.batch_size * SPECTRAL_ORDER // order
+        return order, max(self.devices, share - share % self.devices)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -98,7 +98,8 @@ def check_data(recipe: Recipe) -> None:
         When the range is too wide, or hardly any matrix passes the determinant filter.
     """
     d = recipe.training_data()
-    sample(TorchSource(0), d.distribution, 1, recipe.msize, d.rmin, d.rmax, det_min=d.det_min)
+    for order in set(recipe.order_cycle()):
+        sample(TorchSource(0), d.distribution, 1, order, d.rmin, d.rmax, det_min=d.det_min)
 
 
 def train(directory: Path, recipe: Recipe, *, quiet: bool = False) -> None:

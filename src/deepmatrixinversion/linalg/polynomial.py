@@ -1,0 +1,115 @@
+r"""Minimal residual polynomials: X <- X p(R) with the p that makes the next residual smallest.
+
+With R = I - A X and p(R) = I + sum_{j<d} c_j R^j, the next residual is
+
+.. math:: R' = R - \sum_{j<d} c_j (R^j - R^{j+1}),
+
+since A X R^j = (I - R) R^j: a combination of *known* matrices once R, ..., R^d are there. So the
+c_j that minimise ‖R'‖F solve a least-squares problem with d unknowns, R' needs no further product,
+and a step costs d products in all: d - 1 for the powers and one for X p(R).
+
+From X = alpha A^T, R is symmetric with eigenvalues in [0, 1), and all of this happens in its
+eigenvalues alone: the same code runs on matrices and on vectors of eigenvalues (`MATRICES`,
+`SPECTRA`), of NumPy or of torch. Fitting the polynomial of each step to the matrix at hand, where
+Chebyshev's fits the interval [sigma_n^2, sigma_1^2] whatever lies in it, is what makes these
+iterations superlinear: an outlier, once it is all that is left, is removed in one step.
+
+References
+----------
+Chow & Saad 1998, SIAM J. Sci. Comput. 19 (minimal residual iterations for approximate inverses);
+Björck 1996, "Numerical Methods for Least Squares Problems", section 2.4 (modified Gram-Schmidt).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Space(NamedTuple):
+    """What residuals are: matrices, or the vectors of their eigenvalues."""
+
+    product: Callable[[Any, Any], Any]
+    axes: tuple[int, ...]
+
+    def inner(self, a: Any, b: Any) -> Any:
+        """<a, b> of each pair, reduced axes kept with length one."""
+        return (a * b).sum(axis=self.axes, keepdims=True)
+
+
+MATRICES = Space(lambda a, b: a @ b, (-2, -1))
+SPECTRA = Space(lambda a, b: a * b, (-1,))
+
+
+class Fit(NamedTuple):
+    """A least-squares fit of R by the images R^j - R^{j+1}, j = 0, ..., d - 1.
+
+    Attributes
+    ----------
+    basis : list
+        The images, orthonormalised.
+    rows : list of list
+        ``basis[i] = sum_j rows[i][j] (R^j - R^{j+1})``, j <= i.
+    coefficients : list
+        <R, basis[i]>.
+    remainder : array
+        R minus its projection: the smallest residual that a step of this degree can reach.
+    """
+
+    basis: list[Any]
+    rows: list[list[Any]]
+    coefficients: list[Any]
+    remainder: Any
+
+
+def begin(R: Any) -> Fit:
+    """The fit of degree zero."""
+    return Fit([], [], [], R)
+
+
+def extend(fit: Fit, R: Any, image: Any, space: Space, eps: float) -> Fit:
+    """Raise a fit's degree by one: ``image`` is the next R^j - R^{j+1}.
+
+    An image that the earlier ones span down to rounding leaves a small, noisy remainder: eps,
+    relative to the image, is added to its square, so that its coefficient stays moderate.
+    """
+    square = space.inner(image, image)
+    w, row = image, [0.0] * len(fit.basis) + [1.0]
+    for _ in range(2):  # once more, against what the first pass's rounding left (Björck 1996)
+        for q, known in zip(fit.basis, fit.rows, strict=True):
+            b = space.inner(q, w)
+            w = w - b * q
+            row = [r - b * k for r, k in zip(row, known, strict=False)] + row[len(known) :]
+    size = (space.inner(w, w) + eps * square + 1e-300) ** 0.5
+    q = w / size
+    t = space.inner(R, q)
+    return Fit(
+        [*fit.basis, q],
+        [*fit.rows, [r / size for r in row]],
+        [*fit.coefficients, t],
+        fit.remainder - t * q,
+    )
+
+
+def polynomial(fit: Fit, steps: list[Any]) -> list[Any]:
+    """Coefficients of p, constant term first, for a step along the basis.
+
+    sum_i steps[i] basis[i] = sum_j c_j (R^j - R^(j+1)), and p = 1 + c_0, c_1, c_2, ...
+    """
+    degree = len(fit.basis)
+    c = [sum(steps[i] * fit.rows[i][j] for i in range(j, degree)) for j in range(degree)]
+    return [1.0 + c[0], *c[1:]]
+
+
+def corrected(fit: Fit, corrections: list[Any], space: Space) -> tuple[list[Any], Any]:
+    """Steps along the basis moved off the greedy ones, and the residual that they lead to.
+
+    ``corrections`` are in units of ‖remainder‖F, one for each direction of the basis.
+    """
+    left = space.inner(fit.remainder, fit.remainder) ** 0.5
+    moves = [left * d for d in corrections]
+    steps = [t - m for t, m in zip(fit.coefficients, moves, strict=True)]
+    residual = fit.remainder
+    for move, q in zip(moves, fit.basis, strict=True):
+        residual = residual + move * q
+    return steps, residual
