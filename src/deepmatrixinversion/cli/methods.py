@@ -13,6 +13,7 @@ from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import pseudo_inverse
+from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.zoo import name_for_order
 
 Method = Callable[[np.ndarray], Inversion]
@@ -28,7 +29,7 @@ def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str 
         print(f"model {inverter.model.name}", file=sys.stderr)
     if not options.raw:
         return lambda A: inverter.inv_ex(A, tol=options.tol), inverter.model.name
-    if inverter.order != order:
+    if inverter.order not in (order, ANY_ORDER):
         raise ValueError(
             f"{options.inputmx}: its matrices are of order {order}, and --raw writes the network's "
             f"own output, but {inverter.model.name} is of order {inverter.order}: leave out --raw, "

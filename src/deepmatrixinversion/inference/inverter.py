@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Self
 
@@ -11,12 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from deepmatrixinversion.inference.arrays import embed, extract, from_parts, real_form
 from deepmatrixinversion.inference.results import Solution, require_certified
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.linalg.certificate import certify, solution_error_bound
 from deepmatrixinversion.linalg.engine import Inversion, invert
+from deepmatrixinversion.linalg.product import chunks
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
 from deepmatrixinversion.linalg.scaling import normalise, times_power
-from deepmatrixinversion.models.directory import ModelDirectory
+from deepmatrixinversion.models.config import ANY_ORDER
+from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import locate, name_for_order
+
+# What a spectral guess may cost before Schur complements or Newton-Schulz from the transpose,
+# whatever the engine falls back on, do no worse.
+MOST_PRODUCTS = 60
 
 
 class Inverter:
@@ -24,7 +32,7 @@ class Inverter:
 
     The model's order m is that of the matrices the network itself sees. Smaller matrices are
     padded with the identity, larger ones are inverted through Schur complements whose leaves are
-    of order m.
+    of order m. A ``spectral`` model sees matrices of every order as they are.
 
     Parameters
     ----------
@@ -38,7 +46,7 @@ class Inverter:
     model : ModelDirectory
         Where the network comes from.
     order : int
-        Order m of the network.
+        Order m of the network; 0 for one that takes any (``spectral``).
 
     Examples
     --------
@@ -55,8 +63,12 @@ class Inverter:
     def __init__(self, model: ModelDirectory, *, batch: int = DEFAULT_BATCH) -> None:
         self.model = model
         self.batch = batch
-        self._session = Session(model)
-        self.order = self._session.order
+        self.order = model.config.net.msize
+        self._session, self._weights = None, {}
+        if self.order == ANY_ORDER:
+            self._weights = read_weights(model, 1)
+        else:
+            self._session = Session(model)
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], *, batch: int = DEFAULT_BATCH) -> Self:
@@ -74,14 +86,18 @@ class Inverter:
         """The inverter of the bundled model that suits matrices of this order best."""
         return cls.from_pretrained(name_for_order(order))
 
-    def guess(self, A: ArrayLike) -> NDArray:
-        """The network's raw answer, in float32 arithmetic, for matrices of its own order.
+    def guess(self, A: ArrayLike, *, max_products: int | None = None) -> NDArray:
+        """The network's raw answer: in float32 for a network of one order, float64 for any order.
 
         Parameters
         ----------
         A : (..., m, m) array_like of real numbers
             Of any scale: it is brought to a norm near one by an exact power of two, undone on
-            the answer.
+            the answer. m is the network's order, and any for ``spectral``.
+        max_products : int, optional
+            For ``spectral`` alone: matrix products that each answer may cost, all of them used
+            unless nothing is gained any more. By default a matrix is done when its residual is
+            predicted to be below 1e-3.
 
         Returns
         -------
@@ -93,23 +109,37 @@ class Inverter:
             When A is no stack of finite real matrices of order m.
         """
         A, is_complex = real_form(A)
-        m = self.order
-        if is_complex or A.shape[-1] != m:
-            kind = "complex matrices" if is_complex else f"matrices of order {A.shape[-1]}"
+        n = A.shape[-1]
+        if is_complex or n != (self.order or n):
+            kind = "complex matrices" if is_complex else f"matrices of order {n}"
             raise ValueError(
-                f"{self.model.name} itself sees real matrices of order {m}, not {kind}; "
-                "inv and inv_ex invert those too"
+                f"{self.model.name} itself sees real matrices of order {self.order or 'n'}, not "
+                f"{kind}; inv and inv_ex invert those too"
             )
+        if max_products is not None and (self.order != ANY_ORDER or max_products < 0):
+            raise ValueError("max_products is a number of at least 0, for spectral models alone")
         S, exponent = normalise(A)
-        with np.errstate(over="ignore", under="ignore"):
-            X = times_power(
-                self.leaf(S.reshape(-1, m, m)).reshape(A.shape), -exponent[..., None, None]
-            )
-            return X.astype(A.dtype, copy=False)
+        X = np.empty(S.shape)
+        flat, out = S.reshape(math.prod(A.shape[:-2]), n, n), X.reshape(-1, n, n) if n else X
+        with np.errstate(all="ignore"):
+            for part in chunks(len(flat), n) if n else ():
+                if max_products is None:
+                    out[part] = self.leaf(flat[part])
+                else:
+                    guess = spectral_guess(
+                        self._weights, flat[part], max_products=max_products, tol=0.0
+                    )
+                    out[part] = guess.X
+            return times_power(X, -exponent[..., None, None]).astype(A.dtype, copy=False)
 
     def leaf(self, S: NDArray) -> NDArray[np.float64]:
         """The network's answers for (k, m, m) matrices of norm near one, unchecked."""
+        if self._session is None:
+            return spectral_guess(self._weights, S, max_products=MOST_PRODUCTS).X
         return self._session(S, self.batch).astype(np.float64)
+
+    def _leaf_order(self, A: NDArray) -> int:
+        return self.order or max(1, A.shape[-1])
 
     def __call__(self, A: ArrayLike) -> NDArray:
         """Certified inverses: ``inv``."""
@@ -169,7 +199,7 @@ class Inverter:
         form = real_form(A)
         if tol is not None and not tol >= 0:
             raise ValueError(f"tol must be a number of at least 0, not {tol}")
-        inversion = invert(form.array, self.leaf, self.order, tol=tol, seed=seed)
+        inversion = invert(form.array, self.leaf, self._leaf_order(form.array), tol=tol, seed=seed)
         if not form.is_complex:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
@@ -260,7 +290,7 @@ class Inverter:
         dtype = np.result_type(E.dtype, right.array.dtype)
         # Contiguous: the bits of a product may depend on its factors' strides.
         E, F = np.ascontiguousarray(E, dtype=dtype), np.ascontiguousarray(F, dtype=dtype)
-        inversion = invert(E, self.leaf, self.order)
+        inversion = invert(E, self.leaf, self._leaf_order(E))
         X, E64, F64 = (M.astype(np.float64, copy=False) for M in (inversion.inverse, E, F))
         with np.errstate(all="ignore"):
             Y = X @ F64

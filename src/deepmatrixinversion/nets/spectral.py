@@ -21,6 +21,8 @@ from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.normalisation import normalised
 from deepmatrixinversion.nets.trajectory import Trajectory
 
+CONVERGED = 1e-9
+
 
 class Spectral(nn.Module):
     """Proposes coefficients of minimal residual polynomials from traces of powers of R.
@@ -73,11 +75,17 @@ class Spectral(nn.Module):
         with torch.no_grad():
             sigma = torch.linalg.svdvals(A.double())
             eigenvalues = sigma**2 / (sigma**2).sum(dim=1, keepdim=True).clamp_min(1e-300)
-        R = 1.0 - eigenvalues
+        start = R = 1.0 - eigenvalues
         residuals, hidden = [R.norm(dim=1)], None
+        alive = residuals[0] > CONVERGED
         for block in range(len(DEGREES)):
             _, _, R, hidden = self._step(block, R, torch.ones_like(R), hidden, SPECTRA)
-            residuals.append(R.norm(dim=1))
+            norm = R.norm(dim=1)
+            alive = alive & (norm > CONVERGED)
+            residuals.append(torch.where(alive, norm, CONVERGED))
+            # What has converged teaches nothing more, and the fit of a residual of rounding errors
+            # has no gradient: it goes on from where it started, unseen.
+            R = torch.where(alive.unsqueeze(1), R, start)
         return Trajectory([], residuals)
 
     def forward(self, A: Tensor) -> Tensor:
