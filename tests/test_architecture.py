@@ -16,6 +16,7 @@ NAME = "deepmatrixinversion"
 LAYERS = [
     "cli",
     "training",
+    "torch",
     "export",
     "inference",
     "reporting",
@@ -25,7 +26,7 @@ LAYERS = [
     "linalg",
 ]
 FOUNDATION = {"atomic", "errors", "version"}
-TORCH = {"nets", "training", "export"}
+TORCH = {"nets", "training", "export", "torch"}
 TORCH_NAMES = {"torch", "onnx", "onnxscript", "lightning", "lightning_fabric", "tensorboard"}
 
 MODULES = sorted(ROOT.rglob("*.py"))

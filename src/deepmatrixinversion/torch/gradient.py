@@ -1,0 +1,111 @@
+"""Implicit gradients: of inverses from the inverse itself, not from the steps that led there.
+
+Every derivative is made of differentiable operations on X = A^-1, which is differentiable itself,
+so that derivatives of all orders exist. ``torch.compile`` takes no autograd.Function with a
+``jvp``, so that there is one class of each kind without it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from deepmatrixinversion.nets.iterative import (
+    full_precision,
+    minimal_residual_inverse,
+    newton_schulz,
+    pseudo_inverse,
+)
+
+
+class _CompiledInverse(Function):
+    """X = A^-1 with dA = -X^T G X^T."""
+
+    @staticmethod
+    def forward(A: Tensor, blocks: int, refine: int) -> Tensor:
+        X = minimal_residual_inverse(A, blocks)
+        # Contiguous, since forward-mode derivatives need the layout of their own function.
+        return (newton_schulz(A, X, refine) if refine else X).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (G,) = grad_outputs
+        (X,) = ctx.saved_tensors
+        with full_precision(X):
+            return -X.mT @ G @ X.mT, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        A, blocks, refine = inputs
+        # One more dimension of the stack, in front.
+        return invert(A.movedim(in_dims[0], 0), blocks, refine), 0
+
+
+class _Inverse(_CompiledInverse):
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Tensor:
+        dA = grad_inputs[0]
+        (X,) = ctx.saved_tensors
+        with full_precision(X):
+            return -X @ dA @ X
+
+
+class _CompiledPseudoInverse(Function):
+    """X = A^+ with the derivative at constant rank of Golub & Pereyra 1973, equation (4.12).
+
+    dX = -X dA X + X X^T dA^T (I - A X) + (I - X A) dA^T X^T X
+    """
+
+    @staticmethod
+    def forward(A: Tensor, rtol: float | None) -> Tensor:
+        return pseudo_inverse(A, rtol).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
+        ctx.save_for_forward(inputs[0], output)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (G,) = grad_outputs
+        A, X = ctx.saved_tensors
+        with full_precision(X):
+            V, W = G.mT @ X, X @ G.mT
+            gradient = -X.mT @ G @ X.mT
+            gradient = gradient + (V - A @ (X @ V)) @ X.mT + X.mT @ (W - (W @ X) @ A)
+            return gradient, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        A, rtol = inputs
+        return pseudo_invert(A.movedim(in_dims[0], 0), rtol), 0
+
+
+class _PseudoInverse(_CompiledPseudoInverse):
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Tensor:
+        dA = grad_inputs[0]
+        A, X = ctx.saved_tensors
+        with full_precision(X):
+            V, W = X.mT @ dA.mT, dA.mT @ X.mT
+            return -X @ dA @ X + X @ (V - (V @ A) @ X) + (W - X @ (A @ W)) @ X
+
+
+def invert(A: Tensor, blocks: int, refine: int) -> Tensor:
+    """`minimal_residual_inverse` and ``refine`` Newton-Schulz steps, (..., n, n) float32 or 64."""
+    kind = _CompiledInverse if torch.compiler.is_compiling() else _Inverse
+    return kind.apply(A, blocks, refine)
+
+
+def pseudo_invert(A: Tensor, rtol: float | None) -> Tensor:
+    """`pseudo_inverse`, (..., m, n) -> (..., n, m) float32 or float64."""
+    kind = _CompiledPseudoInverse if torch.compiler.is_compiling() else _PseudoInverse
+    return kind.apply(A, rtol)
