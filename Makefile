@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 # Pinned versions, so that every machine and every day gets the same environment.
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all lint format model jobs clean
+.PHONY: help demo test test-all lint format zoo report jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -38,8 +38,14 @@ format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-model: $(VENV)/.dev ## train the bundled model feedback-3 again and put it in its place
-	PATH="$(abspath $(BIN)):$$PATH" bash jobs/bundle.x feedback-3
+# The bundled models, from their recipes in jobs/*.toml.
+MODELS = $(basename $(notdir $(wildcard jobs/*.toml)))
+
+zoo: $(VENV)/.dev ## train every bundled model again and put it in its place (about 45 minutes)
+	for model in $(MODELS); do PATH="$(abspath $(BIN)):$$PATH" bash jobs/bundle.x $$model || exit; done
+
+report: $(VENV)/.dev ## measure the accuracy report again (about 15 minutes)
+	$(BIN)/python benchmarks/accuracy.py
 
 jobs: $(VENV)/.dev ## the whole cycle: train, evaluate, extrapolate, singular matrices
 	PATH="$(abspath $(BIN)):$$PATH" bash jobs/run.x

@@ -34,7 +34,7 @@ def parser() -> Parser:
     add = p.add_argument
     add("--msize", type=non_negative_int, help="order of the matrices (required, but for spectral)")
     add("--net", choices=NET_NAMES, help="kind of network (default: feedback)")
-    add("--orders", help="orders that spectral trains on in turn (default: 8,16,32,48,64)")
+    add("--orders", help="orders that spectral trains on in turn (default: 2,4,8,16,32,48,64)")
     add("--nunits", type=positive_int, help=f"width of a layer {_DEFAULT}")
     add("--nlayers", type=positive_int, help=f"number of layers or blocks {_DEFAULT}")
     add("--rmin", type=finite_float, help="lower end of the matrices' range (default: -1)")

@@ -11,6 +11,8 @@ import onnx
 import torch
 from torch import nn
 
+from deepmatrixinversion.models.config import ANY_ORDER
+
 OPSET = 18
 STANDARD = ("", "ai.onnx")  # two names of one domain
 
@@ -18,13 +20,19 @@ STANDARD = ("", "ai.onnx")  # two names of one domain
 def onnx_bytes(net: nn.Module, order: int) -> bytes:
     """The ONNX model ``A`` float32 (batch, n, n) -> ``X`` float32 (batch, n, n) of a network.
 
+    ``order`` is n, or 0 for a network that takes any: then n is dynamic too.
+
     Raises
     ------
     ValueError
         When the graph would need an operator outside ONNX's standard domain.
     """
-    example = torch.eye(order).expand(2, order, order) + 0.1
-    batch = torch.export.Dim("batch", min=1)
+    n = order or 6
+    example = torch.eye(n).expand(2, n, n) + 0.1
+    shape = {0: torch.export.Dim("batch", min=1)}
+    if order == ANY_ORDER:
+        side = torch.export.Dim("n", min=1)
+        shape |= {1: side, 2: side}
     with warnings.catch_warnings(), _quiet_exporter():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -33,7 +41,7 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
             dynamo=True,
             input_names=["A"],
             output_names=["X"],
-            dynamic_shapes=({0: batch},),
+            dynamic_shapes=(shape,),
             opset_version=OPSET,
             verbose=False,
         )

@@ -21,8 +21,8 @@ from deepmatrixinversion.models.advice import DEGREES, advise, features
 EARLY_EXIT = 1e-3
 """Residual at which the guess is left to Newton-Schulz, which squares it with 2 products."""
 
-GREEDY_DEGREE = 3
-"""Degree of the steps after the trained ones, without corrections: 3^(1/3) is largest."""
+GREEDY_DEGREE = 8
+"""Largest degree of the steps after the trained ones, which are left as soon as they suffice."""
 
 FLOOR = 1e-13
 """Predicted residual beyond which nothing is gained in float64."""

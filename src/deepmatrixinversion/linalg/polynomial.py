@@ -36,6 +36,10 @@ class Space(NamedTuple):
         """<a, b> of each pair, reduced axes kept with length one."""
         return (a * b).sum(axis=self.axes, keepdims=True)
 
+    def norm(self, a: Any) -> Any:
+        """‖a‖F of each, with a finite gradient at zero (in float64)."""
+        return (self.inner(a, a) + 1e-300) ** 0.5
+
 
 MATRICES = Space(lambda a, b: a @ b, (-2, -1))
 SPECTRA = Space(lambda a, b: a * b, (-1,))
@@ -106,7 +110,7 @@ def corrected(fit: Fit, corrections: list[Any], space: Space) -> tuple[list[Any]
 
     ``corrections`` are in units of ‖remainder‖F, one for each direction of the basis.
     """
-    left = space.inner(fit.remainder, fit.remainder) ** 0.5
+    left = space.norm(fit.remainder)
     moves = [left * d for d in corrections]
     steps = [t - m for t, m in zip(fit.coefficients, moves, strict=True)]
     residual = fit.remainder

@@ -17,7 +17,7 @@ from typing import Any
 
 from deepmatrixinversion.linalg.polynomial import Fit, Space
 
-DEGREES = (2, 2, 3, 3, 4, 5)
+DEGREES = (3, 3, 3, 3, 7)
 """Degree of each block's step: 19 products, and one for the first residual."""
 
 MOMENTS = 2 * max(DEGREES) - 2
@@ -33,9 +33,8 @@ def features(powers: list[Any], fit: Fit, space: Space, xp: Any) -> Any:
     """
     one, R = powers[:2]
     n = space.inner(one, one)
-    square = space.inner(R, R)
-    norm = square**0.5 + 1e-300
-    left = space.inner(fit.remainder, fit.remainder) ** 0.5 / norm
+    norm = space.norm(R)
+    left = space.norm(fit.remainder) / norm
     zero = 0.0 * norm
     degree = len(fit.basis)
     columns = [
@@ -64,7 +63,8 @@ def advise(weights: Mapping[str, Any], block: int, f: Any, hidden: Any, xp: Any)
     z = z + weights[f"gate.{block}.bias"]
     half = z.shape[1] // 2
     gate, value = z[:, :half], z[:, half:]
-    z = gate / (1.0 + xp.exp(-gate)) * value
+    # SiLU(gate) value, by the tanh that neither overflows nor loses its gradient.
+    z = gate * (0.5 + 0.5 * xp.tanh(0.5 * gate)) * value
     z = z @ weights[f"mix.{block}.weight"].T + weights[f"mix.{block}.bias"]
     hidden = hidden + xp.tanh(z)
     out = hidden @ weights[f"out.{block}.weight"].T + weights[f"out.{block}.bias"]

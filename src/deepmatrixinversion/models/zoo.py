@@ -11,8 +11,11 @@ from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.directory import ModelDirectory, open_model
 from deepmatrixinversion.models.hub import fetch
 
-# Bundled models that serve as the default guess: ORDER -> name.
-DEFAULTS = {3: "feedback-3"}
+# Bundled models of one order that serve as the default guess: ORDER -> name.
+DEFAULTS = {n: f"feedback-{n}" for n in range(2, 9)}
+
+# For orders above: through Schur complements with leaves of order 3, which are the cheapest.
+LARGE = "feedback-3"
 
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
@@ -31,9 +34,10 @@ def name_for_order(order: int) -> str:
     """Name of the bundled model that suits matrices of this order best.
 
     The one of that order, else the next larger one (matrices are padded with the identity), else
-    the largest (whose order is that of the leaves of a Schur recursion).
+    the one whose order makes the cheapest leaves of a Schur recursion.
     """
-    return DEFAULTS[min((m for m in DEFAULTS if m >= order), default=max(DEFAULTS))]
+    larger = [m for m in DEFAULTS if m >= order]
+    return DEFAULTS[min(larger)] if larger else LARGE
 
 
 def locate(model: str | os.PathLike[str]) -> ModelDirectory:

@@ -35,7 +35,7 @@ class Spectral(nn.Module):
     step of training costs O(n) a matrix where the matrices themselves would cost O(n³).
 
     Cost: 1 product for the first residual and 19 for the steps; ``forward`` measures the residual
-    after each block as well, for which it takes 6 more.
+    after each block as well, for which it takes 5 more.
     """
 
     def __init__(self, config: NetConfig) -> None:

@@ -14,6 +14,8 @@ class Measured(Protocol):
     """What the card needs of an evaluation (``training.evaluation.Evaluation``)."""
 
     @property
+    def order(self) -> int: ...
+    @property
     def distribution(self) -> str: ...
     @property
     def det_min(self) -> float: ...
@@ -58,6 +60,9 @@ def model_card(
         What was measured.
     """
     n, net, data = config.net.msize, config.net, config.data
+    square, m = (f"{n}x{n}", n) if n else ("n x n", "n")
+    how = "in float32" if n else "in float64 at 20 matrix products"
+    other = f"\n- Other orders than {n} in a graph of its own." if n else ""
     filtered = f", kept where |det| > {data.det_min:g}" if data.det_min else ", none left out"
     rows = "\n".join(_row(e) for e in evaluations)
     settings = "\n".join(f"| `{k}` | {v} |" for k, v in recipe.items())
@@ -71,13 +76,13 @@ library_name: deepmatrixinversion
 
 # {name}
 
-Proposes inverses of {n}x{n} matrices: {config.members} `{net.net}` {plural},
+Proposes inverses of {square} matrices: {config.members} `{net.net}` {plural},
 {net.nlayers} layers or blocks of width {net.nunits}, {parameters:,} parameters each.
 Made by DeepMatrixInversion {__version__}.
 
     dmxinvert --inputmx matrices.mx --inverseout inverses.mx --model {name}
 
-`model.onnx` maps `A` (batch, {n}, {n}) to `X` (batch, {n}, {n}), both float32, and needs standard
+`model.onnx` maps `A` (batch, {m}, {m}) to `X` (batch, {m}, {m}), both float32, and needs standard
 ONNX operators only.
 
 ## Training data
@@ -88,7 +93,7 @@ range describes where it was trained and does not limit what it takes.
 
 ## Measured
 
-Raw answers, in float32, on matrices that training never saw; ‖I - AX‖F in float64. R2, MSE and MAE
+Raw answers, {how}, on matrices that training never saw; ‖I - AX‖F in float64. R2, MSE and MAE
 compare entries with the float64 inverses of LAPACK. "failures" have a residual of 1 or more: such
 an answer is no inverse.
 
@@ -98,10 +103,9 @@ an answer is no inverse.
 
 ## What it is not for
 
-- Matrices that are singular, or so close to it that rounding {n}x{n} matrices to float32 makes them
-  so (condition numbers of about 1e6 and more): the answer is not an inverse, and only its residual
-  says so. Check the residual, or let `dmxinvert` refine in float64 and report it.
-- Other orders than {n}.
+- Matrices that are singular, or so close to it that the arithmetic makes them so (in float32
+  condition numbers of about 1e6 and more): the answer is not an inverse, and only its residual says
+  so. Check the residual, or let `dmxinvert` refine in float64 and certify it.{other}
 - Raw answers where float32 is too coarse: refine them, as `dmxinvert` does without `--raw`.
 
 ## Recipe
@@ -120,7 +124,7 @@ The weights and the graph are dedicated to the public domain (CC0-1.0).
 
 
 def _row(e: Measured) -> str:
-    kind = f"{e.distribution} [{e.rmin:g}, {e.rmax:g}]"
+    kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}]"
     if e.det_min:
         kind += f", \\|det\\| > {e.det_min:g}"
     r, m = e.residual, e.errors

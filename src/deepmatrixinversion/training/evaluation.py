@@ -28,6 +28,7 @@ class Evaluation(NamedTuple):
     are what plots draw.
     """
 
+    order: int
     distribution: str
     det_min: float
     rmin: float
@@ -41,6 +42,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     inverter: Inverter,
+    order: int,
     distribution: str,
     *,
     det_min: float,
@@ -48,15 +50,19 @@ def evaluate(
     rmax: float = 1.0,
     matrices: int = 100_000,
     seed: int = 0,
+    max_products: int | None = None,
 ) -> Evaluation:
-    """Measure the raw answers of ``inverter`` on ``matrices`` fresh float64 matrices."""
-    rng = np.random.default_rng(stream_seed(EVALUATION, seed, inverter.order))
+    """Measure the raw answers of ``inverter`` on ``matrices`` fresh float64 matrices.
+
+    ``max_products`` is for networks of any order: see ``Inverter.guess``.
+    """
+    rng = np.random.default_rng(stream_seed(EVALUATION, seed, order))
     source = NumpySource(rng)
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
     for start in range(0, matrices, BLOCK):
         count = min(BLOCK, matrices - start)
-        A = sample(source, distribution, count, inverter.order, rmin, rmax, det_min=det_min)
-        X = inverter.guess(A)
+        A = sample(source, distribution, count, order, rmin, rmax, det_min=det_min)
+        X = inverter.guess(A, max_products=max_products)
         # A matrix that is singular to LAPACK has no target; it counts through its residual.
         determinant = np.linalg.det(A)
         regular = np.isfinite(determinant) & (determinant != 0)
@@ -65,6 +71,7 @@ def evaluate(
         errors.add(X[regular], target)
         entries.add(X[regular], target)
     return Evaluation(
+        order,
         distribution,
         det_min,
         rmin,

@@ -54,7 +54,8 @@ def finish(
     -------
     list of Evaluation
         On the training's own range: unfiltered uniform matrices, those with |det| > 0.1, and the
-        training distribution itself where it is another.
+        training distribution itself where it is another. For ``spectral`` normal matrices of each
+        order, at 20 products.
     """
     members = range(1, recipe.n_repeats + 1)
     checkpoints = [checkpoint_file(directory, member) for member in members]
@@ -92,11 +93,32 @@ def finish(
 
 
 def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:
+    if recipe.net == "spectral":
+        return [
+            evaluate(
+                inverter,
+                order,
+                "normal",
+                det_min=0.0,
+                matrices=max(500, 400_000 // order**2),
+                seed=recipe.seed,
+                max_products=20,
+            )
+            for order in sorted(set(recipe.order_cycle()))
+        ]
     kinds = [("uniform", 0.0), ("uniform", REFERENCE_DET_MIN)]
     if (recipe.distribution, recipe.det_min) not in kinds:
         kinds.append((recipe.distribution, recipe.det_min))
     return [
-        evaluate(inverter, name, det_min=det, rmin=recipe.rmin, rmax=recipe.rmax, seed=recipe.seed)
+        evaluate(
+            inverter,
+            recipe.msize,
+            name,
+            det_min=det,
+            rmin=recipe.rmin,
+            rmax=recipe.rmax,
+            seed=recipe.seed,
+        )
         for name, det in kinds
     ]
 
@@ -104,9 +126,8 @@ def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:
 def _draw(
     directory: Path, recipe: Recipe, evaluations: list[Evaluation], plotout: str | None
 ) -> None:
-    n = recipe.msize
     unfiltered, filtered = evaluations[:2]
-    title = f"{directory.name}: raw predictions on unseen {n}x{n} matrices\n"
+    title = f"{directory.name}: raw predictions on unseen matrices\n"
     figure = predicted_against_true(
         filtered.entries.targets,
         filtered.entries.predictions,
@@ -128,4 +149,4 @@ def _draw(
 
 def _kind(e: Evaluation) -> str:
     which = f"|det| > {e.det_min:g}" if e.det_min else "none left out"
-    return f"entries {e.distribution} in [{e.rmin:g}, {e.rmax:g}], {which}"
+    return f"order {e.order}, entries {e.distribution} in [{e.rmin:g}, {e.rmax:g}], {which}"

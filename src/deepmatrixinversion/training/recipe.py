@@ -35,9 +35,10 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
     "spectral": {
         "loss": "log_residual",
         "msize": ANY_ORDER,
-        "orders": "8,16,32,48,64",
-        "distribution": "normal+uniform+spectrum+spd+correlation+toeplitz+orthogonal",
-        "lr": 5e-4,
+        "orders": "2,4,8,16,32,48,64",
+        "distribution": "normal+uniform+normal+uniform+spectrum+spd+correlation+toeplitz"
+        "+orthogonal+nearly_singular",
+        "lr": 1e-3,
         "nunits": 64,
         "nlayers": len(DEGREES),
         "batch_size": 512,

@@ -1,0 +1,124 @@
+"""The accuracy report: docs/accuracy.md and its plots, every figure measured in this run.
+
+python benchmarks/accuracy.py                 # writes docs/accuracy.md, about 15 minutes
+python benchmarks/accuracy.py --quick --out /tmp/report   # the same with few matrices
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import accuracy_networks as networks
+import accuracy_spectral as spectral
+from deepmatrixinversion import Inverter
+from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.reporting.metrics import ErrorAccumulator
+from deepmatrixinversion.reporting.plots import (
+    predicted_against_true,
+    residual_histogram,
+    save_figure,
+    training_curves,
+)
+from deepmatrixinversion.training.curve import read_curve
+
+SEED = 20261
+
+
+def curves(out: Path) -> None:
+    """Training curves of feedback-3 and spectral, from their bundled CSV."""
+    for name, batch in (("feedback-3", 1024), ("spectral", 512)):
+        rows = read_curve(Inverter.from_pretrained(name).model.path / "training.csv")
+        data = [row._asdict() | {"matrices": row.step * batch} for row in rows]
+        if name == "spectral":  # successive steps have successive orders: compare like with like
+            data = [d for d in data if d["step"] % 7 == rows[1].step % 7]
+        save_figure(training_curves(data, title=f"{name}: training"), out / f"accuracy-{name}.png")
+
+
+def raw_predictions(out: Path, matrices: int) -> None:
+    """Raw predictions of feedback-5 against the truth."""
+    A = np.random.default_rng([SEED, 1]).uniform(-1, 1, (matrices, 5, 5))
+    A = A[np.abs(np.linalg.det(A)) > 0.1]
+    truth, X = np.linalg.inv(A), Inverter.from_pretrained("feedback-5").guess(A)
+    errors = ErrorAccumulator()
+    errors.add(X, truth)
+    title = "feedback-5, raw float32, unseen 5x5 matrices with |det| > 0.1"
+    figure = predicted_against_true(
+        truth.ravel(), X.ravel(), errors.statistics(), title=title, matrices=len(A)
+    )
+    save_figure(figure, out / "accuracy-raw.png")
+
+
+def main() -> None:
+    """Measure everything and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    out = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    few = 20 if options.quick else 1
+    if options.quick:
+        spectral.ORDERS = {n: max(50, k // 50) for n, k in spectral.ORDERS.items()}
+    parts = ["# Accuracy\n\nMade by `python benchmarks/accuracy.py`; nothing here is trained on."]
+
+    def section(title: str, *text: str) -> None:
+        parts.append(f"## {title}\n\n" + "\n".join(text))
+
+    lines, kept = networks.bundled(200_000 // few, SEED)
+    section(
+        "Networks of one order",
+        "Entries uniform in [-1, 1], none left out but for the MAE; raw float32 answers, residual "
+        "‖I - AX‖F in float64. *Untrained* is the same network before its first step, which is the "
+        "minimal residual iteration over X R, X R² and R.\n",
+        *lines,
+        "\n" + networks.tolerance(200_000 // few, SEED),
+        "\n![](accuracy-raw.png)\n\n![](accuracy-residuals.png)",
+    )
+    save_figure(
+        residual_histogram(kept[8], title="feedback-8, raw, none left out"),
+        out / "accuracy-residuals.png",
+    )
+    raw_predictions(out, 40_000 // few)
+    section(
+        "One network for every order",
+        "Normal matrices, 20 products (the residual's included), float64. The classical methods "
+        "are in exact arithmetic, on the spectra of the same matrices; scaled Newton and the "
+        "oracle know each matrix's smallest and largest singular value.\n",
+        *spectral.table(SEED),
+        "\n![](accuracy-products.png)\n\n![](accuracy-condition.png)",
+    )
+    save_figure(spectral.by_products(SEED, k=1_000 // few), out / "accuracy-products.png")
+    save_figure(spectral.by_condition(SEED, k=6_000 // few), out / "accuracy-condition.png")
+    section(
+        "Families held out of training",
+        "20 products.\n",
+        *spectral.held_out(SEED, k=2_000 // few),
+    )
+    section(
+        "Products to a residual of 1e-3",
+        "Mean over normal matrices, each left as soon as it is there.\n",
+        *spectral.early_exit(SEED),
+    )
+    section("Divergence", spectral.divergences(1_000_000 // (few * 5), SEED))
+    lines, figure = networks.low_precision(40_000 // few, SEED)
+    save_figure(figure, out / "accuracy-precision.png")
+    section(
+        "Low precision",
+        "feedback-4, the factors of every matrix product rounded, accumulation and the rest in "
+        "float32; 4x4 matrices with log-uniform condition numbers from 1 to 1e6. Ratios where "
+        "kappa u < 0.1.\n",
+        *lines,
+        "\n![](accuracy-precision.png)",
+    )
+    for title, rows in networks.ablations(1.0 / few, 1_000_000 // few).items():
+        section(title, "n = 3, unfiltered.\n", *networks.compare(rows, 200_000 // few, SEED))
+    curves(out)
+    section("Training", "![](accuracy-feedback-3.png)\n\n![](accuracy-spectral.png)")
+    atomic_text(out / "accuracy.md", "\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The spectral part of the accuracy report: against classical schedules, product by product."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from accuracy_data import HELD_OUT, hostile, normal, residuals
+from deepmatrixinversion import Inverter
+from deepmatrixinversion.linalg import schedules
+from deepmatrixinversion.models.advice import DEGREES
+
+ORDERS = {8: 20_000, 16: 10_000, 32: 3_000, 64: 1_000}
+BUDGET = 20
+
+
+def norms(state: schedules.State) -> np.ndarray:
+    """‖I - AX‖F of each matrix."""
+    return np.linalg.norm(state.eigenvalues, axis=1)
+
+
+def singular_values(A: np.ndarray) -> np.ndarray:
+    """Of each matrix, never zero."""
+    return np.maximum(np.linalg.svd(A, compute_uv=False), 1e-300)
+
+
+def at_budget(r: np.ndarray, products: int) -> dict[str, np.ndarray]:
+    """Residuals of the classical methods after at most so many products."""
+    compositions = schedules.best_compositions(products)
+
+    def last(states, most: int = products) -> np.ndarray:
+        best = norms(next(iter([schedules.State(0, r)])))
+        for state in islice(states, 60):
+            if state.products > most:
+                break
+            best = norms(state)
+        return best
+
+    return {
+        "Newton-Schulz": last(schedules.hyperpower(r, 2)),
+        "third order": last(schedules.hyperpower(r, 3)),
+        "hyperpower 5": last(schedules.hyperpower(r, 5)),
+        "scaled Newton (exact interval)": last(schedules.scaled_newton(r)),
+        "oracle Chebyshev": last(schedules.chebyshev(r, compositions[products])),
+        "minimal residual (untrained)": last(schedules.minimal_residual(r, DEGREES)),
+    }
+
+
+def table(seed: int) -> list[str]:
+    """Shares at 20 products, one set of weights for every order."""
+    inverter = Inverter.from_pretrained("spectral")
+    lines = ["| n | method | below 1 | below 0.1 | below 1e-3 |", "| --- | --- | --- | --- | --- |"]
+    for n, k in ORDERS.items():
+        A = normal(np.random.default_rng([seed, n]), k, n)
+        rows = at_budget(schedules.first_residual(singular_values(A)), BUDGET)
+        rows["spectral"] = residuals(A, inverter.guess(A, max_products=BUDGET))
+        for name, f in rows.items():
+            shares = " | ".join(f"{100 * np.mean(f < t):.2f} %" for t in (1, 0.1, 1e-3))
+            lines.append(f"| {n} | {name} | {shares} |")
+        print(*lines[-7:], sep="\n", flush=True)
+    return lines
+
+
+def held_out(seed: int, n: int = 16, k: int = 2_000) -> list[str]:
+    """Families that training never saw, at equal products."""
+    inverter = Inverter.from_pretrained("spectral")
+    lines = [
+        "| family, n = 16 | median kappa | spectral: below 1 | below 1e-3 | scaled Newton "
+        "| below 1e-3 | oracle Chebyshev | below 1e-3 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for index, (name, family) in enumerate(HELD_OUT.items()):
+        A = family(np.random.default_rng([seed, 99, index]), k, n)
+        sigma = singular_values(A)
+        classical = at_budget(schedules.first_residual(sigma), BUDGET)
+        rows = (
+            residuals(A, inverter.guess(A, max_products=BUDGET)),
+            classical["scaled Newton (exact interval)"],
+            classical["oracle Chebyshev"],
+        )
+        shares = " | ".join(
+            f"{100 * np.mean(f < 1):.2f} % | {100 * np.mean(f < 1e-3):.2f} %" for f in rows
+        )
+        kappa = np.median(sigma[:, 0] / sigma[:, -1])
+        lines.append(f"| {name} | {kappa:.1e} | {shares} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def early_exit(seed: int) -> list[str]:
+    """Mean products to a residual of 1e-3."""
+    from deepmatrixinversion.inference.spectral import spectral_guess
+    from deepmatrixinversion.models.directory import read_weights
+
+    weights = read_weights(Inverter.from_pretrained("spectral").model, 1)
+    nothing = {k: np.zeros_like(v) for k, v in weights.items()}
+    lines = [
+        "| n | spectral | minimal residual (untrained) | oracle Chebyshev |",
+        "| --- | --- | --- | --- |",
+    ]
+    for n, k in ((16, 3_000), (32, 1_500)):
+        A = normal(np.random.default_rng([seed, 7, n]), k, n)
+        S = A / np.linalg.norm(A, axis=(1, 2), keepdims=True)
+        mine, plain = (
+            spectral_guess(w, S, max_products=60).products.mean() for w in (weights, nothing)
+        )
+        r = schedules.first_residual(singular_values(A))
+        need = np.full(k, 0)
+        for products, degrees in schedules.best_compositions(60).items():
+            *_, state = schedules.chebyshev(r, degrees)
+            need = np.where((need == 0) & (norms(state) <= 1e-3), products, need)
+        lines.append(f"| {n} | {mine:.2f} | {plain:.2f} | {need.mean():.2f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def divergences(total: int, seed: int) -> str:
+    """How often a guess ends worse than it began, or not finite, hostile matrices included."""
+    worse = count = 0
+    for name in ("feedback-3", "feedback-8", "spectral"):
+        inverter = Inverter.from_pretrained(name)
+        for n in [inverter.order] if inverter.order else [4, 16]:
+            k = total // 4
+            rng = np.random.default_rng([seed, 5, n])
+            for start in range(0, k, 5_000):
+                part = min(5_000, k - start)
+                A = np.concatenate([hostile(rng, part // 2, n), normal(rng, part - part // 2, n)])
+                X = inverter.guess(A)
+                scale = np.linalg.norm(A, axis=(1, 2), keepdims=True)
+                scale = np.where(scale > 0, scale, 1)
+                S = A / scale
+                begin = residuals(S, S.swapaxes(1, 2))
+                end = residuals(S, X * scale)
+                # The guess may be float32: its rounding, against S of norm 1, is allowed for.
+                slack = 2.0**-22 * n * (1 + np.linalg.norm(X * scale, axis=(1, 2)))
+                worse += int((~(end <= begin + slack)).sum())
+                count += part
+    return f"Guesses worse than their start, or not finite: {worse} of {count:,} (aim 0)."
+
+
+def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
+    """Median residual and failures against products."""
+    A = normal(np.random.default_rng([seed, 3, n]), k, n)
+    r = schedules.first_residual(singular_values(A))
+    inverter = Inverter.from_pretrained("spectral")
+    budgets = range(2, 31)
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    curves: dict[str, list[np.ndarray]] = {}
+    for products in budgets:
+        for name, f in at_budget(r, products).items():
+            curves.setdefault(name, []).append(f)
+        curves.setdefault("spectral", []).append(
+            residuals(A, inverter.guess(A, max_products=products))
+        )
+    for name, values in curves.items():
+        style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
+        left.semilogy(budgets, [max(np.median(f), 1e-14) for f in values], label=name, **style)
+        right.semilogy(budgets, [max(np.mean(f >= 1e-3), 1e-4) for f in values], **style)
+    left.set(ylabel="median ‖I - AX‖F (dimensionless)", title=f"{k} normal matrices, n = {n}")
+    right.set(ylabel="share with ‖I - AX‖F >= 1e-3", title="not yet there")
+    for axes in (left, right):
+        axes.set_xlabel("matrix products of order n")
+        axes.grid(alpha=0.3)
+    left.legend(fontsize=9)
+    return figure
+
+
+def by_condition(seed: int, n: int = 16, k: int = 6_000) -> Figure:
+    """Share below 1e-3 at 20 products by condition number."""
+    rng = np.random.default_rng([seed, 4])
+    kappa = 10 ** rng.uniform(0, 5, k)
+    U, V = (np.linalg.qr(rng.standard_normal((k, n, n)))[0] for _ in range(2))
+    t = np.sort(rng.random((k, n)), axis=1)
+    t[:, 0], t[:, -1] = 0, 1
+    A = (U * kappa[:, None, None] ** -t[:, None, :]) @ V
+    rows = at_budget(schedules.first_residual(singular_values(A)), BUDGET)
+    rows["spectral"] = residuals(
+        A, Inverter.from_pretrained("spectral").guess(A, max_products=BUDGET)
+    )
+    edges = np.logspace(0, 5, 21)
+    which = np.digitize(kappa, edges) - 1
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    for name, f in rows.items():
+        style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
+        values = [np.mean(f[which == b] < 1e-3) for b in range(len(edges) - 1)]
+        axes.semilogx(np.sqrt(edges[1:] * edges[:-1]), values, label=name, **style)
+    axes.set(
+        xlabel="condition number (2-norm, dimensionless)",
+        ylabel="share with ‖I - AX‖F < 1e-3",
+        title=f"20 products, n = {n}, singular values log-uniform between 1/kappa and 1",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    return figure
