@@ -1,1 +1,19 @@
-"""ONNX graphs of trained networks (needs torch and onnx)."""
+"""ONNX graphs of networks and of users' own models (needs torch and onnx)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepmatrixinversion.export.translation import onnx_translation_table
+
+__all__ = ["onnx_translation_table"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for, since torch takes seconds.
+    if name == "onnx_translation_table":
+        from deepmatrixinversion.export.translation import onnx_translation_table
+
+        return onnx_translation_table
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,105 @@
+"""Inverses of order 1 to 4 in closed form: cofactors over the determinant."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from deepmatrixinversion.export.algebra import Algebra, Value, op
+
+LARGEST = 4
+"""Beyond, cofactors cost more than elimination does, and cancel more."""
+
+
+def inverse(a: Algebra, A: Value, rank: int) -> Value:
+    """The inverse of each matrix, for order n <= 4, and a finite matrix where the determinant is 0.
+
+    Rows and columns are equilibrated by powers of two first, so that nothing overflows, and one
+    Newton-Schulz step makes up for cancellation in the cofactors.
+
+    Notes
+    -----
+    The relative error is about eps times kappa where one singular value is small, and up to
+    eps times kappa^(n-1), before the Newton-Schulz step squares it, where all but one are.
+    """
+    if a.order > LARGEST:
+        raise ValueError(f"the adjugate goes up to order {LARGEST}, not {a.order}")
+    S, r, c = a.equilibrated(A)
+    flat = op.Reshape(S, a.integers([0] * (rank - 2) + [a.order**2]))
+    if a.order == 1:
+        adjugate = a.constant([1])
+    elif a.order == 2:
+        adjugate = op.Mul(_take(a, flat, [3, 1, 2, 0]), a.constant([1, -1, -1, 1]))
+    elif a.order == 3:
+        adjugate = _minors(a, flat, _cofactor_minors())
+    else:
+        adjugate = _order_four(a, flat)
+    # det A = (row 0 of A) (column 0 of adj A).
+    n = a.order
+    first = _take(a, adjugate, [j * n for j in range(n)]) if n > 1 else adjugate
+    determinant = op.ReduceSum(
+        op.Mul(_take(a, flat, list(range(n))), first), a.integers([-1]), keepdims=1
+    )
+    zero = op.Equal(determinant, a.constant(0))
+    Y = op.Div(adjugate, op.Where(zero, a.constant(1), determinant))
+    Y = op.Reshape(Y, a.integers([0] * (rank - 2) + [n, n]))
+    if n > 1:
+        Y = a.newton_schulz(S, Y, 1)
+    return a.unequilibrated(Y, r, c, rank)
+
+
+def _take(a: Algebra, flat: Value, indices: list[int]) -> Value:
+    return op.Gather(flat, a.integers(indices), axis=-1)
+
+
+def _minors(a: Algebra, flat: Value, corners: list[tuple[int, int, int, int]]) -> Value:
+    """Of each (p, q, s, t) the number flat[p] flat[t] - flat[q] flat[s], along the last axis."""
+    p, q, s, t = (_take(a, flat, list(index)) for index in zip(*corners, strict=True))
+    return op.Sub(op.Mul(p, t), op.Mul(q, s))
+
+
+def _cofactor_minors() -> list[tuple[int, int, int, int]]:
+    """Corners of the minors that are the adjugate's entries at order 3, signs included.
+
+    Rows and columns taken cyclically give every cofactor its sign by their order.
+    """
+    corners = []
+    for j in range(3):
+        for i in range(3):  # entry (j, i) of the adjugate is the cofactor (i, j)
+            r, rr, c, cc = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+            corners.append((3 * r + c, 3 * r + cc, 3 * rr + c, 3 * rr + cc))
+    return corners
+
+
+def _order_four(a: Algebra, flat: Value) -> Value:
+    """The adjugate at order 4: products of entries and the minors of rows {0, 1} and {2, 3}."""
+    pairs = list(combinations(range(4), 2))
+    corners = [
+        (4 * r + c, 4 * r + cc, 4 * (r + 1) + c, 4 * (r + 1) + cc)
+        for r in (0, 2)
+        for c, cc in pairs
+    ]
+    minors = _minors(a, flat, corners)
+    entries, factors, signs = np.empty((3, 16), int), np.empty((3, 16), int), np.empty((3, 16))
+    for j in range(4):
+        for i in range(4):
+            # The cofactor (i, j) expands along the row beside row i; the others are a pair.
+            row, other_pair = i ^ 1, 6 * (i < 2)
+            columns = [c for c in range(4) if c != j]
+            for t, c in enumerate(columns):
+                low, high = (k for k in columns if k != c)
+                # The row is first of the three remaining where i < 2, and last otherwise.
+                sign = (-1) ** (i + j + t)
+                entries[t, 4 * j + i] = 4 * row + c
+                factors[t, 4 * j + i] = other_pair + pairs.index((low, high))
+                signs[t, 4 * j + i] = sign
+    return a.total(
+        [
+            op.Mul(
+                op.Mul(_take(a, flat, entries[t].tolist()), a.constant(signs[t])),
+                _take(a, minors, factors[t].tolist()),
+            )
+            for t in range(3)
+        ]
+    )

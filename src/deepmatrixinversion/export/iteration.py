@@ -1,0 +1,126 @@
+"""Inverses and pseudo-inverses of any order as unrolled iterations in ONNX operators.
+
+The same iterations as ``nets.iterative``, where they are explained; here each call adds nodes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from deepmatrixinversion.export.algebra import Algebra, Value, op
+
+DEGREE = 3
+
+
+def blocks_for(order: int, dtype: np.dtype) -> int:
+    """Blocks that reach rounding level for most matrices of this order: 5 + log2 n, 2 in float64.
+
+    Three more than entries of no structure need (``nets.iterative.blocks_for``), since the
+    covariances and kernels of users' models spread their spectra over several decades.
+    """
+    return 5 + math.ceil(math.log2(max(order, 1))) + 2 * (dtype == np.float64)
+
+
+def _coefficients(a: Algebra, target: Value, images: list[Value]) -> list[Value]:
+    """The c that minimise ‖target - Σ c[i] images[i]‖F, by modified Gram-Schmidt."""
+    floor = a.constant(16 * a.order * a.eps**2)
+    basis: list[tuple[Value, Value]] = []
+    overlaps: list[list[Value]] = []
+    c: list[Value] = []
+    for W in images:
+        overlap = []
+        for V, size in basis:
+            b = op.Div(a.inner(V, W), size)
+            W = op.Sub(W, op.Mul(b, V))
+            overlap.append(b)
+        size = op.Add(a.inner(W, W), floor)
+        t = op.Div(a.inner(target, W), size)
+        target = op.Sub(target, op.Mul(t, W))
+        basis.append((W, size))
+        overlaps.append(overlap)
+        c.append(t)
+    for i in reversed(range(len(c))):
+        for j in range(i + 1, len(c)):
+            c[i] = op.Sub(c[i], op.Mul(overlaps[j][i], c[j]))
+    return c
+
+
+def inverse(a: Algebra, A: Value, rank: int, blocks: int) -> Value:
+    """Approximate inverses by ``blocks`` minimal residual steps: 1 + 5 ``blocks`` products.
+
+    Rows and columns are equilibrated by powers of two first. Where A is singular the result is
+    finite, with a residual ‖I - A X‖F of about 1 or more.
+    """
+    S, r, c = a.equilibrated(A)
+    # An offset keeps the division finite at S = 0.
+    size = op.Add(a.norm(S), a.constant(np.finfo(a.dtype).tiny))
+    S = op.Div(S, size)
+    X = a.transpose(S, rank)
+    R = op.Sub(a.identity, op.MatMul(S, X))
+    norm = a.norm(R)
+    for _ in range(blocks):
+        X, R, norm = _block(a, S, X, R, norm)
+    return a.unequilibrated(op.Div(X, size), r, c, rank)
+
+
+def _block(a: Algebra, S: Value, X: Value, R: Value, norm: Value) -> list[Value]:
+    """One minimal residual step X <- X (c0 I + c1 R + c2 R² + c3 R³), where it shrinks ‖R‖F."""
+    # Powers of R/‖R‖F, so that nothing underflows as R vanishes.
+    U = [op.Div(R, op.Add(norm, a.constant(np.finfo(a.dtype).tiny)))]
+    for k in range(2, DEGREE + 2):
+        U.append(op.MatMul(U[k // 2 - 1], U[k - k // 2 - 1]))
+    powers = [a.constant(1), norm]
+    for _ in range(DEGREE - 1):
+        powers.append(op.Mul(powers[-1], norm))
+    images = [op.Sub(U[k], op.Mul(norm, U[k + 1])) for k in range(DEGREE)]
+    images.append(op.Sub(a.identity, R))
+    remainder = op.Mul(powers[DEGREE], U[DEGREE])
+    c = _coefficients(a, remainder, images)
+    terms = [op.Mul(c[DEGREE], a.identity)]
+    terms += [op.Mul(op.Add(powers[k], c[k]), U[k]) for k in range(DEGREE)]
+    step = op.MatMul(X, op.Mul(norm, a.total(terms)))
+    return a.better(S, X, R, norm, op.Add(X, step))
+
+
+def smallest_rtol(dtype: np.dtype) -> float:
+    """The smallest ``rtol`` that rounding allows `pseudo_inverse`: 8 √eps."""
+    return 8 * math.sqrt(np.finfo(dtype).eps)
+
+
+def pseudo_inverse(a: Algebra, A: Value, rank: int, rtol: float) -> Value:
+    """Moore-Penrose inverses of matrices no taller than wide, a.order their number of rows.
+
+    Singular values below ``rtol`` times (an upper bound within n^(1/16) of) the largest count as
+    zero; from 0.2 to 1 times that, an answer is partly one and partly the other.
+    """
+    c = a.floor_power(a.largest(A, (-2, -1)))
+    S = op.Div(A, c)
+    gram = op.MatMul(S, a.transpose(S, rank))
+    # ‖G‖2 <= ‖G^8‖F^(1/8) <= n^(1/16) ‖G‖2, each power of a G of norm 1.
+    root = a.constant(1)
+    exponent = 1.0
+    for _ in range(4):
+        size = a.norm(gram)
+        size = op.Where(op.Greater(size, a.constant(0)), size, a.constant(1))
+        root = op.Mul(root, op.Pow(size, a.constant(exponent)))
+        gram = op.Div(gram, size)
+        gram = op.MatMul(gram, gram)
+        exponent /= 2
+    sigma = op.Sqrt(root)
+    S = op.Div(S, sigma)
+    X = a.transpose(S, rank)
+    low, high, rest = rtol * rtol, 1.0, 1.0
+    while rest > 0.1:
+        # 1 - T2((high + low - 2 t)/(high - low)) / T2((high + low)/(high - low)), T2 = 2 x² - 1
+        rest = 1 / (2 * ((high + low) / (high - low)) ** 2 - 1)
+        P = op.Sub(a.scaled(high + low, a.identity), op.MatMul(S, X))
+        X = a.scaled(8 * rest / (high - low) ** 2, op.MatMul(X, P))
+        low, high = 1 - rest, 1 + rest
+    for _ in range(5 if a.dtype == np.float64 else 4):
+        P = op.MatMul(S, X)
+        X = op.MatMul(X, op.Sub(a.scaled(3, P), a.scaled(2, op.MatMul(P, P))))
+    # Rounding has left parts outside the row space of A: (X A)ᵀ X has none.
+    X = op.MatMul(a.transpose(op.MatMul(X, S), rank), X)
+    return op.Div(op.Div(X, sigma), c)
