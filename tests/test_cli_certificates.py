@@ -259,7 +259,7 @@ def test_a_bound_that_overflows():
 def test_orders_other_than_the_models(order, capsys):
     B = well_conditioned(6, order=order, seed=order, most=1e4)
     write_matrices("b.npy", B)
-    status, values = report(source="b.npy")
+    status, values = report("--model", "feedback-3", source="b.npy")
     assert (status, values["order"], values["certified"]) == (0, order, 6)
     assert values["model"] == "feedback-3"
     X = written()
@@ -271,7 +271,7 @@ def test_orders_other_than_the_models(order, capsys):
     kappa = np.abs(B).sum(axis=-1).max(axis=-1) * np.abs(X).sum(axis=-1).max(axis=-1)
     assert (proof.residual_bound <= 2 * (order + 1) * EPS * kappa).all()
     capsys.readouterr()
-    assert call("--raw", source="b.npy", out="y.npy") == 2
+    assert call("--raw", "--model", "feedback-3", source="b.npy", out="y.npy") == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert f"its matrices are of order {order}" in line
     assert "feedback-3 is of order 3" in line
