@@ -14,7 +14,7 @@ from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import pseudo_inverse
 from deepmatrixinversion.models.config import ANY_ORDER
-from deepmatrixinversion.models.zoo import name_for_order
+from deepmatrixinversion.models.zoo import ANY, DEFAULTS, name_for_order
 
 Method = Callable[[np.ndarray], Inversion]
 
@@ -23,7 +23,11 @@ def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str 
     """The method that the options ask for, and the name of the model behind it, if any."""
     if options.invert_mode == "numpy":
         return lambda A: _certified(A, numpy_inverse(A)), None
-    name = name_for_order(order) if options.model is None else options.model
+    name = options.model
+    if name is None:
+        # Schur complements are no network's own output: beyond the orders of the others,
+        # --raw is the one that takes any.
+        name = ANY if options.raw and order not in DEFAULTS else name_for_order(order)
     inverter = Inverter.from_pretrained(name, batch=options.batch_size)
     if options.model is not None and "@" in inverter.model.name:
         print(f"model {inverter.model.name}", file=sys.stderr)

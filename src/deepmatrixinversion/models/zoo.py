@@ -17,6 +17,9 @@ DEFAULTS = {n: f"feedback-{n}" for n in range(2, 9)}
 # For orders above: through Schur complements with leaves of order 3, which are the cheapest.
 LARGE = "feedback-3"
 
+# The bundled network that itself sees matrices of any order.
+ANY = "spectral"
+
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
