@@ -65,11 +65,12 @@ def _inverse(A: Tensor, blocks: int | None, refine: int) -> Tensor:
 
 
 def default_blocks(order: int, dtype: torch.dtype) -> int:
-    """Blocks that `inv` takes: `nets.iterative.blocks_for`, and 2 more, 4 in float64.
+    """Blocks that `inv` takes: `nets.iterative.blocks_for`, and 2 more, 6 in float64.
 
-    Those that the worse conditioned need: 10 to 20 matrix products.
+    With those, singular values spread evenly over 4 decades converge in float32, over 6 in float64,
+    at every order up to 64 that was measured. Unstructured matrices do not need them.
     """
-    return blocks_for(order, dtype) + (4 if dtype == torch.float64 else 2)
+    return blocks_for(order, dtype) + (6 if dtype == torch.float64 else 2)
 
 
 def inv(A: Tensor, *, blocks: int | None = None, refine: int = 0) -> Tensor:

@@ -7,11 +7,12 @@ so that derivatives of all orders exist. ``torch.compile`` takes no autograd.Fun
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from deepmatrixinversion.nets.iterative import (
     full_precision,
@@ -19,6 +20,15 @@ from deepmatrixinversion.nets.iterative import (
     newton_schulz,
     pseudo_inverse,
 )
+
+
+def _nested_forward_mode() -> contextlib.AbstractContextManager:
+    """Let a ``jvp`` be differentiated by an outer forward mode.
+
+    PyTorch calls it with forward mode off at all levels, and the derivative of a forward-mode
+    derivative would silently be wrong: 0 for d²/dA² where it is not.
+    """
+    return forward_ad._set_fwd_grad_enabled(True)
 
 
 class _CompiledInverse(Function):
@@ -54,7 +64,7 @@ class _Inverse(_CompiledInverse):
     def jvp(ctx: Any, *grad_inputs: Any) -> Tensor:
         dA = grad_inputs[0]
         (X,) = ctx.saved_tensors
-        with full_precision(X):
+        with full_precision(X), _nested_forward_mode():
             return -X @ dA @ X
 
 
@@ -94,7 +104,8 @@ class _PseudoInverse(_CompiledPseudoInverse):
     def jvp(ctx: Any, *grad_inputs: Any) -> Tensor:
         dA = grad_inputs[0]
         A, X = ctx.saved_tensors
-        with full_precision(X):
+        with full_precision(X), _nested_forward_mode():
+            A, X = forward_ad.unpack_dual(A).primal, forward_ad.unpack_dual(X).primal
             V, W = X.mT @ dA.mT, dA.mT @ X.mT
             return -X @ dA @ X + X @ (V - (V @ A) @ X) + (W - X @ (A @ W)) @ X
 
