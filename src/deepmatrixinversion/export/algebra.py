@@ -68,19 +68,23 @@ class Algebra:
         exponent = op.Floor(op.Div(op.Log(x), self.constant(math.log(2))))
         return op.Pow(self.constant(2), exponent)
 
-    def largest(self, M: Value, axes: tuple[int, ...]) -> Value:
-        """The largest magnitude along axes, which are kept with length 1."""
-        return op.ReduceMax(op.Abs(M), self.integers(axes), keepdims=1)
+    def size(self, M: Value, axes: tuple[int, ...]) -> Value:
+        """The sum of magnitudes along axes, which are kept with length 1.
+
+        Their maximum would do as well, but ReduceMax does not survive the exporter's conversion to
+        opset 17.
+        """
+        return op.ReduceSum(op.Abs(M), self.integers(axes), keepdims=1)
 
     def equilibrated(self, A: Value) -> tuple[Value, Value, Value]:
         """``(S, r, c)`` with A = r S c, r (..., n, 1) and c (..., 1, n) powers of two.
 
-        Rows and columns of S have a largest entry of about 1, so that neither the scale of A nor
-        units of its rows and columns count towards its condition.
+        The magnitudes in a column of S sum to 1 to 2, in a row to about as much, so that neither
+        the scale of A nor units of its rows and columns count towards its condition.
         """
-        r = self.floor_power(self.largest(A, (-1,)))
+        r = self.floor_power(self.size(A, (-1,)))
         S = op.Div(A, r)
-        c = self.floor_power(self.largest(S, (-2,)))
+        c = self.floor_power(self.size(S, (-2,)))
         return op.Div(S, c), r, c
 
     def unequilibrated(self, Y: Value, r: Value, c: Value, rank: int) -> Value:

@@ -95,7 +95,7 @@ def pseudo_inverse(a: Algebra, A: Value, rank: int, rtol: float) -> Value:
     Singular values below ``rtol`` times (an upper bound within n^(1/16) of) the largest count as
     zero; from 0.2 to 1 times that, an answer is partly one and partly the other.
     """
-    c = a.floor_power(a.largest(A, (-2, -1)))
+    c = a.floor_power(a.size(A, (-2, -1)))
     S = op.Div(A, c)
     gram = op.MatMul(S, a.transpose(S, rank))
     # ‖G‖2 <= ‖G^8‖F^(1/8) <= n^(1/16) ‖G‖2, each power of a G of norm 1.

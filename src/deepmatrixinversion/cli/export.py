@@ -1,0 +1,96 @@
+"""``dmxexport``: write an ONNX file that inverts matrices."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from deepmatrixinversion.cli.program import Parser, non_negative_int, positive_float, run
+
+
+def parser() -> Parser:
+    """The command line of ``dmxexport``."""
+    p = Parser(
+        prog="dmxexport",
+        description="Write an ONNX file of standard operators that inverts matrices: A in; "
+        "inverse, residual and converged out. Its model card goes beside it.",
+        formatter_class=argparse.HelpFormatter,
+    )
+    add = p.add_argument
+    add("--msize", type=non_negative_int, required=True, help="order of the matrices, 0 for any")
+    add("--out", required=True, metavar="FILE.onnx", help="the file to write")
+    add(
+        "--net",
+        default="auto",
+        choices=("auto", "adjugate", "elimination", "iterative", "feedback", "spectral"),
+        help="what computes the inverse (default: auto: adjugate up to order 4, the bundled "
+        "feedback network of the order, else iterative)",
+    )
+    add("--model", metavar="NAME_OR_DIR", help="a trained network, in place of --net")
+    add(
+        "--kind",
+        default="inverse",
+        choices=("inverse", "pinv", "solve"),
+        help="inverse of A, pseudo-inverse of A, or solution of A X = B (default: inverse)",
+    )
+    add(
+        "--refine",
+        type=non_negative_int,
+        metavar="K",
+        help="Newton-Schulz steps inside (default: 2 after a network, 5 in float64, else 0)",
+    )
+    add("--opset", type=int, default=18, help="ONNX opset version, 17 to 25 (default: 18)")
+    add(
+        "--precision",
+        default="32",
+        choices=("32", "64", "16"),
+        help="bits of input and output; with 16 the inside is float32 (default: 32)",
+    )
+    add(
+        "--tol",
+        type=positive_float,
+        help="residual below which a matrix counts as converged "
+        "(default: 0.01 in float32, 1e-6 in float64, 0.1 in float16)",
+    )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``dmxexport`` and return its exit status."""
+    return run(_export, parser().parse_args(argv))
+
+
+def _export(options: argparse.Namespace) -> int:
+    # Here, so that --help and bad options answer at once, without torch.
+    try:
+        import onnxscript  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "exporting needs torch and onnx: pip install 'deepmatrixinversion[train]'"
+        ) from None
+    from deepmatrixinversion.export.inverse import export_onnx
+
+    done = export_onnx(
+        options.msize,
+        options.out,
+        net=options.net,
+        model=options.model,
+        kind=options.kind,
+        refine=options.refine,
+        opset=options.opset,
+        precision=options.precision,
+        tol=options.tol,
+    )
+    name = done.choice.net if done.choice.model is None else done.choice.model.name
+    print(
+        f"{name}: largest difference from PyTorch {done.difference:.1e}, card in {done.card}",
+        file=sys.stderr,
+    )
+    print(done.path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

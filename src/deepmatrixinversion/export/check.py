@@ -1,0 +1,127 @@
+"""Compares a graph with PyTorch and float64 before it is written, and measures its accuracy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from deepmatrixinversion.export.modules import DTYPES, Choice
+
+KAPPAS = {"16": (1, 10), "32": (1, 10, 100), "64": (1, 10, 100, 1e4)}
+MEASURED = {
+    "16": (1, 10, 100, 1e3),
+    "32": (1, 10, 100, 1e3, 1e4, 1e5, 1e6),
+    "64": (1, 1e2, 1e4, 1e6, 1e8, 1e10, 1e12),
+}
+SHARE = 64
+"""How far, in units of n eps kappa, a graph may be from the result it is compared with."""
+
+
+class Accuracy(NamedTuple):
+    """Errors at one condition number: ‖X - A⁻¹‖F/‖A⁻¹‖F, ‖I - A X‖F, share of ``converged``."""
+
+    kappa: float
+    error: float
+    residual: float
+    converged: float
+
+
+def matrices(order: int, kappa: float, count: int, seed: int) -> np.ndarray:
+    """Matrices with singular values spread evenly, in their logarithms, over [1/kappa, 1]."""
+    rng = np.random.default_rng([seed, order, int(kappa)])
+    sigma = kappa ** -np.linspace(0, 1, order) if order > 1 else np.ones(1)
+    left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
+    return (left * sigma) @ right
+
+
+def session(data: bytes) -> onnxruntime.InferenceSession:
+    """The graph in onnxruntime, on the CPU, which says nothing but errors."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def run(graph: onnxruntime.InferenceSession, choice: Choice, A: np.ndarray) -> list[np.ndarray]:
+    """The graph's three outputs, for the identity as right-hand sides where it solves."""
+    feed = {"A": A}
+    if choice.kind == "solve":
+        feed["B"] = right_hand_sides(A)
+    return [np.asarray(o) for o in graph.run(None, feed)]
+
+
+def right_hand_sides(A: np.ndarray) -> np.ndarray:
+    """The identity for each matrix: the solution is the inverse, and compared as one."""
+    return np.broadcast_to(np.eye(A.shape[-1], dtype=A.dtype), A.shape).copy()
+
+
+def check(data: bytes, module: nn.Module, choice: Choice, seed: int = 1) -> float:
+    """Largest relative difference of the graph from PyTorch's result on fresh matrices.
+
+    Two evaluations of an inverse that end at rounding level are each within a few n eps kappa of
+    the exact one, in the relative Frobenius norm, and so of each other.
+
+    Raises
+    ------
+    ValueError
+        When a difference, or that of an inverse in closed form or by iteration from float64's, is
+        above 64 n eps kappa, or ``converged`` is false.
+    """
+    graph, worst = session(data), 0.0
+    dtype = DTYPES[choice.precision]
+    eps = torch.finfo(dtype).eps
+    for order in [choice.order] if choice.order else [2, 5, 12]:
+        for kappa in KAPPAS[choice.precision]:
+            A = torch.from_numpy(matrices(order, kappa, 8, seed)).to(dtype)
+            arguments = (A,)
+            if choice.kind == "solve":
+                arguments += (torch.from_numpy(right_hand_sides(A.numpy())),)
+            with torch.no_grad():
+                expected = module(*arguments)[0].double().numpy()
+            X, _, converged = run(graph, choice, A.numpy())
+            exact = np.linalg.inv(A.double().numpy())
+            limit = SHARE * order * eps * kappa
+            difference = float(relative(X, expected).max())
+            worst = max(worst, difference)
+            if not difference <= limit:
+                raise ValueError(
+                    f"the graph differs from PyTorch by {difference:.1e} at order {order}, "
+                    f"condition {kappa:g}, above {limit:.1e}: it is not written"
+                )
+            if choice.model is None and not (error := relative(X, exact).max()) <= limit:
+                raise ValueError(
+                    f"the graph's error is {error:.1e} at order {order}, condition {kappa:g}, "
+                    f"above {limit:.1e}: it is not written"
+                )
+            if choice.model is None and limit < choice.tol and not converged.all():
+                raise ValueError(f"the graph finds no inverse at condition {kappa:g}")
+    return worst
+
+
+def measure(data: bytes, choice: Choice, count: int = 100, seed: int = 2) -> list[Accuracy]:
+    """Largest errors of the graph on fresh matrices, by condition number."""
+    graph, rows = session(data), []
+    order = choice.order or 16
+    dtype = np.dtype(str(DTYPES[choice.precision]).removeprefix("torch."))
+    for kappa in MEASURED[choice.precision]:
+        A = matrices(order, kappa, count, seed).astype(dtype)
+        X, _, converged = run(graph, choice, A)
+        wide = A.astype(np.float64)
+        with np.errstate(all="ignore"):
+            R = np.eye(order) - wide @ X.astype(np.float64)
+            error = float(relative(X, np.linalg.inv(wide)).max())
+        residual = float(np.linalg.norm(R, axis=(1, 2)).max())
+        rows.append(Accuracy(kappa, error, residual, float(converged.mean())))
+        if order == 1:
+            break
+    return rows
+
+
+def relative(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """‖X - Y‖F/‖Y‖F of each pair, in float64."""
+    difference = np.linalg.norm(X.astype(np.float64) - Y, axis=(1, 2))
+    return difference / np.linalg.norm(Y, axis=(1, 2))

@@ -1,0 +1,187 @@
+"""Writes ONNX files that invert: matrices in, inverses with their residuals out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onnx
+import torch
+from torch import nn
+
+from deepmatrixinversion.atomic import atomic_bytes, atomic_text
+from deepmatrixinversion.export.card import card
+from deepmatrixinversion.export.check import Accuracy, check, measure
+from deepmatrixinversion.export.graph import _quiet_exporter, check_standard
+from deepmatrixinversion.export.modules import DTYPES, Choice, choose, module_for
+from deepmatrixinversion.export.translation import onnx_translation_table
+
+OPSETS = (17, 25)
+"""Opset versions that the exporter of the installed torch and onnx has been tried with."""
+
+
+class Export(NamedTuple):
+    """What was written.
+
+    Attributes
+    ----------
+    path, card : Path
+        The graph and its model card.
+    choice : Choice
+        What computes the inverse.
+    difference : float
+        Largest relative difference against the Python result, ‖X - Y‖F/‖Y‖F.
+    accuracy : list of Accuracy
+        Against float64, by condition number.
+    """
+
+    path: Path
+    card: Path
+    choice: Choice
+    difference: float
+    accuracy: list[Accuracy]
+
+
+def export_onnx(
+    order: int,
+    path: str | os.PathLike[str],
+    *,
+    net: str = "auto",
+    model: str | os.PathLike[str] | None = None,
+    kind: str = "inverse",
+    refine: int | None = None,
+    opset: int = 18,
+    precision: str = "32",
+    tol: float | None = None,
+) -> Export:
+    """Write an ONNX graph that inverts matrices of one order, and its model card beside it.
+
+    The graph maps ``A`` (batch, n, n), and ``B`` (batch, n, k) for ``solve``, to
+
+    - ``inverse`` (batch, n, n), or ``pseudoinverse`` (batch, n, n), or ``solution`` (batch, n, k);
+    - ``residual`` (batch,): ‖I - A X‖F of the inverse X that is returned or that solves; for
+      ``pinv`` ‖A X A - A‖F/‖A‖F;
+    - ``converged`` (batch,): residual < ``tol``.
+
+    It is compared with PyTorch and with float64 on fresh matrices first, and not written where it
+    differs by more than rounding explains.
+
+    Parameters
+    ----------
+    order : int
+        n; 0 for any order, which ``spectral`` alone takes.
+    path : path-like
+        The file, ending in ``.onnx``. The card has the ending ``.md`` instead.
+    net : {"auto", "adjugate", "elimination", "iterative", "feedback", "spectral"}
+        What computes the inverse. ``auto`` is ``adjugate`` up to order 4, the bundled feedback
+        network of the order where there is one, and else ``iterative``.
+    model : path-like, optional
+        A model directory or a bundled name, in place of ``net``.
+    kind : {"inverse", "pinv", "solve"}
+    refine : int, optional
+        Newton-Schulz steps after it, each of 2 products and kept only where the residual shrinks.
+        By default 2 after a network, 5 in float64, and none after the others.
+    opset : int
+        17 to 25.
+    precision : {"32", "64", "16"}
+        Of input and output. With 16 the inside is float32.
+    tol : float, optional
+        Threshold of ``converged``: 0.01, in float64 1e-6, in float16 0.1. A residual r < 1 proves
+        that A is nonsingular and that ‖X - A⁻¹‖F <= r/(1 - r) ‖X‖F, up to rounding in r itself.
+
+    Returns
+    -------
+    Export
+
+    Raises
+    ------
+    ValueError
+        When the options do not fit, or the graph does not pass its check.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = export_onnx(3, pathlib.Path(folder) / "inverse.onnx")
+    ...     done.choice.net
+    'adjugate'
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f"{path}: the name of an ONNX file ends in .onnx")
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        raise ValueError(f"opset is {opset}: choose one from {OPSETS[0]} to {OPSETS[1]}")
+    if tol is not None and not 0 < tol < 1:
+        raise ValueError(f"tol is {tol:g}: a residual proves something below 1 only")
+    choice = choose(order, net, model, kind, precision, refine, tol)
+    module = module_for(choice)
+    proto = standard_model(module, choice, opset)
+    data = proto.SerializeToString()
+    difference = check(data, module, choice)
+    accuracy = measure(data, choice)
+    operators = Counter(node.op_type for node in proto.graph.node)
+    atomic_bytes(path, data)
+    card_path = path.with_suffix(".md")
+    atomic_text(card_path, card(path.name, choice, opset, operators, difference, accuracy))
+    return Export(path, card_path, choice, difference, accuracy)
+
+
+def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelProto:
+    """The module as an ONNX model of standard operators, its shapes inferred, checked."""
+    n = choice.order or 5
+    example = (torch.eye(n, dtype=DTYPES[choice.precision]).expand(2, n, n) + 0.1,)
+    batch = torch.export.Dim("batch", min=1)
+    axes: dict[int, Any] = {0: batch}
+    if choice.order == 0:
+        axes |= {1: (any_order := torch.export.Dim("n", min=2)), 2: any_order}
+    shapes: list[dict[int, Any]] = [axes]
+    names, outputs = ["A"], [choice.output, "residual", "converged"]
+    if choice.kind == "solve":
+        example += (example[0][:, :, :3],)
+        names.append("B")
+        shapes.append({0: batch, 2: torch.export.Dim("k", min=1)})
+        if choice.order == 0:
+            shapes[1][1] = axes[1]
+    with warnings.catch_warnings(), _quiet_exporter():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            input_names=names,
+            output_names=outputs,
+            dynamic_shapes=tuple(shapes),
+            opset_version=opset,
+            custom_translation_table=onnx_translation_table(method=choice.method),
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    written = next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx"))
+    if written != opset:
+        raise ValueError(f"the exporter wrote opset {written} where {opset} was asked for")
+    check_standard(proto)
+    strip(proto)
+    proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def strip(proto: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: source paths of the machine at hand, as large as the graph."""
+    graph = proto.graph
+    del proto.metadata_props[:]
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for node in graph.node:
+        # Left over by the conversion to opset 17, which does not know it, of its default value.
+        kept = [a for a in node.attribute if a.name != "noop_with_empty_axes" or a.i]
+        if len(kept) < len(node.attribute):
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
