@@ -44,8 +44,19 @@ def at_budget(r: np.ndarray, products: int) -> dict[str, np.ndarray]:
         "hyperpower 5": last(schedules.hyperpower(r, 5)),
         "scaled Newton (exact interval)": last(schedules.scaled_newton(r)),
         "oracle Chebyshev": last(schedules.chebyshev(r, compositions[products])),
-        "minimal residual (untrained)": last(schedules.minimal_residual(r, DEGREES)),
+        "minimal residual (untrained)": last(schedules.minimal_residual(r, within(products))),
     }
+
+
+def within(products: int) -> list[int]:
+    """The network's degrees, the last one cut so that the first residual and all of them fit."""
+    degrees, left = [], products - 1
+    for degree in (*DEGREES, *[max(DEGREES)] * 10):
+        if left < 1:
+            break
+        degrees.append(min(degree, left))
+        left -= degrees[-1]
+    return degrees
 
 
 def table(seed: int) -> list[str]:
@@ -134,7 +145,8 @@ def divergences(total: int, seed: int) -> str:
                 begin = residuals(S, S.swapaxes(1, 2))
                 end = residuals(S, X * scale)
                 # The guess may be float32: its rounding, against S of norm 1, is allowed for.
-                slack = 2.0**-22 * n * (1 + np.linalg.norm(X * scale, axis=(1, 2)))
+                with np.errstate(over="ignore"):
+                    slack = 2.0**-22 * n * (1 + np.linalg.norm(X * scale, axis=(1, 2)))
                 worse += int((~(end <= begin + slack)).sum())
                 count += part
     return f"Guesses worse than their start, or not finite: {worse} of {count:,} (aim 0)."

@@ -27,6 +27,8 @@ GREEDY_DEGREE = 8
 FLOOR = 1e-13
 """Predicted residual beyond which nothing is gained in float64."""
 
+EPS = float(np.finfo(float).eps)
+
 Array = NDArray[np.float64]
 
 
@@ -79,12 +81,13 @@ def spectral_guess(
     index = np.arange(k)
     hidden = np.zeros((k, weights["mix.0.bias"].shape[0]))
     residual, products[:] = _norm(R), 1
+    noise = np.full((k, 1, 1), EPS)
     while index.size and spent < max_products:
         degree = DEGREES[block] if block < len(DEGREES) else GREEDY_DEGREE
         degree = min(degree, max_products - spent)
         powers, fit = [identity, R], begin(R)
         for m in range(1, degree + 1):
-            fit = extend(fit, R, powers[-2] - powers[-1], MATRICES, float(np.finfo(float).eps))
+            fit = extend(fit, R, powers, MATRICES, EPS, noise)
             left = _norm(fit.remainder)
             done = left <= max(tol, FLOOR)
             if m < degree and done.any():
@@ -95,7 +98,7 @@ def spectral_guess(
                 X[which] = X[which] @ _evaluate(c, [_at(p, part) for p in powers])
                 residual[which], products[which] = left[part], spent + m
                 keep = np.flatnonzero(~done)
-                index, R, hidden = index[keep], R[keep], hidden[keep]
+                index, R, hidden, noise = index[keep], R[keep], hidden[keep], noise[keep]
                 powers = [_at(p, keep) for p in powers]
                 fit = _pick(fit, keep)
                 if not index.size:
@@ -103,11 +106,14 @@ def spectral_guess(
             if m < degree:
                 powers.append(powers[-1] @ R)
         steps, R, hidden = _advised(weights, block, degree, fit, powers, hidden)
-        X[index] = X[index] @ _evaluate(polynomial(fit, steps), powers)
+        c = polynomial(fit, steps)
+        X[index] = X[index] @ _evaluate(c, powers)
+        # The next R is predicted, not measured: its error grows with the coefficients.
+        noise = noise * (1.0 + sum(np.abs(value) for value in c))
         spent += degree
         residual[index], products[index] = _norm(R), spent
         keep = np.flatnonzero(residual[index] > max(tol, FLOOR))
-        index, R, hidden = index[keep], R[keep], hidden[keep]
+        index, R, hidden, noise = index[keep], R[keep], hidden[keep], noise[keep]
         block += 1
     return Guess(X, residual, products)
 

@@ -25,6 +25,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+NOISE = 10.0
+"""How many roundoffs of its powers an image may consist of before it counts."""
+
 
 class Space(NamedTuple):
     """What residuals are: matrices, or the vectors of their eigenvalues."""
@@ -71,12 +74,16 @@ def begin(R: Any) -> Fit:
     return Fit([], [], [], R)
 
 
-def extend(fit: Fit, R: Any, image: Any, space: Space, eps: float) -> Fit:
-    """Raise a fit's degree by one: ``image`` is the next R^j - R^{j+1}.
+def extend(fit: Fit, R: Any, powers: list[Any], space: Space, eps: float, noise: Any = 0.0) -> Fit:
+    """Raise a fit's degree by one, with the image of the last two powers, R^j - R^(j+1).
 
-    An image that the earlier ones span down to rounding leaves a small, noisy remainder: eps,
-    relative to the image, is added to its square, so that its coefficient stays moderate.
+    Two kinds of image are left out, since the true A X R^j knows nothing of rounding: one that is
+    nothing but the rounding of the two powers (all eigenvalues 0 or 1: a singular matrix, its range
+    inverted), and one that the earlier images span down to rounding. Near that, eps, relative to
+    the image's square, is added to the square that normalises it, so that its coefficient stays
+    moderate. ``noise`` is an estimate of the error of R itself, where it is larger than eps.
     """
+    image = powers[-2] - powers[-1]
     square = space.inner(image, image)
     w, row = image, [0.0] * len(fit.basis) + [1.0]
     for _ in range(2):  # once more, against what the first pass's rounding left (Björck 1996)
@@ -84,12 +91,14 @@ def extend(fit: Fit, R: Any, image: Any, space: Space, eps: float) -> Fit:
             b = space.inner(q, w)
             w = w - b * q
             row = [r - b * k for r, k in zip(row, known, strict=False)] + row[len(known) :]
-    size = (space.inner(w, w) + eps * square + 1e-300) ** 0.5
-    q = w / size
+    left = space.inner(w, w)
+    floor = (NOISE * (noise + eps)) ** 2 * (square + space.inner(powers[-2], powers[-2]))
+    scale = (left > floor) / (left + eps * square + 1e-300) ** 0.5
+    q = scale * w
     t = space.inner(R, q)
     return Fit(
         [*fit.basis, q],
-        [*fit.rows, [r / size for r in row]],
+        [*fit.rows, [scale * r for r in row]],
         [*fit.coefficients, t],
         fit.remainder - t * q,
     )

@@ -102,7 +102,7 @@ def minimal_residual(r: Array, degrees: Iterable[int]) -> Iterator[State]:
     for degree in degrees:
         powers, fit = [one, r], begin(r)
         for _ in range(degree):
-            fit = extend(fit, r, powers[-2] - powers[-1], SPECTRA, float(np.finfo(float).eps))
+            fit = extend(fit, r, powers, SPECTRA, float(np.finfo(float).eps))
             powers.append(powers[-1] * r)
         r, spent = fit.remainder, spent + degree
         yield State(spent, r)

@@ -59,8 +59,7 @@ class Spectral(nn.Module):
         degree = DEGREES[block]
         powers, fit = [identity, R], begin(R)
         for _ in range(degree):
-            image = powers[-2] - powers[-1]
-            fit = extend(fit, R, image, space, float(torch.finfo(R.dtype).eps))
+            fit = extend(fit, R, powers, space, float(torch.finfo(R.dtype).eps))
             if len(fit.basis) < degree:
                 powers.append(space.product(powers[-1], R))
         f = features(powers, fit, space, torch).to(dtype)
