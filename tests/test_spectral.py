@@ -1,0 +1,285 @@
+"""The size-agnostic network: its laws, its guard, its count of products, its training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from deepmatrixinversion import Inverter, inv_ex
+from deepmatrixinversion.inference.spectral import EARLY_EXIT, spectral_guess
+from deepmatrixinversion.linalg import schedules
+from deepmatrixinversion.linalg.polynomial import (
+    MATRICES,
+    SPECTRA,
+    begin,
+    corrected,
+    extend,
+    polynomial,
+)
+from deepmatrixinversion.models.advice import DEGREES, FEATURES
+from deepmatrixinversion.models.config import NetConfig
+from deepmatrixinversion.nets.spectral import Spectral
+
+EPS = float(np.finfo(float).eps)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return Inverter.from_pretrained("spectral")
+
+
+@pytest.fixture(scope="module")
+def weights(trained):
+    return trained._weights
+
+
+def stack(n, k=20, seed=0):
+    return np.random.default_rng([seed, n]).standard_normal((k, n, n))
+
+
+def unit(A):
+    return A / np.linalg.norm(A, axis=(-2, -1), keepdims=True)
+
+
+def residual(A, X):
+    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
+
+
+def untrained():
+    torch.manual_seed(0)
+    return Spectral(NetConfig("spectral", 0, 8, len(DEGREES)))
+
+
+# --- the polynomial step -------------------------------------------------------------------------
+
+
+def fitted(R, degree, space, one):
+    powers, fit = [one, R], begin(R)
+    for _ in range(degree):
+        fit = extend(fit, R, powers, space, EPS)
+        powers.append(space.product(powers[-1], R))
+    return powers, fit
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 5])
+def test_the_step_is_the_least_squares_optimum(degree):
+    """Against numpy.linalg.lstsq over the images R^j - R^(j+1)."""
+    r = np.random.default_rng(degree).uniform(-0.5, 0.95, (7, 12))
+    _, fit = fitted(r, degree, SPECTRA, np.ones_like(r))
+    for k in range(len(r)):
+        images = np.stack([r[k] ** j - r[k] ** (j + 1) for j in range(degree)], axis=1)
+        best = r[k] - images @ np.linalg.lstsq(images, r[k], rcond=None)[0]
+        # The optimum is stationary: an error of the solution counts squared.
+        assert np.linalg.norm(fit.remainder[k]) <= np.linalg.norm(best) * (1 + 1e-9) + 100 * EPS
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 7])
+def test_the_predicted_residual_is_the_residual(degree):
+    A = unit(stack(9))
+    X = A.swapaxes(1, 2)
+    R = np.eye(9) - A @ X
+    powers, fit = fitted(R, degree, MATRICES, np.eye(9))
+    rng = np.random.default_rng(1)
+    moves = [0.1 * rng.standard_normal((len(A), 1, 1)) for _ in range(degree)]
+    steps, predicted = corrected(fit, moves, MATRICES)
+    c = polynomial(fit, steps)
+    P = sum(c[j] * powers[j] for j in range(degree))
+    size = sum(np.abs(c[j]) for j in range(degree)).max()
+    error = np.abs(np.eye(9) - A @ (X @ P) - predicted).max()
+    assert error <= 100 * 9 * EPS * size
+
+
+def test_spectra_and_matrices_agree():
+    A = unit(stack(8))
+    sigma = np.linalg.svd(A, compute_uv=False)
+    r = 1 - sigma**2
+    R = np.eye(8) - A @ A.swapaxes(1, 2)
+    for degree in (2, 3):
+        _, on_spectra = fitted(r, degree, SPECTRA, np.ones_like(r))
+        _, on_matrices = fitted(R, degree, MATRICES, np.eye(8))
+        np.testing.assert_allclose(
+            np.linalg.norm(on_spectra.remainder, axis=1),
+            np.linalg.norm(on_matrices.remainder, axis=(1, 2)),
+            rtol=1e-6,
+        )
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+def test_untrained_it_is_the_minimal_residual_iteration():
+    net = untrained()
+    A = torch.from_numpy(stack(12))
+    sigma = np.linalg.svd(A.numpy(), compute_uv=False)
+    *_, last = schedules.minimal_residual(schedules.first_residual(sigma), DEGREES)
+    expected = np.linalg.norm(last.eigenvalues, axis=1)
+    got = net.trajectory(A).residuals[-1].detach().numpy()
+    alive = expected > 1e-8  # what has converged is held at 1e-9
+    np.testing.assert_allclose(got[alive], expected[alive], rtol=1e-5)
+    assert (got[~alive] <= 1e-8).all()
+
+
+def test_gradients_are_finite_on_degenerate_spectra():
+    net = untrained()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    eye = torch.eye(6, dtype=torch.float64)
+    A = torch.stack([eye, eye * 0, torch.diag(torch.tensor([1.0, 1, 1, 0, 0, 0])).double(), eye])
+    A[3, 0, 0] = 1e-9
+    sum(r.sum() for r in net.trajectory(A).residuals).backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+
+
+def test_features_have_the_promised_width():
+    net = untrained()
+    assert net.gate[0].in_features == FEATURES + net.units
+
+
+def test_the_torch_graph_gives_the_numpy_answer(trained, weights):
+    """Same polynomials; forward measures each residual, the guess predicts it."""
+    net = Spectral(trained.model.config.net).double()
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    A = stack(10)
+    with torch.no_grad():
+        by_torch = residual(A, net(torch.from_numpy(A)).numpy())
+    by_numpy = residual(A, trained.guess(A, max_products=20))
+    # The last digits differ by rounding, amplified by the coefficients; not the outcome.
+    assert (by_torch < 1e-2).all()
+    assert (by_numpy < 1e-2).all()
+
+
+# --- equivariance --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [-900, -3, 1, 900])
+def test_powers_of_two_change_no_bit(trained, exponent):
+    A = stack(7)
+    X = trained.guess(A, max_products=12)
+    Y = trained.guess(np.ldexp(A, exponent), max_products=12)
+    np.testing.assert_array_equal(Y, np.ldexp(X, -exponent))
+
+
+@pytest.mark.parametrize("products", [4, 7, 10])
+def test_transpose_rotation_and_permutation(trained, products):
+    """G(QAP) = Pᵀ G(A) Qᵀ and G(Aᵀ) = G(A)ᵀ: the coefficients see invariants alone."""
+    n = 8
+    A = unit(stack(n, 40))
+    Q, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((n, n)))
+    P = np.eye(n)[np.random.default_rng(2).permutation(n)]
+    X = trained.guess(A, max_products=products)
+    # Rounding in the features passes through float32 weights and the coefficients.
+    tolerance = 1e-4 * np.abs(X).max(axis=(1, 2), keepdims=True)
+    for B, Y in (
+        (A.swapaxes(1, 2), X.swapaxes(1, 2)),
+        (Q @ A, X @ Q.T),
+        (A @ P, P.T @ X),
+    ):
+        assert (np.abs(trained.guess(B, max_products=products) - Y) <= tolerance).all()
+
+
+# --- products and early exit ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budget", [0, 1, 2, 5, 13, 20, 45])
+def test_products_are_counted_as_they_are_made(weights, budget):
+    """The products reported are the matrix products of order n that NumPy is asked for."""
+    made = 0
+
+    class Watched(np.ndarray):
+        def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+            nonlocal made
+            plain = [np.asarray(v) if isinstance(v, Watched) else v for v in inputs]
+            if ufunc is np.matmul and all(np.shape(v)[-2:] == (24, 24) for v in plain):
+                made += 1
+            if "out" in kwargs:
+                kwargs["out"] = tuple(np.asarray(v) for v in kwargs["out"])
+            result = getattr(ufunc, method)(*plain, **kwargs)
+            return result.view(Watched) if isinstance(result, np.ndarray) else result
+
+    A = unit(stack(24, 1))
+    expected = spectral_guess(weights, A, max_products=budget, tol=0.0)
+    source = spectral_guess.__globals__["np"].ascontiguousarray
+    try:
+        spectral_guess.__globals__["np"].ascontiguousarray = lambda a, dtype: a
+        guess = spectral_guess(weights, A.view(Watched), max_products=budget, tol=0.0)
+    finally:
+        spectral_guess.__globals__["np"].ascontiguousarray = source
+    assert made == guess.products[0] <= budget
+    np.testing.assert_array_equal(guess.products, expected.products)
+
+
+def test_a_larger_budget_never_ends_much_worse(weights):
+    A = unit(stack(16, 200))
+    before = residual(A, spectral_guess(weights, A, max_products=13, tol=0.0).X)
+    after = residual(A, spectral_guess(weights, A, max_products=20, tol=0.0).X)
+    assert (after <= before + 1e-6).all()
+
+
+def test_easy_matrices_leave_early(weights):
+    rng = np.random.default_rng(3)
+    Q, _ = np.linalg.qr(rng.standard_normal((16, 16)))
+    A = unit(np.stack([Q, *stack(16, 30)]))
+    guess = spectral_guess(weights, A, max_products=60)
+    assert guess.products[0] < guess.products[1:].min()
+    assert (guess.residual <= EARLY_EXIT).all()
+    assert (residual(A, guess.X) <= EARLY_EXIT + 1e-6).all()
+
+
+# --- guard ---------------------------------------------------------------------------------------
+
+
+def hostile(n, k=60):
+    A = stack(n, k, seed=9)
+    kind = np.arange(k) % 6
+    A[kind == 1, -1] = A[kind == 1, 0]
+    A[kind == 2] *= np.exp2(np.linspace(-60, 60, n))[:, None]
+    A[kind == 3] = A[kind == 3][:, :, :1] * A[kind == 3][:, :1, :]
+    A[kind == 4] = 0.0
+    A[kind == 5] = np.eye(n)
+    return A
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 20])
+@pytest.mark.parametrize("budget", [20, 60])
+def test_never_worse_than_the_start(weights, n, budget):
+    A = hostile(n)
+    norm = np.linalg.norm(A, axis=(1, 2), keepdims=True)
+    S = A / np.where(norm > 0, norm, 1)
+    guess = spectral_guess(weights, S, max_products=budget, tol=0.0)
+    assert np.isfinite(guess.X).all()
+    start, end = residual(S, S.swapaxes(1, 2)), residual(S, guess.X)
+    slack = 2.0**-22 * n * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
+    assert (end <= start + slack).all()
+
+
+def test_one_bad_matrix_disturbs_no_neighbour(weights):
+    """The count of a stack may change a product's bits in BLAS; its other matrices may not."""
+    A = unit(stack(12, 9))
+    before = spectral_guess(weights, A, max_products=20, tol=0.0).X
+    A[4] = 0.0
+    after = spectral_guess(weights, A, max_products=20, tol=0.0).X
+    keep = np.arange(9) != 4
+    np.testing.assert_allclose(after[keep], before[keep], rtol=1e-6, atol=1e-9)
+
+
+def test_certified_inverses_of_any_order(trained):
+    for n in (1, 2, 5, 17, 40):
+        result = inv_ex(stack(n, 5), model=trained)
+        assert result.certificate.certified.all()
+    assert not inv_ex(np.ones((2, 6, 6)), model=trained).certificate.certified.any()
+
+
+# --- what the issue promised ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n, k", [(8, 2000), (16, 1000), (32, 200)])
+def test_ahead_of_the_oracle_at_twenty_products(trained, n, k):
+    A = stack(n, k, seed=77)
+    r = schedules.first_residual(np.linalg.svd(A, compute_uv=False))
+    *_, last = schedules.chebyshev(r, schedules.best_compositions(20)[20])
+    oracle = np.linalg.norm(last.eigenvalues, axis=1)
+    mine = residual(A, trained.guess(A, max_products=20))
+    for level in (1, 0.1, 1e-3):
+        assert np.mean(mine < level) >= np.mean(oracle < level)
+    assert 10 * np.sum(mine >= 1) <= np.sum(oracle >= 1)
