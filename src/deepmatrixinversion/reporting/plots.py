@@ -278,4 +278,6 @@ def _decades(axes: Axes, values: np.ndarray, xlabel: str, what: str) -> None:
 
 def _r2(value: float) -> str:
     """R² with its deficit from one, which is what tells good from perfect."""
-    return f"{value:.4f}" if not value > 0.999 else f"1 - {1 - value:.1e}"
+    if not value > 0.999:
+        return f"{value:.4f}"
+    return "1" if value == 1 else f"1 - {1 - value:.1e}"
