@@ -138,8 +138,8 @@ def main() -> None:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
             f"| {r.shape} | {r.matrices} | {r.ranks_right} | {r.numpy_ranks_right} | {r.certified} "
-            f"| {'1' if r.r2 == 1 else f'1 - {1 - r.r2:.0e}'} | {r.worst_error:.1e} | {r.numpy_worst_error:.1e} "
-            f"| {r.penrose:.1e} |"
+            f"| {'1' if r.r2 == 1 else f'1 - {1 - r.r2:.0e}'} | {r.worst_error:.1e} "
+            f"| {r.numpy_worst_error:.1e} | {r.penrose:.1e} |"
             for r in rows
         ),
     ]
