@@ -12,6 +12,7 @@ from torch import nn
 from deepmatrixinversion.export.modules import DTYPES, Choice
 
 KAPPAS = {"16": (1, 10), "32": (1, 10, 100), "64": (1, 10, 100, 1e4)}
+NETWORK_KAPPAS = {**KAPPAS, "64": KAPPAS["32"]}  # a network's guess is float32 in any case
 MEASURED = {
     "16": (1, 10, 100, 1e3),
     "32": (1, 10, 100, 1e3, 1e4, 1e5, 1e6),
@@ -72,10 +73,11 @@ def check(data: bytes, module: nn.Module, choice: Choice, seed: int = 1) -> floa
         above 64 n eps kappa, or ``converged`` is false.
     """
     graph, worst = session(data), 0.0
+    kappas = KAPPAS if choice.model is None else NETWORK_KAPPAS
     dtype = DTYPES[choice.precision]
     eps = torch.finfo(dtype).eps
     for order in [choice.order] if choice.order else [2, 5, 12]:
-        for kappa in KAPPAS[choice.precision]:
+        for kappa in kappas[choice.precision]:
             A = torch.from_numpy(matrices(order, kappa, 8, seed)).to(dtype)
             arguments = (A,)
             if choice.kind == "solve":

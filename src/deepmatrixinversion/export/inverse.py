@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,7 +148,7 @@ def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelP
         shapes.append({0: batch, 2: torch.export.Dim("k", min=1)})
         if choice.order == 0:
             shapes[1][1] = axes[1]
-    with warnings.catch_warnings(), _quiet_exporter():
+    with warnings.catch_warnings(), _quiet_exporter(), _quiet_converter():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
@@ -165,9 +168,43 @@ def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelP
         raise ValueError(f"the exporter wrote opset {written} where {opset} was asked for")
     check_standard(proto)
     strip(proto)
-    proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
-    onnx.checker.check_model(proto, full_check=True)
+    if opset == 17:
+        drop_newer_attributes(proto)
+    try:
+        proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(
+            f"the exporter cannot write this graph in opset {opset}: {str(error).splitlines()[0]}"
+        ) from None
     return proto
+
+
+@contextmanager
+def _quiet_converter() -> Iterator[None]:
+    """No word of the detour to opset 17: the result is checked."""
+    logger = logging.getLogger("onnxscript.version_converter")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def drop_newer_attributes(proto: onnx.ModelProto) -> None:
+    """Finish what the exporter leaves undone where it converts from opset 18 to 17.
+
+    Neither attribute changes what the node does: ``Split`` has as many outputs as it has, and
+    ``noop_with_empty_axes`` has its default value.
+    """
+    for node in proto.graph.node:
+        if node.op_type in ("Split", "ReduceMax", "ReduceMin", "ReduceMean"):
+            kept = [
+                a for a in node.attribute if a.name not in ("num_outputs", "noop_with_empty_axes")
+            ]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 def strip(proto: onnx.ModelProto) -> None:
@@ -176,12 +213,6 @@ def strip(proto: onnx.ModelProto) -> None:
     del proto.metadata_props[:]
     del graph.metadata_props[:]
     del graph.value_info[:]
-    for node in graph.node:
-        # Left over by the conversion to opset 17, which does not know it, of its default value.
-        kept = [a for a in node.attribute if a.name != "noop_with_empty_axes" or a.i]
-        if len(kept) < len(node.attribute):
-            del node.attribute[:]
-            node.attribute.extend(kept)
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
