@@ -27,6 +27,8 @@ GREEDY_DEGREE = 8
 FLOOR = 1e-13
 """Predicted residual beyond which nothing is gained in float64."""
 
+POWER_STEPS = 12
+
 EPS = float(np.finfo(float).eps)
 
 Array = NDArray[np.float64]
@@ -74,6 +76,10 @@ def spectral_guess(
     if max_products < 1 or not k:
         return Guess(X, residual, products)
     identity = np.eye(n)
+    definite = _positive_definite(S)
+    # Polynomials in A itself: kappa where A A^T has kappa². The residual costs no product then, but
+    # keeps step with the others.
+    X[definite] = identity / np.sqrt(square[definite])[:, None, None]
     R = identity - S @ X
     # Symmetric but for rounding, which the powers would amplify.
     R = 0.5 * (R + R.swapaxes(1, 2))
@@ -116,6 +122,29 @@ def spectral_guess(
         index, R, hidden, noise = index[keep], R[keep], hidden[keep], noise[keep]
         block += 1
     return Guess(X, residual, products)
+
+
+def _positive_definite(S: Array) -> NDArray[np.intp]:
+    """Indices of the symmetric matrices that look positive definite.
+
+    Power iteration on ‖A‖F I - A, from two vectors, finds a direction of negative curvature where
+    there is a marked one; a wrong guess costs convergence, never correctness. Cost: O(n²).
+    """
+    diagonal = np.einsum("kii->ki", S)
+    symmetric = (diagonal > 0).all(axis=1) & (S.swapaxes(1, 2) == S).all(axis=(1, 2))
+    index = np.flatnonzero(symmetric)
+    if not index.size:
+        return index
+    A = S[index]
+    shift = _norm(A)[:, None, None]
+    n = A.shape[1]
+    V = np.cos(np.arange(1, 2 * n + 1).reshape(n, 2) ** 2)  # fixed, and far from any structure
+    V = np.broadcast_to(V, (len(A), n, 2))
+    for _ in range(POWER_STEPS):
+        V = shift * V - A @ V
+        V = V / np.maximum(np.linalg.norm(V, axis=1, keepdims=True), 1e-300)
+    curvature = np.einsum("kiv,kiv->kv", V, A @ V)
+    return index[(curvature > 0).all(axis=1)]
 
 
 def _advised(
