@@ -102,7 +102,7 @@ def main() -> None:
         "Mean over normal matrices, each left as soon as it is there.\n",
         *spectral.early_exit(SEED),
     )
-    section("Divergence", spectral.divergences(1_000_000 // (few * 5), SEED))
+    section("Divergence", spectral.divergences(1_000_000 // few, SEED))
     lines, figure = networks.low_precision(40_000 // few, SEED)
     save_figure(figure, out / "accuracy-precision.png")
     section(
