@@ -1,0 +1,70 @@
+// onnxruntime-web in Node and in a browser: the same measurement for both.
+//
+// In Node: node runtimes_web.mjs FOLDER, with onnxruntime-web installed in the working directory.
+// In a browser: runtimes_web.html, served with FOLDER's files beside it.
+
+const SECONDS = 0.5;
+
+async function microseconds(session, feeds, count) {
+  for (let i = 0; i < 3; i++) await session.run(feeds);
+  const times = [];
+  const end = performance.now() + 1000 * SECONDS;
+  while (performance.now() < end || times.length < 5) {
+    const start = performance.now();
+    await session.run(feeds);
+    times.push(performance.now() - start);
+  }
+  times.sort((a, b) => a - b);
+  return (times[times.length >> 1] / count) * 1000;
+}
+
+// `read` gives a file's bytes as an ArrayBuffer; `write` takes a name and a Float32Array.
+export async function examine(ort, orders, read, write) {
+  // One thread, as for all the runtimes: more need a page that is cross-origin isolated.
+  ort.env.wasm.numThreads = 1;
+  const found = { version: ort.env.versions.web, orders: {} };
+  for (const n of orders) {
+    const row = { converts: false, runs: false };
+    found.orders[n] = row;
+    const A = new Float32Array(await read(`${n}.bin`));
+    const count = A.length / (n * n);
+    const feeds = { A: new ort.Tensor("float32", A, [count, n, n]) };
+    const options = { executionProviders: ["wasm"] };
+    try {
+      const session = await ort.InferenceSession.create(await read(`${n}.onnx`), options);
+      row.converts = true;
+      await write(n, (await session.run(feeds)).inverse.data);
+      row.runs = true;
+      row.us = await microseconds(session, feeds, count);
+    } catch (error) {
+      row.reason = String(error).slice(0, 160);
+      continue;
+    }
+    try {
+      const native = await ort.InferenceSession.create(await read(`native-${n}.onnx`), options);
+      row.native_us = await microseconds(native, feeds, count);
+    } catch (error) {
+      row.native_reason = String(error).slice(0, 160);
+    }
+  }
+  return found;
+}
+
+if (typeof process !== "undefined" && process.versions?.node) {
+  const { readFile, writeFile } = await import("node:fs/promises");
+  const { createRequire } = await import("node:module");
+  const { pathToFileURL } = await import("node:url");
+  // From the working directory, not from beside this file: nothing is installed here.
+  const from = createRequire(`${process.cwd()}/package.json`);
+  const ort = await import(pathToFileURL(from.resolve("onnxruntime-web")));
+  const folder = process.argv[2];
+  const read = async (name) => {
+    const bytes = await readFile(`${folder}/${name}`);
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  };
+  const write = (n, X) =>
+    writeFile(`${folder}/node-${n}.bin`, new Uint8Array(X.buffer, X.byteOffset, X.byteLength));
+  const orders = process.argv.slice(3).map(Number);
+  const found = await examine(ort.default ?? ort, orders, read, write);
+  await writeFile(`${folder}/node.json`, JSON.stringify(found, null, 1));
+}
