@@ -157,7 +157,7 @@ def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
     A = normal(np.random.default_rng([seed, 3, n]), k, n)
     r = schedules.first_residual(singular_values(A))
     inverter = Inverter.from_pretrained("spectral")
-    budgets = range(2, 31)
+    budgets = range(2, 24)
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     curves: dict[str, list[np.ndarray]] = {}
