@@ -35,7 +35,8 @@ def _coefficients(a: Algebra, target: Value, images: list[Value]) -> list[Value]
             b = op.Div(a.inner(V, W), size)
             W = op.Sub(W, op.Mul(b, V))
             overlap.append(b)
-        size = op.Add(a.inner(W, W), floor)
+        # A maximum, not a sum: the exporter's optimizer takes x + 1e-12 for x.
+        size = op.Max(a.inner(W, W), floor)
         t = op.Div(a.inner(target, W), size)
         target = op.Sub(target, op.Mul(t, W))
         basis.append((W, size))
@@ -54,8 +55,7 @@ def inverse(a: Algebra, A: Value, rank: int, blocks: int) -> Value:
     finite, with a residual ‖I - A X‖F of about 1 or more.
     """
     S, r, c = a.equilibrated(A)
-    # An offset keeps the division finite at S = 0.
-    size = op.Add(a.norm(S), a.constant(np.finfo(a.dtype).tiny))
+    size = op.Max(a.norm(S), a.constant(np.finfo(a.dtype).tiny))  # finite at S = 0
     S = op.Div(S, size)
     X = a.transpose(S, rank)
     R = op.Sub(a.identity, op.MatMul(S, X))
@@ -68,7 +68,7 @@ def inverse(a: Algebra, A: Value, rank: int, blocks: int) -> Value:
 def _block(a: Algebra, S: Value, X: Value, R: Value, norm: Value) -> list[Value]:
     """One minimal residual step X <- X (c0 I + c1 R + c2 R² + c3 R³), where it shrinks ‖R‖F."""
     # Powers of R/‖R‖F, so that nothing underflows as R vanishes.
-    U = [op.Div(R, op.Add(norm, a.constant(np.finfo(a.dtype).tiny)))]
+    U = [op.Div(R, op.Max(norm, a.constant(np.finfo(a.dtype).tiny)))]
     for k in range(2, DEGREE + 2):
         U.append(op.MatMul(U[k // 2 - 1], U[k - k // 2 - 1]))
     powers = [a.constant(1), norm]

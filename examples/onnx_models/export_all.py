@@ -1,0 +1,62 @@
+"""Export the seven models beside this file to ONNX and compare each with PyTorch.
+
+python examples/onnx_models/export_all.py [DIRECTORY]
+"""
+
+import importlib
+import pathlib
+import sys
+
+import onnxruntime
+import torch
+
+from deepmatrixinversion.export import onnx_translation_table
+
+MODELS = (
+    "gaussian_process",
+    "kalman_filter",
+    "glow",
+    "camera",
+    "ridge_regression",
+    "thin_plate_spline",
+    "mimo_detector",
+)
+
+
+def main() -> None:
+    """Write one .onnx file a model and print its largest difference from PyTorch."""
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    folder.mkdir(parents=True, exist_ok=True)
+    batch = torch.export.Dim("batch", min=1)
+    for name in MODELS:
+        module = importlib.import_module(name)
+        model, inputs = module.example(torch.Generator().manual_seed(0))
+        file = str(folder / f"{name}.onnx")
+        torch.onnx.export(
+            model.eval(),
+            inputs,
+            file,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            custom_translation_table=onnx_translation_table(),
+        )
+        # Other inputs, and more of them, than it was exported with.
+        model, inputs = module.example(torch.Generator().manual_seed(1), batch=5)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        names = [i.name for i in session.get_inputs()]
+        feed = {k: v.numpy() for k, v in zip(names, inputs, strict=True)}
+        results = session.run(None, feed)
+        with torch.no_grad():
+            expected = model(*inputs)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        worst = max(
+            float((torch.from_numpy(r) - e).abs().max())
+            for r, e in zip(results, expected, strict=True)
+        )
+        print(f"{file}: largest difference from PyTorch {worst:.1e}")
+
+
+if __name__ == "__main__":
+    main()
