@@ -55,8 +55,8 @@ def _slice(x: Any, starts: Any, ends: Any, axes: Any, steps: Any = None) -> Any:
 def _gather(x: Any, index: Any, *, axis: int = 0) -> Any:
     if isinstance(x, np.ndarray):
         return np.take(x, index, axis=axis)
-    flat = torch.as_tensor(np.atleast_1d(index))
-    found = torch.index_select(x, axis, flat.reshape(-1))
+    axis %= x.dim()
+    found = torch.index_select(x, axis, torch.as_tensor(np.ravel(index)))
     shape = [*x.shape[:axis], *np.shape(index), *x.shape[axis + 1 :]]
     return found.reshape(shape)
 
@@ -106,10 +106,11 @@ NUMBERS = {"ReduceSum", "ReduceMax", "Reshape", "Expand", "Unsqueeze", "Slice", 
 
 
 class FromOnnx(torch.nn.Module):
-    """Computes what the graph does, node by node."""
+    """Computes what the graph does, node by node; without ``booleans``, gives 0 or 1 for those."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, booleans: bool = True) -> None:
         super().__init__()
+        self.booleans = booleans
         graph = onnx.load(path).graph
         self.inputs = [i.name for i in graph.input]
         self.outputs = [o.name for o in graph.output]
@@ -143,6 +144,8 @@ class FromOnnx(torch.nn.Module):
                 self._value(name, known, kind in NUMBERS and i > 0) for i, name in enumerate(names)
             ]
             made = OPERATORS[kind](*taken, **options)
-            for name, value in zip(outputs, made if kind == "Split" else [made], strict=True):
-                known[name] = value
-        return tuple(known[name] for name in self.outputs)
+            known.update(zip(outputs, made if kind == "Split" else [made], strict=True))
+        found = [known[name] for name in self.outputs]
+        if not self.booleans:
+            found = [x.float() if x.dtype == torch.bool else x for x in found]
+        return tuple(found)

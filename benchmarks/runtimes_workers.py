@@ -115,10 +115,10 @@ def tvm(path: Path, A: np.ndarray) -> Run:
     return lambda A: machine["main"](tvm.runtime.tensor(A))[0].numpy()
 
 
-def _torch(path: Path) -> Any:
+def _torch(path: Path, booleans: bool = True) -> Any:
     from runtimes_torch import FromOnnx
 
-    return FromOnnx(str(path)).eval()
+    return FromOnnx(str(path), booleans).eval()
 
 
 def litert(path: Path, A: np.ndarray) -> Run:
@@ -137,11 +137,11 @@ def litert(path: Path, A: np.ndarray) -> Run:
 
 
 def coreml(path: Path, A: np.ndarray) -> Run:
-    """An ML program; only a Mac could run it."""
+    """An ML program, of which Core ML takes no output of booleans; only a Mac could run it."""
     import coremltools
     import torch
 
-    program = torch.export.export(_torch(path), (torch.from_numpy(A),))
+    program = torch.export.export(_torch(path, booleans=False), (torch.from_numpy(A),))
     program = program.run_decompositions({})
     made = coremltools.convert(
         program,
