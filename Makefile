@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 # Pinned versions, so that every machine and every day gets the same environment.
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all lint format zoo report jobs clean
+.PHONY: help demo test test-all lint format zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -46,6 +46,13 @@ zoo: $(VENV)/.dev ## train every bundled model again and put it in its place (ab
 
 report: $(VENV)/.dev ## measure the accuracy report again (about 15 minutes)
 	$(BIN)/python benchmarks/accuracy.py
+
+# Each runtime gets an environment of its own in build/runtimes (4 GB in all). Chromium, Node.js
+# and clang come from the system: where one is missing, its rows of the table say so.
+runtimes: $(VENV)/.dev ## run exported files in other runtimes (about 20 minutes)
+	$(BIN)/python benchmarks/runtimes.py --install
+	$(BIN)/python -m pytest -m runtimes tests/test_runtimes.py
+	$(BIN)/python benchmarks/runtimes.py --markdown docs/runtimes.md
 
 jobs: $(VENV)/.dev ## the whole cycle: train, evaluate, extrapolate, singular matrices
 	PATH="$(abspath $(BIN)):$$PATH" bash jobs/run.x
