@@ -40,12 +40,12 @@ TORCH = ["torch==2.13.0", "numpy", "onnx==1.23.2"]
 WEB = "onnxruntime-web@1.30.0"
 REQUIREMENTS = {
     "openvino": ["openvino==2026.4.1", "numpy"],
-    "litert": ["litert-torch", *TORCH],
-    "coreml": ["coremltools", *TORCH],
-    "executorch": ["executorch", *TORCH],
+    "litert": ["litert-torch==0.10.0", *TORCH],
+    "coreml": ["coremltools==9.0", *TORCH],
+    "executorch": ["executorch==1.5.1", *TORCH],
     "tinygrad": ["tinygrad==0.14.0", "onnx==1.23.2", "numpy"],
     "iree": ["iree-base-compiler[onnx]==3.13.0", "iree-base-runtime==3.13.0", "numpy"],
-    "tvm": ["apache-tvm", "onnx==1.23.2", "numpy"],
+    "tvm": ["apache-tvm==0.27.0.post1", "onnx==1.23.2", "numpy"],
 }
 TITLES = {
     "onnxruntime": "onnxruntime, CPU",

@@ -1,0 +1,112 @@
+"""Exported files in other runtimes: onnxruntime here, the others under the marker ``runtimes``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+import runtimes  # noqa: E402
+
+ENVIRONMENTS = Path(os.environ.get("DMX_RUNTIMES", runtimes.ENVIRONMENTS))
+# Core ML converts on Linux but runs on a Mac.
+RUN_HERE = [name for name in runtimes.TITLES if name != "coreml"]
+
+
+@pytest.mark.parametrize("opset", [17, 18, 21, 25])
+def test_onnxruntime_runs_every_opset(opset, tmp_path):
+    row = runtimes.measure_opset(opset, tmp_path, 20)
+    assert row.converts, row.reason
+    assert row.runs, row.reason
+    assert row.in_units < 4
+
+
+def test_a_wrong_inverse_is_not_green(tmp_path):
+    for n in runtimes.ORDERS:
+        A = runtimes.matrices(n, 5)
+        np.save(tmp_path / f"{n}.npy", A)
+        X = np.linalg.inv(A)
+        if n == 8:
+            X[3] *= 1.001
+        if n == 16:
+            X[2, 1, 1] = np.nan
+        np.save(tmp_path / f"tinygrad-{n}.npy", X)
+    orders = {str(n): {"converts": True, "runs": True, "us": 1.0} for n in runtimes.ORDERS}
+    rows = runtimes.rows_of("tinygrad", {"version": "1", "orders": orders}, tmp_path)
+    assert [row.runs for row in rows] == [True, False, False]
+    lines = [runtimes._line(row) for row in rows]
+    assert [line.count("✅") for line in lines] == [2, 1, 1]
+    assert "nan" not in lines[2].split("wrong")[0]
+
+
+def test_what_is_missing_keeps_a_row_with_the_reason(tmp_path):
+    (tmp_path / "tvm").mkdir()
+    (tmp_path / "tvm" / "failed").write_text("ERROR: no such | wheel")
+    for name, reason in (("iree", "not installed"), ("tvm", "does not install: ERROR: no such /")):
+        found = runtimes.run_one(name, tmp_path, tmp_path, 1)
+        rows = runtimes.rows_of(name, found, tmp_path)
+        assert len(rows) == len(runtimes.ORDERS)
+        for row in rows:
+            assert not row.converts
+            assert not row.runs
+            assert row.reason.startswith(reason)
+            assert "✅" not in runtimes._line(row)
+            assert runtimes._line(row).count("|") == runtimes.HEAD.splitlines()[0].count("|")
+
+
+def test_differences_are_those_of_matrices_made_by_hand():
+    A = np.array([[[2.0, 0.0], [0.0, 1.0]]], dtype=np.float32)
+    X = np.array([[[0.5, 0.0], [0.0, 1.0 + 2.0**-10]]])
+    error, units = runtimes.differences(A, X)
+    assert error == pytest.approx(2.0**-10 / np.sqrt(1.25))
+    assert units == pytest.approx(error / (2 * 2.0**-24))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    runtimes.prepare(folder, 50)
+    return folder
+
+
+@pytest.mark.runtimes
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_runtime_agrees_with_float64(name, files):
+    found = runtimes.run_one(name, files, ENVIRONMENTS.absolute(), 300)
+    if found.get("reason") == "not installed":
+        pytest.skip("not installed: make runtimes")
+    assert "reason" not in found, found["reason"]
+    for row in runtimes.rows_of(name, found, files):
+        assert row.converts, row
+        assert row.runs, row
+        assert row.us is not None
+
+
+@pytest.mark.runtimes
+def test_core_ml_converts(files):
+    found = runtimes.run_one("coreml", files, ENVIRONMENTS.absolute(), 300)
+    if found.get("reason") == "not installed":
+        pytest.skip("not installed: make runtimes")
+    rows = runtimes.rows_of("coreml", found, files)
+    assert all(row.converts and not row.runs for row in rows), rows
+    assert all((files / f"{n}.mlpackage").is_dir() for n in runtimes.ORDERS)
+
+
+@pytest.mark.runtimes
+def test_the_command_writes_the_page(tmp_path):
+    page, rows = tmp_path / "runtimes.md", tmp_path / "rows.json"
+    words = ["--only", "onnxruntime", "--opsets", "18", "18", "--count", "20"]
+    words += ["--markdown", str(page), "--json", str(rows)]
+    script = ROOT / "benchmarks" / "runtimes.py"
+    subprocess.run([sys.executable, str(script), *words], check=True, cwd=tmp_path)
+    assert page.read_text().startswith("# Exported files in other runtimes\n")
+    assert [row["runs"] for row in json.loads(rows.read_text())] == [True] * 4
