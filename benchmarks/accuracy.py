@@ -1,7 +1,7 @@
 """The accuracy report: docs/accuracy.md and its plots, every figure measured in this run.
 
 python benchmarks/accuracy.py                 # writes docs/accuracy.md, about 15 minutes
-python benchmarks/accuracy.py --quick --out /tmp/report   # the same with few matrices
+python benchmarks/accuracy.py --quick --out report      # the same with few matrices
 """
 
 from __future__ import annotations
