@@ -118,12 +118,15 @@ def pseudo_inverse(a: Algebra, A: Value, rank: int, rtol: float) -> Value:
         P = op.Sub(a.scaled(high + low, a.identity), op.MatMul(S, X))
         X = a.scaled(8 * rest / (high - low) ** 2, op.MatMul(X, P))
         low, high = 1 - rest, 1 + rest
-    for _ in range(5 if a.dtype == np.float64 else 4):
+    steps = 5 if a.dtype == np.float64 else 4
+    for step in range(steps):
         P = op.MatMul(S, X)
         X = op.MatMul(X, op.Sub(a.scaled(3, P), a.scaled(2, op.MatMul(P, P))))
-    # Rounding has left parts outside the row space of A: (X A)ᵀ X has none, to second order. What
-    # that leaves inside, and what squaring A cost, two Newton-Schulz steps take back.
-    X = op.MatMul(a.transpose(op.MatMul(X, S), rank), X)
+        # Rounding has left parts outside the row and column spaces of A: (X A)ᵀ X and X (A X)ᵀ have
+        # none, to second order. What that leaves inside the next steps take back.
+        if step in (0, steps - 1):
+            X = op.MatMul(a.transpose(op.MatMul(X, S), rank), X)
+            X = op.MatMul(X, a.transpose(op.MatMul(S, X), rank))
     for _ in range(2):
         X = op.Sub(a.scaled(2, X), op.MatMul(X, op.MatMul(S, X)))
     return op.Div(op.Div(X, sigma), c)
