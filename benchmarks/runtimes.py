@@ -247,7 +247,9 @@ def run_one(name: str, folder: Path, environments: Path, seconds: float) -> dict
                 timeout=seconds,
             )
     except subprocess.TimeoutExpired:
-        return {"reason": f"took longer than {seconds:.0f} s"}
+        path = folder / f"{name}.json"
+        done = json.loads(path.read_text()) if path.exists() else {}
+        return done | {"reason": f"not done within {seconds:.0f} s"}
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines()
         return {"reason": lines[-1] if lines else f"ended with status {error.returncode}"}
@@ -261,8 +263,8 @@ def rows_of(name: str, found: dict[str, Any], folder: Path) -> list[Row]:
     """A row for each order, checked against float64."""
     rows = []
     for n in ORDERS:
-        given = found.get("orders", {}).get(str(n), {})
-        reason = given.get("reason", found.get("reason", ""))
+        given = found.get("orders", {}).get(str(n), {"reason": found.get("reason", "")})
+        reason = given.get("reason", "")
         runs, difference, units = bool(given.get("runs")), None, None
         if runs:
             A = np.load(folder / f"{n}.npy")
