@@ -85,6 +85,7 @@ OPERATORS: dict[str, Any] = {
     "Less": torch.lt,
     "Log": torch.log,
     "MatMul": torch.matmul,
+    "Max": torch.maximum,
     "Mul": torch.mul,
     "Pow": torch.pow,
     "Reciprocal": torch.reciprocal,
