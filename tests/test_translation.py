@@ -244,6 +244,15 @@ def test_what_cannot_be_exported_says_why():
     assert "give rtol instead" in chain(error.value)
 
 
+@pytest.mark.parametrize("order", [2, 5])
+def test_complex_matrices_are_refused(order):
+    A = torch.eye(order, dtype=torch.complex64).expand(2, order, order).contiguous()
+    for function in (linalg.inv, lambda A: linalg.inv(A * A)):
+        with pytest.raises(Exception) as error:
+            export(Call(function), (A,))
+        assert "complex-valued input" in chain(error.value)
+
+
 def chain(error):
     """The messages of an error and of what caused it."""
     messages = []
