@@ -116,7 +116,7 @@ def measure(data: bytes, choice: Choice, count: int = 100, seed: int = 2) -> lis
         with np.errstate(all="ignore"):
             R = np.eye(order) - wide @ X.astype(np.float64)
             error = float(relative(X, np.linalg.inv(wide)).max())
-        residual = float(np.linalg.norm(R, axis=(1, 2)).max())
+            residual = float(np.linalg.norm(R, axis=(1, 2)).max())
         rows.append(Accuracy(kappa, error, residual, float(converged.mean())))
         if order == 1:
             break
