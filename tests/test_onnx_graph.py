@@ -19,7 +19,8 @@ from deepmatrixinversion.nets.ensemble import Ensemble
 
 ORDER = 3
 U = 2.0**-24  # unit roundoff of float32
-CASES = [(name, members) for name in NETS for members in (1, 2)]
+ONE_ORDER = [name for name in NETS if name != "spectral"]
+CASES = [(name, members) for name in ONE_ORDER for members in (1, 2)]
 
 
 def ensemble(name, members, order=ORDER):
@@ -112,7 +113,7 @@ def test_graph_answers_as_torch_for_any_batch(name, members):
             assert (difference <= rounding(net, A, kappa)).all()
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ONE_ORDER)
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
 def test_graph_is_finite_at_every_scale(name, scale):
     A = scale * torch.ones(2, ORDER, ORDER)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepmatrixinversion import Inverter, inv_ex
+from deepmatrixinversion import Inverter, ModelError, inv_ex
 from deepmatrixinversion.inference.spectral import EARLY_EXIT, spectral_guess
 from deepmatrixinversion.linalg import schedules
 from deepmatrixinversion.linalg.polynomial import (
@@ -20,6 +20,7 @@ from deepmatrixinversion.linalg.polynomial import (
 from deepmatrixinversion.models.advice import DEGREES, FEATURES
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
+from deepmatrixinversion.training.recipe import Recipe
 
 EPS = float(np.finfo(float).eps)
 
@@ -300,3 +301,31 @@ def test_symmetric_indefinite_matrices_are_inverted_all_the_same(trained):
     B = stack(12, 40)
     A = B + B.swapaxes(1, 2) + 4 * np.eye(12)
     assert inv_ex(A, model=trained).certificate.certified.all()
+
+
+def test_the_dynamic_graph_runs_at_any_order(trained):
+    """The bundled model.onnx: dynamic batch and order, standard operators, float32."""
+    import onnx
+    import onnxruntime
+
+    path = trained.model.path / "model.onnx"
+    graph = onnx.load(path)
+    assert {node.domain for node in graph.graph.node} <= {"", "ai.onnx"}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n, k in ((2, 1), (5, 7), (16, 30)):
+        A = stack(n, k).astype(np.float32)
+        (X,) = session.run(["X"], {"A": A})
+        # kappa eps, with the constant of a few dozen products.
+        limit = 64 * n * np.finfo(np.float32).eps * np.linalg.cond(A.astype(float))
+        assert (residual(A.astype(float), X.astype(float)) <= limit).all()
+
+
+@pytest.mark.parametrize("orders", ["", "0", "8,", "a", "8;16", 8])
+def test_orders_without_sense_are_refused(orders):
+    with pytest.raises(ModelError, match="orders"):
+        Recipe.from_options({"net": "spectral", "orders": orders})
+
+
+def test_steps_take_the_orders_in_turn_with_fewer_large_matrices():
+    recipe = Recipe.from_options({"net": "spectral", "orders": "4,64", "batch_size": 256})
+    assert [recipe.shape_at(step) for step in range(3)] == [(4, 256), (64, 64), (4, 256)]

@@ -76,7 +76,8 @@ def same(a, b):
 
 
 def draw(recipe, purpose, count, *position):
-    return loop._draw(make_fabric(recipe), recipe, purpose, count, *position)
+    shape = (recipe.msize, count)
+    return loop._draw(make_fabric(recipe), recipe, purpose, shape, *position)
 
 
 def test_matrices_are_a_function_of_seed_member_step_and_process():
@@ -298,11 +299,12 @@ def test_two_processes_hold_the_same_weights_see_different_matrices_and_fail_in_
     # One process on the same 64 matrices, 32 of each process, takes the same steps but for the
     # order of the sums. Were both processes to see the matrices of the first, they would not.
     def alone(*ranks):
-        def halves(fabric, recipe, purpose, count, *position):
+        def halves(fabric, recipe, purpose, shape, *position):
             if purpose != TRAINING:
-                return original(fabric, recipe, purpose, count, *position)
+                return original(fabric, recipe, purpose, shape, *position)
             *place, _ = position
-            parts = [original(fabric, recipe, purpose, count // 2, *place, r) for r in ranks]
+            half = (shape[0], shape[1] // 2)
+            parts = [original(fabric, recipe, purpose, half, *place, r) for r in ranks]
             return torch.cat(parts)
 
         original = loop._draw
