@@ -271,7 +271,7 @@ def test_certified_inverses_of_any_order(trained):
     assert not inv_ex(np.ones((2, 6, 6)), model=trained).certificate.certified.any()
 
 
-# --- what the issue promised ---------------------------------------------------------------------
+# --- at twenty products ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n, k", [(8, 2000), (16, 1000), (32, 200)])
