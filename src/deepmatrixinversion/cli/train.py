@@ -124,7 +124,7 @@ def _train(options: argparse.Namespace) -> int:
         directory, recipe, command=repeat_command(recipe.to_dict()), plotout=options.plotout
     )
     for e in evaluations:
-        kind = f"{e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
+        kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
         print(
             f"{kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
             f"{e.residual.median:.1e}, failures {100 * (1 - e.residual.below_one):.3f} %",
