@@ -133,12 +133,12 @@ def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
         if values.size:
             axes.set_ylim(values.min() / 2, values.max() * 2)
             axes.set_yscale("log")
+            axes.grid(alpha=0.3)
+            if len(members) <= 10:
+                axes.legend(fontsize=9)
         else:
-            axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        if len(members) <= 10:
-            axes.legend(fontsize=9)
+            axes.text(0.5, 0.5, "none in any batch", transform=axes.transAxes, ha="center")
+            axes.set(xticks=[], yticks=[])
     figure.suptitle(title)
     return figure
 
