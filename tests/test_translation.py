@@ -12,7 +12,7 @@ import torch
 from torch import linalg
 
 from deepmatrixinversion.export import onnx_translation_table
-from deepmatrixinversion.export.graph import _quiet_exporter, check_standard
+from deepmatrixinversion.export.graph import check_standard, quiet
 
 ORDER = 5
 KAPPA = 50.0
@@ -67,7 +67,7 @@ class Call(torch.nn.Module):
 
 def export(model, inputs, *, dynamic=True, opset=18, **options):
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings(), _quiet_exporter():
+    with warnings.catch_warnings(), quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,

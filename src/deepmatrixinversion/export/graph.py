@@ -33,7 +33,7 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
     if order == ANY_ORDER:
         side = torch.export.Dim("n", min=1)
         shape |= {1: side, 2: side}
-    with warnings.catch_warnings(), _quiet_exporter():
+    with warnings.catch_warnings(), quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             net.eval(),
@@ -48,32 +48,34 @@ def onnx_bytes(net: nn.Module, order: int) -> bytes:
     assert program is not None
     model = program.model_proto
     check_standard(model)
-    # Metadata of the exporter holds source paths of the machine at hand, and doubles the size.
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    for tensor in model.graph.initializer:
-        del tensor.metadata_props[:]
-        tensor.doc_string = ""
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    del model.graph.value_info[:]
+    strip(model)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Errors only from torch.onnx, whose progress is of no interest here."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet(*loggers: str) -> Iterator[None]:
+    """Only errors from these loggers: what they else say of an export, its checks say better."""
+    named = [logging.getLogger(name) for name in loggers]
+    levels = [logger.level for logger in named]
+    for logger in named:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(named, levels, strict=True):
+            logger.setLevel(level)
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: source paths of the machine at hand, as large as the graph."""
+    graph = model.graph
+    del model.metadata_props[:]
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def check_standard(model: onnx.ModelProto) -> None:

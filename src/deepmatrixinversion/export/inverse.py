@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +15,7 @@ from torch import nn
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.card import card
 from deepmatrixinversion.export.check import Accuracy, check, measure
-from deepmatrixinversion.export.graph import _quiet_exporter, check_standard
+from deepmatrixinversion.export.graph import check_standard, quiet, strip
 from deepmatrixinversion.export.modules import DTYPES, Choice, choose, module_for
 from deepmatrixinversion.export.translation import onnx_translation_table
 
@@ -148,7 +145,7 @@ def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelP
         shapes.append({0: batch, 2: torch.export.Dim("k", min=1)})
         if choice.order == 0:
             shapes[1][1] = axes[1]
-    with warnings.catch_warnings(), _quiet_exporter(), _quiet_converter():
+    with warnings.catch_warnings(), quiet("torch.onnx", "onnxscript.version_converter"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
@@ -180,18 +177,6 @@ def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelP
     return proto
 
 
-@contextmanager
-def _quiet_converter() -> Iterator[None]:
-    """No word of the detour to opset 17: the result is checked."""
-    logger = logging.getLogger("onnxscript.version_converter")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def drop_newer_attributes(proto: onnx.ModelProto) -> None:
     """Finish what the exporter leaves undone where it converts from opset 18 to 17.
 
@@ -205,14 +190,3 @@ def drop_newer_attributes(proto: onnx.ModelProto) -> None:
             ]
             del node.attribute[:]
             node.attribute.extend(kept)
-
-
-def strip(proto: onnx.ModelProto) -> None:
-    """Remove the exporter's notes: source paths of the machine at hand, as large as the graph."""
-    graph = proto.graph
-    del proto.metadata_props[:]
-    del graph.metadata_props[:]
-    del graph.value_info[:]
-    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
