@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.export.check import session
+from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.inverse import standard_model
-from deepmatrixinversion.export.modules import choose, module_for
+from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.reporting.plots import save_figure
 
 SPECTRA = {

@@ -11,9 +11,10 @@ from onnx import numpy_helper
 
 from deepmatrixinversion.cli.export import main
 from deepmatrixinversion.export.check import check, matrices, measure, relative, run, session
+from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.graph import STANDARD
 from deepmatrixinversion.export.inverse import export_onnx, standard_model
-from deepmatrixinversion.export.modules import choose, module_for
+from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.models.zoo import bundled_names
 
 DTYPES = {"16": np.float16, "32": np.float32, "64": np.float64}
@@ -25,15 +26,17 @@ CASES = [
     {"order": 4},
     {"order": 4, "precision": "64"},
     {"order": 3, "precision": "16"},
-    {"order": 7, "net": "elimination"},
-    {"order": 12},
-    {"order": 12, "precision": "64"},
+    {"order": 7},
+    {"order": 12, "net": "iterative"},
+    {"order": 12, "net": "iterative", "precision": "64"},
     {"order": 6, "net": "iterative", "kind": "solve"},
+    {"order": 6, "kind": "solve", "precision": "64"},
     {"order": 6, "kind": "pinv"},
     {"order": 6, "kind": "pinv", "precision": "64"},
     {"order": 2, "net": "feedback"},
     pytest.param({"order": 2, "net": "feedback", "precision": "64"}, marks=SLOW),
-    pytest.param({"order": 8}, marks=SLOW),
+    pytest.param({"order": 8, "net": "feedback"}, marks=SLOW),
+    pytest.param({"order": 64}, marks=SLOW),
     pytest.param({"order": 0}, marks=SLOW),
     pytest.param({"order": 0, "kind": "solve"}, marks=SLOW),
 ]
@@ -90,7 +93,27 @@ def test_graph(case):
             assert (np.abs(residual - true) <= 2 * n * eps * 5 + 0.01 * true).all()
 
 
-@pytest.mark.parametrize("case", [{"order": 4}, {"order": 12}, {"order": 7, "net": "elimination"}])
+ITERATIVE = {"order": 12, "net": "iterative"}
+
+
+AUTO = {1: "adjugate", 4: "adjugate", 5: "elimination", 64: "elimination", 65: "iterative"}
+
+
+@pytest.mark.parametrize("order, net", AUTO.items())
+def test_what_auto_takes(order, net):
+    assert choose(order, "auto", None, "inverse", "32", None, None).net == net
+    assert choose(order, "auto", None, "solve", "64", None, None).net == net
+
+
+def test_auto_keeps_a_network_that_is_named():
+    name = next(n for n in bundled_names() if n.startswith("feedback-"))
+    order = int(name.split("-")[1])
+    choice = choose(order, "auto", name, "inverse", "32", None, None)
+    assert choice.net == "feedback"
+    assert choice.model is not None
+
+
+@pytest.mark.parametrize("case", [{"order": 4}, {"order": 7}, ITERATIVE])
 def test_any_scale_and_singular_matrices(case):
     choice, _, proto = made(key(case))
     n, graph = choice.order, session(proto.SerializeToString())
@@ -121,7 +144,7 @@ def test_solutions():
     assert (relative(Y, np.linalg.solve(A.astype(np.float64), B)) < 6 * 10 * 1.2e-7 * 8).all()
 
 
-@pytest.mark.parametrize("case", [{"order": 3}, {"order": 2, "net": "feedback"}, {"order": 12}])
+@pytest.mark.parametrize("case", [{"order": 3}, {"order": 2, "net": "feedback"}, ITERATIVE])
 def test_a_tampered_graph_is_refused(case):
     choice, module, proto = made(key(case))
     tampered = onnx.ModelProto.FromString(proto.SerializeToString())
@@ -139,7 +162,7 @@ def test_a_tampered_graph_is_refused(case):
 
 
 def test_accuracy_is_measured_and_falls_with_the_condition():
-    choice, _, proto = made(key({"order": 12}))
+    choice, _, proto = made(key(ITERATIVE))
     rows = measure(proto.SerializeToString(), choice, count=10)
     assert [r.kappa for r in rows][:3] == [1, 10, 100]
     assert rows[2].converged == 1
@@ -182,6 +205,11 @@ def test_opsets(tmp_path, opset, net):
         (["--msize", "0", "--net", "iterative"], "needs a spectral"),
         (["--msize", "3", "--kind", "pinv", "--refine", "1"], "takes no refinement"),
         (["--msize", "3000"], "choose one from 1"),
+        (["--msize", "3", "--rows", "4"], "rows belong to kind pinv"),
+        (["--msize", "3", "--kind", "pinv", "--rows", "999"], "choose from 1 to 256"),
+        (["--msize", "3", "--kind", "pinv", "--early_exit"], "not with pinv"),
+        (["--msize", "9", "--net", "elimination", "--early_exit"], "not with elimination"),
+        (["--msize", "3", "--model", "feedback-3", "--early_exit"], "not with feedback-3"),
     ],
 )
 def test_errors_are_one_sentence(tmp_path, capsys, words, message):

@@ -6,7 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from deepmatrixinversion.cli.program import Parser, non_negative_int, positive_float, run
+from deepmatrixinversion.cli.program import (
+    Parser,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    run,
+)
 
 
 def parser() -> Parser:
@@ -24,8 +30,8 @@ def parser() -> Parser:
         "--net",
         default="auto",
         choices=("auto", "adjugate", "elimination", "iterative", "feedback", "spectral"),
-        help="what computes the inverse (default: auto: adjugate up to order 4, the bundled "
-        "feedback network of the order, else iterative)",
+        help="what computes the inverse (default: auto: adjugate up to order 4, elimination up to "
+        "64, else iterative; spectral for --msize 0)",
     )
     add("--model", metavar="NAME_OR_DIR", help="a trained network, in place of --net")
     add(
@@ -33,6 +39,18 @@ def parser() -> Parser:
         default="inverse",
         choices=("inverse", "pinv", "solve"),
         help="inverse of A, pseudo-inverse of A, or solution of A X = B (default: inverse)",
+    )
+    add(
+        "--rows",
+        type=positive_int,
+        metavar="M",
+        help="rows of A, for --kind pinv (default: as many as columns, --msize)",
+    )
+    add(
+        "--early_exit",
+        action="store_true",
+        help="end the steps of iterative once no matrix of the batch gains by another, by a Loop "
+        "(without it a graph has no loops or branches)",
     )
     add(
         "--refine",
@@ -82,6 +100,8 @@ def _export(options: argparse.Namespace) -> int:
         opset=options.opset,
         precision=options.precision,
         tol=options.tol,
+        rows=options.rows,
+        early_exit=options.early_exit,
     )
     name = done.choice.net if done.choice.model is None else done.choice.model.name
     print(

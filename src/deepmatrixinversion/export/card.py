@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 from deepmatrixinversion.export.check import Accuracy
-from deepmatrixinversion.export.modules import Choice, products
+from deepmatrixinversion.export.choice import Choice
+from deepmatrixinversion.export.modules import products
 from deepmatrixinversion.version import __version__
 
 NETS = {
     "adjugate": "cofactors over the determinant, and one Newton-Schulz step",
     "elimination": "Gauss-Jordan elimination with partial pivoting, unrolled, no network",
-    "iterative": "minimal residual steps from Aᵀ, unrolled, no network",
+    "iterative": "minimal residual steps from Aᵀ, no network",
     "feedback": "the residual-feedback network",
     "spectral": "the spectral network",
 }
@@ -48,9 +49,14 @@ def card(
         how += f" `{choice.model.name}`, in float32"
     if choice.refine:
         how += f", then {choice.refine} Newton-Schulz steps, each kept where the residual shrinks"
+    m = choice.rows or n
+    if choice.early_exit:
+        how += ", ended once no matrix of the batch gains by another"
     right = f" and `B` (batch, {n}, k)" if choice.kind == "solve" else ""
-    shape = f"(batch, {n}, k)" if choice.kind == "solve" else f"(batch, {n}, {n})"
+    shape = f"(batch, {n}, k)" if choice.kind == "solve" else f"(batch, {n}, {m})"
+    exact = "A⁺" if choice.kind == "pinv" else "A⁻¹"
     residual = "‖A X A - A‖F/‖A‖F" if choice.kind == "pinv" else "‖I - A X‖F"
+    rtol = 1.2e-7 * (1 if choice.precision == "64" else max(choice.order, choice.rows))
     reached = largest_kappa(accuracy)
     domain = (
         "no condition number measured, not even 1"
@@ -64,17 +70,19 @@ def card(
     used = ", ".join(f"{name} {count}" for name, count in sorted(operators.items()))
     proof = (
         "A small residual means A X A = A; it does not prove the other three Penrose equations. "
-        "Singular values below 1.2e-7 times the largest count as zero, which the table, of regular "
-        "matrices, takes for errors."
+        f"Singular values below {rtol:.1e} times the largest count as zero, which the table, of "
+        "matrices of full rank, takes for errors."
         if choice.kind == "pinv"
         else "A residual r < 1 means that A is nonsingular and that ‖X - A⁻¹‖F is at most "
         "r/(1 - r) ‖X‖F, up to the rounding of r itself, about n eps ‖A‖F ‖X‖F."
     )
-    order = choice.order or 16
+    order = f"order {n or 16}" if m == n else f"{m}x{n}"
+    inside_loop = ", those within the loop included" if choice.early_exit else ""
+    flow = "one loop, no branches" if choice.early_exit else "no loops or branches"
     return f"""\
 # {file}
 
-Takes `A` (batch, {n}, {n}){right}, {dtype}, the batch of any size. Gives, in this order,
+Takes `A` (batch, {m}, {n}){right}, {dtype}, the batch of any size. Gives, in this order,
 
 - `{choice.output}` {shape}, {dtype};
 - `residual` (batch,), {dtype}: {residual};
@@ -84,7 +92,7 @@ Takes `A` (batch, {n}, {n}){right}, {dtype}, the batch of any size. Gives, in th
 
 Method: {how}.
 Matrix products of order {n}: {products(choice)}.
-Opset {opset}, standard operators only, no loops or branches, one file.
+Opset {opset}, standard operators only, {flow}, one file.
 
 ## Domain
 
@@ -94,9 +102,9 @@ small ones beside one large one are not in the table.
 
 ## Accuracy
 
-100 fresh matrices of order {order} a row, singular values spread evenly in their logarithms, in
-onnxruntime. Largest ‖X - A⁻¹‖F/‖A⁻¹‖F and ‖I - A X‖F, both computed in float64, A as rounded to
-{dtype}.
+100 fresh matrices of {order} a row, singular values spread evenly in their logarithms, in
+onnxruntime. Largest ‖X - {exact}‖F/‖{exact}‖F and {residual}, both computed in float64, A as
+rounded to {dtype}.
 
 | condition | error | residual | converged |
 | --- | --- | --- | --- |
@@ -106,7 +114,7 @@ Largest relative difference from PyTorch's result before this file was written: 
 
 ## Operators
 
-{used}.
+{used}{inside_loop}.
 
 Made by DeepMatrixInversion {__version__}.
 """

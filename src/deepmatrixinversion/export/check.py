@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from deepmatrixinversion.export.modules import DTYPES, Choice
+from deepmatrixinversion.export.choice import DTYPES, Choice
 
 KAPPAS = {"16": (1, 10), "32": (1, 10, 100), "64": (1, 10, 100, 1e4)}
 NETWORK_KAPPAS = {**KAPPAS, "64": KAPPAS["32"]}  # a network's guess is float32 in any case
@@ -23,7 +23,10 @@ SHARE = 64
 
 
 class Accuracy(NamedTuple):
-    """Errors at one condition number: ‖X - A⁻¹‖F/‖A⁻¹‖F, ‖I - A X‖F, share of ``converged``."""
+    """At one condition number: ‖X - A⁻¹‖F/‖A⁻¹‖F, ‖I - A X‖F, the share of ``converged``.
+
+    Of pseudo-inverses A⁺ in place of A⁻¹ and ‖A X A - A‖F/‖A‖F in place of ‖I - A X‖F.
+    """
 
     kappa: float
     error: float
@@ -31,12 +34,19 @@ class Accuracy(NamedTuple):
     converged: float
 
 
-def matrices(order: int, kappa: float, count: int, seed: int) -> np.ndarray:
-    """Matrices with singular values spread evenly, in their logarithms, over [1/kappa, 1]."""
+def matrices(
+    order: int, kappa: float, count: int, seed: int, rows: int | None = None
+) -> np.ndarray:
+    """Matrices with singular values spread evenly, in their logarithms, over [1/kappa, 1].
+
+    ``order`` columns and as many ``rows``, if nothing else is said.
+    """
     rng = np.random.default_rng([seed, order, int(kappa)])
-    sigma = kappa ** -np.linspace(0, 1, order) if order > 1 else np.ones(1)
-    left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
-    return (left * sigma) @ right
+    sides = (rows or order, order)
+    rank = min(sides)
+    sigma = kappa ** -np.linspace(0, 1, rank) if rank > 1 else np.ones(1)
+    left, right = (np.linalg.qr(rng.normal(size=(count, k, k)))[0] for k in sides)
+    return (left[:, :, :rank] * sigma) @ right[:, :rank]
 
 
 def session(data: bytes) -> onnxruntime.InferenceSession:
@@ -78,15 +88,15 @@ def check(data: bytes, module: nn.Module, choice: Choice, seed: int = 1) -> floa
     eps = torch.finfo(dtype).eps
     for order in [choice.order] if choice.order else [2, 5, 12]:
         for kappa in kappas[choice.precision]:
-            A = torch.from_numpy(matrices(order, kappa, 8, seed)).to(dtype)
+            A = torch.from_numpy(matrices(order, kappa, 8, seed, choice.rows)).to(dtype)
             arguments = (A,)
             if choice.kind == "solve":
                 arguments += (torch.from_numpy(right_hand_sides(A.numpy())),)
             with torch.no_grad():
                 expected = module(*arguments)[0].double().numpy()
             X, _, converged = run(graph, choice, A.numpy())
-            exact = np.linalg.inv(A.double().numpy())
-            limit = SHARE * order * eps * kappa
+            exact = exact_inverse(A.double().numpy(), choice)
+            limit = SHARE * max(order, choice.rows) * eps * kappa
             difference = float(relative(X, expected).max())
             worst = max(worst, difference)
             if not difference <= limit:
@@ -110,17 +120,25 @@ def measure(data: bytes, choice: Choice, count: int = 100, seed: int = 2) -> lis
     order = choice.order or 16
     dtype = np.dtype(str(DTYPES[choice.precision]).removeprefix("torch."))
     for kappa in MEASURED[choice.precision]:
-        A = matrices(order, kappa, count, seed).astype(dtype)
+        A = matrices(order, kappa, count, seed, choice.rows).astype(dtype)
         X, _, converged = run(graph, choice, A)
         wide = A.astype(np.float64)
         with np.errstate(all="ignore"):
-            R = np.eye(order) - wide @ X.astype(np.float64)
-            error = float(relative(X, np.linalg.inv(wide)).max())
-            residual = float(np.linalg.norm(R, axis=(1, 2)).max())
+            P = wide @ X.astype(np.float64)
+            if choice.kind == "pinv":
+                residual = float(relative(P @ wide, wide).max())
+            else:
+                residual = float(np.linalg.norm(np.eye(order) - P, axis=(1, 2)).max())
+            error = float(relative(X, exact_inverse(wide, choice)).max())
         rows.append(Accuracy(kappa, error, residual, float(converged.mean())))
-        if order == 1:
+        if min(order, choice.rows or order) == 1:
             break
     return rows
+
+
+def exact_inverse(A: np.ndarray, choice: Choice) -> np.ndarray:
+    """The float64 result that the graph should come near."""
+    return np.linalg.pinv(A) if choice.kind == "pinv" else np.linalg.inv(A)
 
 
 def relative(X: np.ndarray, Y: np.ndarray) -> np.ndarray:

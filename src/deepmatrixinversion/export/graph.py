@@ -69,33 +69,35 @@ def quiet(*loggers: str) -> Iterator[None]:
 
 def strip(model: onnx.ModelProto) -> None:
     """Remove the exporter's notes: source paths of the machine at hand, as large as the graph."""
-    graph = model.graph
     del model.metadata_props[:]
-    del graph.metadata_props[:]
-    del graph.value_info[:]
-    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
+    for graph in graphs(model.graph):
+        del graph.metadata_props[:]
+        del graph.value_info[:]
+        for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+            del part.metadata_props[:]
+            part.doc_string = ""
 
 
 def check_standard(model: onnx.ModelProto) -> None:
     """Raise ``ValueError`` unless the model is made of ONNX's standard operators alone."""
-    graphs = list(_graphs(model.graph))
-    nodes = [node for graph in graphs for node in graph.node]
+    parts = list(graphs(model.graph))
+    nodes = [node for graph in parts for node in graph.node]
     foreign = sorted({f"{n.domain}::{n.op_type}" for n in nodes if n.domain not in STANDARD})
     if foreign or model.functions:
         names = foreign + [f"function {f.name}" for f in model.functions]
         raise ValueError(f"the graph uses operators outside ONNX's standard domain: {names}")
-    tensors = [t for graph in graphs for t in graph.initializer]
+    tensors = [t for graph in parts for t in graph.initializer]
     tensors += [t for n in nodes for a in n.attribute for t in (a.t, *a.tensors)]
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in tensors):
         raise ValueError("the graph refers to weights outside the file")
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph with the branches and loop bodies within it."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                yield from _graphs(body)
+            if attribute.HasField("g"):  # asked for, an absent one would come into being
+                yield from graphs(attribute.g)
+            for body in attribute.graphs:
+                yield from graphs(body)

@@ -15,8 +15,9 @@ from torch import nn
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.card import card
 from deepmatrixinversion.export.check import Accuracy, check, measure
-from deepmatrixinversion.export.graph import check_standard, quiet, strip
-from deepmatrixinversion.export.modules import DTYPES, Choice, choose, module_for
+from deepmatrixinversion.export.choice import DTYPES, Choice, choose
+from deepmatrixinversion.export.graph import check_standard, graphs, quiet, strip
+from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.translation import onnx_translation_table
 
 OPSETS = (17, 25)
@@ -56,12 +57,15 @@ def export_onnx(
     opset: int = 18,
     precision: str = "32",
     tol: float | None = None,
+    rows: int | None = None,
+    early_exit: bool = False,
 ) -> Export:
     """Write an ONNX graph that inverts matrices of one order, and its model card beside it.
 
     The graph maps ``A`` (batch, n, n), and ``B`` (batch, n, k) for ``solve``, to
 
-    - ``inverse`` (batch, n, n), or ``pseudoinverse`` (batch, n, n), or ``solution`` (batch, n, k);
+    - ``inverse`` (batch, n, n), or ``solution`` (batch, n, k), or, of ``A`` (batch, m, n),
+      ``pseudoinverse`` (batch, n, m);
     - ``residual`` (batch,): ‖I - A X‖F of the inverse X that is returned or that solves; for
       ``pinv`` ‖A X A - A‖F/‖A‖F;
     - ``converged`` (batch,): residual < ``tol``.
@@ -76,8 +80,8 @@ def export_onnx(
     path : path-like
         The file, ending in ``.onnx``. The card has the ending ``.md`` instead.
     net : {"auto", "adjugate", "elimination", "iterative", "feedback", "spectral"}
-        What computes the inverse. ``auto`` is ``adjugate`` up to order 4, the bundled feedback
-        network of the order where there is one, and else ``iterative``.
+        What computes the inverse. ``auto`` is ``adjugate`` up to order 4, ``elimination`` up to 64
+        and ``iterative`` beyond or with ``early_exit``; for order 0 the spectral network.
     model : path-like, optional
         A model directory or a bundled name, in place of ``net``.
     kind : {"inverse", "pinv", "solve"}
@@ -91,6 +95,11 @@ def export_onnx(
     tol : float, optional
         Threshold of ``converged``: 0.01, in float64 1e-6, in float16 0.1. A residual r < 1 proves
         that A is nonsingular and that ‖X - A⁻¹‖F <= r/(1 - r) ‖X‖F, up to rounding in r itself.
+    rows : int, optional
+        m, for ``pinv`` of matrices that are not square; n by default.
+    early_exit : bool
+        Write the steps of ``iterative`` as an ONNX ``Loop`` that ends once no matrix of the batch
+        gains by another. Without it a graph has neither loops nor branches.
 
     Returns
     -------
@@ -116,13 +125,13 @@ def export_onnx(
         raise ValueError(f"opset is {opset}: choose one from {OPSETS[0]} to {OPSETS[1]}")
     if tol is not None and not 0 < tol < 1:
         raise ValueError(f"tol is {tol:g}: a residual proves something below 1 only")
-    choice = choose(order, net, model, kind, precision, refine, tol)
+    choice = choose(order, net, model, kind, precision, refine, tol, rows, early_exit)
     module = module_for(choice)
     proto = standard_model(module, choice, opset)
     data = proto.SerializeToString()
     difference = check(data, module, choice)
     accuracy = measure(data, choice)
-    operators = Counter(node.op_type for node in proto.graph.node)
+    operators = Counter(node.op_type for graph in graphs(proto.graph) for node in graph.node)
     atomic_bytes(path, data)
     card_path = path.with_suffix(".md")
     atomic_text(card_path, card(path.name, choice, opset, operators, difference, accuracy))
@@ -131,8 +140,9 @@ def export_onnx(
 
 def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelProto:
     """The module as an ONNX model of standard operators, its shapes inferred, checked."""
-    n = choice.order or 5
-    example = (torch.eye(n, dtype=DTYPES[choice.precision]).expand(2, n, n) + 0.1,)
+    n, dtype = choice.order or 5, DTYPES[choice.precision]
+    m = choice.rows or n
+    example = (torch.eye(m, n, dtype=dtype).expand(2, m, n) + 0.1,)
     batch = torch.export.Dim("batch", min=1)
     axes: dict[int, Any] = {0: batch}
     if choice.order == 0:
@@ -155,7 +165,9 @@ def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelP
             output_names=outputs,
             dynamic_shapes=tuple(shapes),
             opset_version=opset,
-            custom_translation_table=onnx_translation_table(method=choice.method),
+            custom_translation_table=onnx_translation_table(
+                method=choice.method, early_exit=choice.early_exit
+            ),
             verbose=False,
         )
     assert program is not None
@@ -183,7 +195,7 @@ def drop_newer_attributes(proto: onnx.ModelProto) -> None:
     Neither attribute changes what the node does: ``Split`` has as many outputs as it has, and
     ``noop_with_empty_axes`` has its default value.
     """
-    for node in proto.graph.node:
+    for node in (node for graph in graphs(proto.graph) for node in graph.node):
         if node.op_type in ("Split", "ReduceMax", "ReduceMin", "ReduceMean"):
             kept = [
                 a for a in node.attribute if a.name not in ("num_outputs", "noop_with_empty_axes")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx_ir as ir
 
 from deepmatrixinversion.export.algebra import Algebra, Value, op
+from deepmatrixinversion.export.loop import loop
 
 DEGREE = 3
 
@@ -48,11 +50,12 @@ def _coefficients(a: Algebra, target: Value, images: list[Value]) -> list[Value]
     return c
 
 
-def inverse(a: Algebra, A: Value, rank: int, blocks: int) -> Value:
+def inverse(a: Algebra, A: Value, rank: int, blocks: int, loop_name: str = "") -> Value:
     """Approximate inverses by ``blocks`` minimal residual steps: 1 + 5 ``blocks`` products.
 
     Rows and columns are equilibrated by powers of two first. Where A is singular the result is
-    finite, with a residual ‖I - A X‖F of about 1 or more.
+    finite, with a residual ‖I - A X‖F of about 1 or more. With a ``loop_name`` the steps are a
+    loop, see `_loop`.
     """
     S, r, c = a.equilibrated(A)
     size = op.Max(a.norm(S), a.constant(np.finfo(a.dtype).tiny))  # finite at S = 0
@@ -60,9 +63,35 @@ def inverse(a: Algebra, A: Value, rank: int, blocks: int) -> Value:
     X = a.transpose(S, rank)
     R = op.Sub(a.identity, op.MatMul(S, X))
     norm = a.norm(R)
-    for _ in range(blocks):
-        X, R, norm = _block(a, S, X, R, norm)
+    if loop_name:
+        X = _loop(a, S, X, R, norm, blocks, loop_name)
+    else:
+        for _ in range(blocks):
+            X, R, norm = _block(a, S, X, R, norm)
     return a.unequilibrated(op.Div(X, size), r, c, rank)
+
+
+def _loop(a: Algebra, S: Value, X: Value, R: Value, norm: Value, blocks: int, name: str) -> Value:
+    """Minimal residual steps until no matrix of the stack gains by another, or ``blocks``.
+
+    A matrix whose residual a step did not shrink stays as it is in all further steps, which are the
+    same step; nor is there anything left to gain at n eps, or where a residual below 0.1, whose
+    fourth power the next would be, has not even been halved: that is rounding.
+    """
+
+    def step(X: Value, R: Value, norm: Value) -> tuple[Value, list[Value]]:
+        next_X, next_R, next_norm = _block(a, S, X, R, norm)
+        shrunk = op.Less(next_norm, norm)
+        worth = op.Greater(next_norm, a.constant(a.order * a.eps))
+        slow = op.Greater(next_norm, a.constant(0.1))
+        halved = op.Less(next_norm, a.scaled(0.5, norm))
+        open_ = op.And(op.And(shrunk, worth), op.Or(slow, halved))
+        # ReduceMax of booleans is newer than the opsets served here.
+        count = op.ReduceSum(op.Cast(open_, to=ir.DataType.FLOAT), keepdims=0)
+        more = op.Greater(count, op.Constant(value=ir.tensor(np.float32(0))))
+        return more, [next_X, next_R, next_norm]
+
+    return loop(step, [X, R, norm], blocks, name)[0]
 
 
 def _block(a: Algebra, S: Value, X: Value, R: Value, norm: Value) -> list[Value]:

@@ -8,6 +8,7 @@ what it writes runs wherever ONNX does.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,14 +20,15 @@ from deepmatrixinversion.export import adjugate, elimination, iteration, substit
 from deepmatrixinversion.export.algebra import Algebra, Value, op
 
 METHODS = ("auto", "adjugate", "elimination", "iteration")
-ELIMINATION_ORDER = 64
-"""Beyond, iteration is as fast in onnxruntime, and its graph smaller."""
-
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def onnx_translation_table(
-    *, method: str = "auto", blocks: int | None = None, double_pinv: bool = True
+    *,
+    method: str = "auto",
+    blocks: int | None = None,
+    double_pinv: bool = True,
+    early_exit: bool = False,
 ) -> dict[Callable[..., Any], Callable[..., Any]]:
     """How to write PyTorch's inverses in ONNX: ``custom_translation_table`` of the exporter.
 
@@ -50,6 +52,9 @@ def onnx_translation_table(
     double_pinv : bool
         Compute the pseudo-inverse of float32 matrices in float64. In float32 singular values below
         2.8e-3 times the largest are lost; turn it off for devices without float64.
+    early_exit : bool
+        Write the steps of ``iteration`` as one ONNX ``Loop``, which ends once no matrix of the
+        batch gains by another step. Nothing else in the table writes a loop or a branch.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def onnx_translation_table(
     ...     custom_translation_table=onnx_translation_table(),
     ... )
     """
-    writer = Writer(method, blocks, double_pinv)
+    writer = Writer(method, blocks, double_pinv, early_exit)
     aten = torch.ops.aten
     table = {
         aten.linalg_inv.default: writer.inv,
@@ -140,26 +145,31 @@ class Writer:
     Their parameters are those of the ATen operators, which the exporter passes by name.
     """
 
-    def __init__(self, method: str, blocks: int | None, double_pinv: bool) -> None:
+    def __init__(
+        self, method: str, blocks: int | None, double_pinv: bool, early_exit: bool
+    ) -> None:
         if method not in METHODS:
             raise ValueError(f"method is {method!r}: choose one of {METHODS}")
         self.method = method
         self.blocks = blocks
         self.double_pinv = double_pinv
+        self.early_exit = early_exit
+        self.loops = itertools.count()
 
     def _inverse(self, A: Value, name: str) -> tuple[Value, Operand]:
         known = operand(A, name)
         a = known.algebra
         method = self.method
         if method == "auto":
-            method = "elimination" if 2 < known.rows <= ELIMINATION_ORDER else "iteration"
+            method = "elimination" if 2 < known.rows <= elimination.LARGEST else "iteration"
             method = "adjugate" if known.rows <= 2 else method
         if method == "adjugate":
             return adjugate.inverse(a, A, known.rank), known
         if method == "elimination":
             return elimination.inverse(a, A, known.rank), known
         blocks = self.blocks or iteration.blocks_for(a.order, a.dtype)
-        return iteration.inverse(a, A, known.rank, blocks), known
+        loop_name = f"inverse_{next(self.loops)}" if self.early_exit else ""
+        return iteration.inverse(a, A, known.rank, blocks, loop_name), known
 
     def inv(self, A):
         """The inverse."""
