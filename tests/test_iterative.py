@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -199,6 +201,33 @@ def test_rtol_says_which_singular_values_count(dtype):
         kept = torch.diagonal(pseudo_inverse(A, rtol) @ A)
         expected = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=dtype)
         assert (kept - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("n", [4, 8, 16])
+def test_pseudo_inverse_of_deficient_matrices_is_as_exact_as_lapack(n):
+    """To kappa eps, whatever the rank, up to the condition 1e6 that float64 allows."""
+    for rank in (1, n // 2, n - 1, n):
+        for kappa in (1.0, 1e2, 1e4, 1e6):
+            sigma = torch.logspace(0, -math.log10(kappa), rank, dtype=torch.float64)
+            U = torch.linalg.qr(normal(50, n, n))[0][..., :rank]
+            V = torch.linalg.qr(normal(50, n, n, seed=2))[0][..., :rank]
+            A, expected = (U * sigma) @ V.mT, (V / sigma) @ U.mT
+            difference = pseudo_inverse(A) - expected
+            error = torch.linalg.matrix_norm(difference) / torch.linalg.matrix_norm(expected)
+            assert error.max() <= 2 * n * torch.finfo(A.dtype).eps * (10 + kappa)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_singular_values_near_rtol_do_not_make_it_diverge(dtype):
+    rtol = default_rtol(dtype)
+    for n in (6, 16, 32):
+        for decades in (4, 8, 16):
+            U, V = (torch.linalg.qr(normal(100, n, n, seed=k))[0] for k in (1, 2))
+            A = ((U * torch.logspace(0, -decades, n, dtype=torch.float64)) @ V.mT).to(dtype)
+            X = pseudo_inverse(A)
+            assert (torch.linalg.matrix_norm(X) <= 3 / rtol).all()
+            # Dropping a singular value costs itself; one half dropped costs more, but not much.
+            assert (torch.linalg.matrix_norm(A @ X @ A - A) <= 1e-3 + 4 * rtol).all()
 
 
 def test_pseudo_inverse_of_zero_is_zero_and_rtol_is_checked():

@@ -51,7 +51,7 @@ def onnx_translation_table(
         take more, random matrices three fewer.
     double_pinv : bool
         Compute the pseudo-inverse of float32 matrices in float64. In float32 singular values below
-        2.8e-3 times the largest are lost; turn it off for devices without float64.
+        3.9e-3 times the largest are lost; turn it off for devices without float64.
     early_exit : bool
         Write the steps of ``iteration`` as one ONNX ``Loop``, which ends once no matrix of the
         batch gains by another step. Nothing else in the table writes a loop or a branch.

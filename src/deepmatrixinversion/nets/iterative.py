@@ -247,6 +247,33 @@ def default_rtol(dtype: torch.dtype) -> float:
     return 8 * math.sqrt(torch.finfo(dtype).eps)
 
 
+def scaled_steps(rtol: float) -> list[tuple[float, float]]:
+    """(a, b) of the steps X <- X (a I - b A X) that take [rtol², 1] to within 0.1 of 1, or nearer.
+
+    Each is the Chebyshev polynomial of degree 2 on the interval that the steps before have left,
+    scaled to 0 at 0 and to deviate least from 1.
+    """
+    low, high, rest, steps = rtol * rtol, 1.0, 1.0, []
+    while rest > 0.1:
+        # 1 - T2((high + low - 2 t)/(high - low)) / T2((high + low)/(high - low)), T2 = 2 x² - 1
+        rest = 1 / (2 * ((high + low) / (high - low)) ** 2 - 1)
+        factor = 8 * rest / (high - low) ** 2
+        steps.append((factor * (high + low), factor))
+        low, high = 1 - rest, 1 + rest
+    return steps
+
+
+def purifications(dtype: torch.dtype) -> int:
+    """Steps X <- X (3 P - 2 P²) after `scaled_steps`, from 0.1 to rounding level."""
+    return 6 if dtype == torch.float64 else 5
+
+
+PROJECTION = 3
+"""The purification before which rounding errors of X outside A's row and column space go: products
+with A X do not remove them. Nearly there, for X = X A X to hold; not at the end, for what the
+projection itself leaves. Earlier, or twice, it diverged where singular values lie near rtol."""
+
+
 def pseudo_inverse(A: Tensor, rtol: float | None = None) -> Tensor:
     r"""Moore-Penrose inverses with singular values below about ``rtol`` ‖A‖F taken as zero.
 
@@ -302,17 +329,11 @@ def pseudo_inverse(A: Tensor, rtol: float | None = None) -> Tensor:
         identity = torch.eye(A.shape[-2], dtype=A.dtype, device=A.device)
         norm = _frobenius(S, (-2, -1))
         X = S.mT / norm / norm
-        low, high, rest = rtol * rtol, 1.0, 1.0
-        while rest > 0.1:
-            # 1 - T2((high + low - 2 t)/(high - low)) / T2((high + low)/(high - low)), T2 = 2 x² - 1
-            rest = 1 / (2 * ((high + low) / (high - low)) ** 2 - 1)
-            factor = 8 * rest / (high - low) ** 2
-            X = factor * (X @ ((high + low) * identity - S @ X))
-            low, high = 1 - rest, 1 + rest
-        for step in range(6 if A.dtype == torch.float64 else 5):
-            if step == 3:
-                # Rounding errors of X outside the row and the column space of A are not removed by
-                # products with A X; transposing does it, since X = X A X = (X A)^T X (A X)^T.
+        for a, b in scaled_steps(rtol):
+            X = X @ (a * identity - b * (S @ X))
+        for step in range(purifications(A.dtype)):
+            if step == PROJECTION:
+                # X = X A X = (X A)^T X (A X)^T, and A^T has no parts outside those spaces.
                 X = S.mT @ (X.mT @ X @ (S @ X).mT)
             P = S @ X
             X = X @ (3 * P - 2 * P @ P)

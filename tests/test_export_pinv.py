@@ -1,0 +1,99 @@
+"""dmxexport --kind pinv: of any shape and rank, as numpy.linalg.pinv has it."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from deepmatrixinversion.cli.export import main
+from deepmatrixinversion.export.check import check, relative, session
+from deepmatrixinversion.export.choice import choose
+from deepmatrixinversion.export.inverse import standard_model
+from deepmatrixinversion.export.modules import module_for
+
+DTYPES = {"32": np.dtype(np.float32), "64": np.dtype(np.float64)}
+SLOW = pytest.mark.slow
+SHAPES = [(6, 6), (9, 4), (4, 9), (1, 5), (5, 1), pytest.param((20, 30), marks=SLOW)]
+
+
+@functools.cache
+def graph(rows, columns, precision):
+    choice = choose(columns, "auto", None, "pinv", precision, None, None, rows)
+    module = module_for(choice)
+    data = standard_model(module, choice, 18).SerializeToString()
+    check(data, module, choice)
+    return session(data)
+
+
+def stack(rows, columns, sigma, count=30, seed=0):
+    """Matrices with these singular values, and their pseudo-inverses."""
+    rng = np.random.default_rng([seed, rows, columns])
+    left, right = (np.linalg.qr(rng.normal(size=(count, k, k)))[0] for k in (rows, columns))
+    left, right = left[:, :, : len(sigma)], right[:, :, : len(sigma)]
+    return (left * sigma) @ right.swapaxes(1, 2), (right / sigma) @ left.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("precision", ["32", "64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_and_rank(shape, precision):
+    run, dtype, kappa = graph(*shape, precision), DTYPES[precision], 100.0
+    eps = float(np.finfo(dtype).eps)
+    for rank in sorted({1, (1 + min(shape)) // 2, min(shape)}):
+        A, expected = stack(*shape, kappa ** -np.linspace(0, 1, rank) if rank > 1 else np.ones(1))
+        A = A.astype(dtype)
+        X, residual, converged = run.run(None, {"A": A})
+        assert X.shape == (len(A), shape[1], shape[0])
+        assert converged.all()
+        assert (residual <= 4 * max(shape) * eps * kappa).all()
+        # A is rounded, which changes its pseudo-inverse by 2 kappa eps sqrt(n) or so; that of
+        # numpy, of the same matrices, tells the graph's own error.
+        rtol = 1e-9 if dtype == np.float64 else max(shape) * eps
+        ours = relative(X, np.linalg.pinv(A.astype(np.float64), rcond=rtol))
+        assert (ours <= 4 * max(shape) * eps * kappa).all()
+        assert (relative(X, expected) <= 8 * max(shape) * eps * kappa).all()
+
+
+@pytest.mark.parametrize("precision", ["32", "64"])
+@pytest.mark.parametrize("kappa", [1e5, 1e6, 1e8, 1e16])
+def test_singular_values_near_the_limit_of_rank_do_no_harm(kappa, precision):
+    """Whether they count or not, nothing diverges: ‖X‖ stays below 1/rtol, and A X A near A."""
+    for shape in ((6, 6), (9, 4)):
+        A = stack(*shape, kappa ** -np.linspace(0, 1, min(shape)), 200)[0].astype(DTYPES[precision])
+        X, residual, _ = graph(*shape, precision).run(None, {"A": A})
+        assert np.isfinite(X).all()
+        size = np.linalg.norm(X, axis=(1, 2))
+        assert size.max() <= 2 / 1.2e-7
+        # Dropping a singular value costs itself, and one half dropped more; the answer's rounding
+        # costs eps ‖X‖.
+        assert (residual <= 1e-3 + 4 * np.finfo(X.dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 9)])
+def test_zeros_scales_and_nan(shape):
+    run = graph(*shape, "32")
+    A, X = stack(*shape, np.linspace(1, 2, 3), 4)
+    A = A.astype(np.float32)
+    for factor in (1e-30, 1e30):
+        scaled, _, converged = run.run(None, {"A": np.float32(factor) * A})
+        assert converged.all()
+        assert (relative(scaled * np.float32(factor), X) <= 1e-5).all()
+    A[1], A[2, 0, 0] = 0, np.nan
+    Y, residual, converged = run.run(None, {"A": A})
+    assert (Y[1] == 0).all()
+    assert residual[1] == 0
+    assert converged.tolist() == [True, True, False, True]
+
+
+def test_the_command(tmp_path, capsys):
+    out = tmp_path / "p.onnx"
+    assert main(["--kind", "pinv", "--msize", "3", "--rows", "7", "--out", str(out)]) == 0
+    A = np.random.default_rng(0).normal(size=(5, 7, 3)).astype(np.float32)
+    X, _, converged = session(out.read_bytes()).run(None, {"A": A})
+    assert converged.all()
+    np.testing.assert_allclose(X, np.linalg.pinv(A), rtol=0, atol=1e-5)
+    card = out.with_suffix(".md").read_text()
+    assert "`A` (batch, 7, 3)" in card
+    assert "`pseudoinverse` (batch, 3, 7)" in card
+    assert "nan" not in card
