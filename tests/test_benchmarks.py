@@ -1,4 +1,4 @@
-"""reach, singular and cost: end to end in small, and their arithmetic on cases made by hand."""
+"""The benchmarks that need no other runtime: end to end in small, and their arithmetic by hand."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ SMALL = {
     "reach": ["--largest", "8", "--scale", "0.05"],
     "singular": ["--each", "1"],
     "cost": ["--largest", "4", "--rounds", "1"],
+    "export_accuracy": ["--largest", "4", "--count", "3"],
 }
 
 
@@ -54,7 +55,8 @@ def test_end_to_end(name, tmp_path):
     text = page.read_text()
     assert text.startswith("# ")
     assert text.endswith("\n")
-    assert f"![]({name}.png)" in text
+    figure = {"export_accuracy": "onnx-accuracy"}.get(name, name)
+    assert f"![]({figure}.png)" in text
     assert "nan" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1  # a table
@@ -70,6 +72,12 @@ def test_end_to_end(name, tmp_path):
             number, right, _, proven = row.split("|")[2:6]
             assert int(number) == int(right)
             assert int(proven) == 0
+    if name == "export_accuracy":
+        # Of each spectrum some reach, and what auto takes is marked.
+        assert all(
+            cell.strip().startswith("1e") for row in rows[2:] for cell in row.split("|")[4:8]
+        )
+        assert sum("(auto)" in row for row in rows) == 4
     if name == "cost":
         assert [row.split("|")[1].strip() for row in rows[2:]] == ["3", "4"]
         assert "Peak memory" not in text  # measured at 512 and above
