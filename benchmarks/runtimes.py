@@ -30,10 +30,28 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE.parent / "build" / "runtimes"
-ORDERS = (4, 8, 16)
-# The bundled network that order 8 gets is for matrices as well-conditioned as this.
-LARGEST_KAPPA = {4: 1000.0, 8: 10.0, 16: 1000.0}
-METHODS = {4: "adjugate", 8: "network feedback-8", 16: "iteration"}
+
+
+class File(NamedTuple):
+    """A file that all runtimes get, and the largest condition number of the matrices for it."""
+
+    name: str
+    order: int
+    net: str
+    kappa: float
+    title: str
+
+
+FILES = (
+    File("4-adjugate", 4, "auto", 1000.0, "adjugate (auto)"),
+    File("8-elimination", 8, "auto", 1000.0, "elimination (auto)"),
+    File("8-iterative", 8, "iterative", 1000.0, "iteration"),
+    # The bundled network is for matrices as well-conditioned as this.
+    File("8-feedback", 8, "feedback", 10.0, "network feedback-8"),
+    File("16-elimination", 16, "auto", 1000.0, "elimination (auto)"),
+    File("16-iterative", 16, "iterative", 1000.0, "iteration"),
+)
+"""What ``dmxexport`` writes by itself, and the forms that avoid ``ArgMax`` and ``Gather``."""
 # Times the condition number times 2^-24, as LAPACK's own error would be.
 ALLOWED = 16.0
 TORCH = ["torch==2.13.0", "numpy", "onnx==1.23.2"]
@@ -79,11 +97,11 @@ CHROMIUM = [
 
 
 class Row(NamedTuple):
-    """One runtime with one order's file; ``reason`` says what went wrong."""
+    """One runtime with one file; ``reason`` says what went wrong."""
 
     title: str
     version: str
-    order: int
+    file: str
     converts: bool
     runs: bool
     reason: str
@@ -94,10 +112,10 @@ class Row(NamedTuple):
     native_us: float | None
 
 
-def matrices(order: int, count: int) -> np.ndarray:
+def matrices(order: int, largest: float, count: int) -> np.ndarray:
     """Float32 matrices, condition numbers spread from 1 to the largest, in their logarithms."""
     rng = np.random.default_rng(order)
-    kappa = np.logspace(0, np.log10(LARGEST_KAPPA[order]), count)
+    kappa = np.logspace(0, np.log10(largest), count)
     sigma = kappa[:, None] ** -np.linspace(0, 1, order)
     left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
     return ((left * sigma[:, None, :]) @ right).astype(np.float32)
@@ -118,12 +136,12 @@ def prepare(folder: Path, count: int) -> None:
 
     from deepmatrixinversion.export.inverse import export_onnx
 
-    for n in ORDERS:
-        # Iteration where there is no network: what `dmxexport` picks by itself.
-        export_onnx(n, folder / f"{n}.onnx")
-        A = matrices(n, count)
-        np.save(folder / f"{n}.npy", A)
-        A.tofile(folder / f"{n}.bin")
+    for file in FILES:
+        n = file.order
+        export_onnx(n, folder / f"{file.name}.onnx", net=file.net)
+        A = matrices(n, file.kappa, count)
+        np.save(folder / f"{file.name}.npy", A)
+        A.tofile(folder / f"{file.name}.bin")
         ports = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n, n])
             for name in ("A", "inverse")
@@ -132,7 +150,7 @@ def prepare(folder: Path, count: int) -> None:
         domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
         graph = helper.make_graph([node], "native", ports[:1], ports[1:])
         made = helper.make_model(graph, opset_imports=domains, ir_version=10)
-        save(made, folder / f"native-{n}.onnx")
+        save(made, folder / f"native-{file.name}.onnx")
 
 
 def environment() -> dict[str, str]:
@@ -200,8 +218,8 @@ def in_browser(folder: Path, npm: Path, seconds: float = 240) -> None:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        orders = ",".join(map(str, ORDERS))
-        page = f"http://127.0.0.1:{server.server_port}/runtimes_web.html?orders={orders}"
+        names = ",".join(file.name for file in FILES)
+        page = f"http://127.0.0.1:{server.server_port}/runtimes_web.html?files={names}"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         words = [chromium, *CHROMIUM, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
         browser = subprocess.Popen([*words, page], **quiet)
@@ -219,7 +237,7 @@ def in_browser(folder: Path, npm: Path, seconds: float = 240) -> None:
 
 
 def run_one(name: str, folder: Path, environments: Path, seconds: float) -> dict[str, Any]:
-    """What a runtime found, or a ``reason`` for all orders."""
+    """What a runtime found, or a ``reason`` for all files."""
     home = environments / ("npm" if name in ("node", "browser") else name)
     if (home / "failed").exists():
         return {"reason": f"does not install: {(home / 'failed').read_text()}"}
@@ -230,7 +248,8 @@ def run_one(name: str, folder: Path, environments: Path, seconds: float) -> dict
         elif not home.exists():
             return {"reason": "not installed"}
         elif name == "node":
-            words, where = ["node", HERE / "runtimes_web.mjs", folder, *map(str, ORDERS)], home
+            names = [file.name for file in FILES]
+            words, where = ["node", HERE / "runtimes_web.mjs", folder, *names], home
         elif name == "browser":
             in_browser(folder, home)
             words, where = [], folder
@@ -260,10 +279,10 @@ def run_one(name: str, folder: Path, environments: Path, seconds: float) -> dict
 
 
 def rows_of(name: str, found: dict[str, Any], folder: Path) -> list[Row]:
-    """A row for each order, checked against float64."""
+    """A row for each file, checked against float64."""
     rows = []
-    for n in ORDERS:
-        given = found.get("orders", {}).get(str(n), {"reason": found.get("reason", "")})
+    for n in (file.name for file in FILES):
+        given = found.get("files", {}).get(n, {"reason": found.get("reason", "")})
         reason = given.get("reason", "")
         runs, difference, units = bool(given.get("runs")), None, None
         if runs:
@@ -300,7 +319,7 @@ def measure_opset(opset: int, folder: Path, count: int, order: int = 16) -> Row:
     from deepmatrixinversion.export.inverse import export_onnx
     from runtimes_workers import microseconds, onnxruntime, reason, version
 
-    A = matrices(order, count)
+    A = matrices(order, 1000.0, count)
     title, number = f"opset {opset}", version("onnxruntime")
     converts, us, error, units, why = False, None, None, None, ""
     try:
@@ -313,7 +332,7 @@ def measure_opset(opset: int, folder: Path, count: int, order: int = 16) -> Row:
     except Exception as caught:
         why = reason(caught)
     good = units is not None and units < ALLOWED
-    return Row(title, number, order, converts, good, why, error, units, us, "none", None)
+    return Row(title, number, "", converts, good, why, error, units, us, "none", None)
 
 
 def _mark(good: bool) -> str:
@@ -359,9 +378,11 @@ Written by `make runtimes`, or by `python benchmarks/runtimes.py --markdown docs
 the runtimes are installed. A mark is green only for what happened in that run, on this machine
 ({platform.machine()}, CPU, one thread).
 
-Each runtime gets the files that `dmxexport --msize 4`, `8` and `16` write (opset 18, float32), and
-{count} matrices of each order, their condition numbers κ spread evenly in their logarithms. *Runs*
-means that all inverses agree with the float64 inverse within {ALLOWED:.0f} κ 2⁻²⁴. *Largest
+Each runtime gets the files that `dmxexport --msize 4`, `8` and `16` write (opset 18, float32),
+called auto below; those of `--net iterative` and `feedback`, made of matrix products and
+elementwise operations; and {count} matrices for each, their condition numbers κ spread evenly in
+their logarithms. *Runs* means that all inverses agree with the float64 inverse within
+{ALLOWED:.0f} κ 2⁻²⁴. *Largest
 difference* is ‖X - A⁻¹‖F/‖A⁻¹‖F of the worst matrix; *in κ 2⁻²⁴* divides each matrix's by its
 condition number and float32's rounding, so that about 1 is as exact as float32 inverses get.
 
@@ -373,9 +394,10 @@ LiteRT, Core ML and ExecuTorch convert from PyTorch: they get the ONNX file thro
 interpreter in `benchmarks/runtimes_torch.py`, with a fixed batch of {count}.
 """
     ]
-    for n in reversed(ORDERS):
-        parts.append(f"\n## {n}x{n}: {METHODS[n]}, κ up to {LARGEST_KAPPA[n]:.0f}\n\n{HEAD}\n")
-        parts += [_line(row) + "\n" for row in rows if row.order == n]
+    for file in reversed(FILES):
+        n = file.order
+        parts.append(f"\n## {n}x{n}: {file.title}, κ up to {file.kappa:.0f}\n\n{HEAD}\n")
+        parts += [_line(row) + "\n" for row in rows if row.file == file.name]
     if opsets:
         parts.append(f"\n## Opsets: onnxruntime, CPU, 16x16\n\n{HEAD}\n")
         parts += [_line(row._replace(version="")) + "\n" for row in opsets]
@@ -389,7 +411,7 @@ def main() -> None:
     p.add_argument("--environments", type=Path, default=ENVIRONMENTS, metavar="DIR")
     p.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES), metavar="RUNTIME")
     p.add_argument("--opsets", type=int, nargs=2, default=(17, 25), metavar=("FROM", "TO"))
-    p.add_argument("--count", type=int, default=200, help="matrices of each order")
+    p.add_argument("--count", type=int, default=200, help="matrices for each file")
     p.add_argument("--timeout", type=float, default=300, help="seconds that a runtime may take")
     p.add_argument("--markdown", type=Path, metavar="FILE")
     p.add_argument("--json", type=Path, metavar="FILE", help="the rows, for tests")

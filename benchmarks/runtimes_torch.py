@@ -75,6 +75,7 @@ def _concat(*parts: Any, axis: int) -> Any:
 OPERATORS: dict[str, Any] = {
     "Abs": torch.abs,
     "Add": torch.add,
+    "ArgMax": lambda x, axis, keepdims=1, **_: x.argmax(dim=axis, keepdim=bool(keepdims)),
     "Concat": _concat,
     "Div": torch.div,
     "Equal": torch.eq,

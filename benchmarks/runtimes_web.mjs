@@ -19,21 +19,22 @@ async function microseconds(session, feeds, count) {
 }
 
 // `read` gives a file's bytes as an ArrayBuffer; `write` takes a name and a Float32Array.
-export async function examine(ort, orders, read, write) {
+export async function examine(ort, files, read, write) {
   // One thread, as for all the runtimes: more need a page that is cross-origin isolated.
   ort.env.wasm.numThreads = 1;
-  const found = { version: ort.env.versions.web, orders: {} };
-  for (const n of orders) {
+  const found = { version: ort.env.versions.web, files: {} };
+  for (const name of files) {
+    const n = Number.parseInt(name, 10); // a file's name starts with the order
     const row = { converts: false, runs: false };
-    found.orders[n] = row;
-    const A = new Float32Array(await read(`${n}.bin`));
+    found.files[name] = row;
+    const A = new Float32Array(await read(`${name}.bin`));
     const count = A.length / (n * n);
     const feeds = { A: new ort.Tensor("float32", A, [count, n, n]) };
     const options = { executionProviders: ["wasm"] };
     try {
-      const session = await ort.InferenceSession.create(await read(`${n}.onnx`), options);
+      const session = await ort.InferenceSession.create(await read(`${name}.onnx`), options);
       row.converts = true;
-      await write(n, (await session.run(feeds)).inverse.data);
+      await write(name, (await session.run(feeds)).inverse.data);
       row.runs = true;
       row.us = await microseconds(session, feeds, count);
     } catch (error) {
@@ -41,7 +42,7 @@ export async function examine(ort, orders, read, write) {
       continue;
     }
     try {
-      const native = await ort.InferenceSession.create(await read(`native-${n}.onnx`), options);
+      const native = await ort.InferenceSession.create(await read(`native-${name}.onnx`), options);
       row.native_us = await microseconds(native, feeds, count);
     } catch (error) {
       row.native_reason = String(error).slice(0, 160);
@@ -62,9 +63,8 @@ if (typeof process !== "undefined" && process.versions?.node) {
     const bytes = await readFile(`${folder}/${name}`);
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   };
-  const write = (n, X) =>
-    writeFile(`${folder}/node-${n}.bin`, new Uint8Array(X.buffer, X.byteOffset, X.byteLength));
-  const orders = process.argv.slice(3).map(Number);
-  const found = await examine(ort.default ?? ort, orders, read, write);
+  const write = (name, X) =>
+    writeFile(`${folder}/node-${name}.bin`, new Uint8Array(X.buffer, X.byteOffset, X.byteLength));
+  const found = await examine(ort.default ?? ort, process.argv.slice(3), read, write);
   await writeFile(`${folder}/node.json`, JSON.stringify(found, null, 1));
 }

@@ -2,9 +2,9 @@
 
     python runtimes_workers.py NAME FOLDER
 
-``benchmarks/runtimes.py`` calls it. FOLDER holds ``N.onnx`` and ``N.npy`` (matrices, float32) for
-each order N. Writes the inverses to ``NAME-N.npy`` and the findings to ``NAME.json``. Nothing of
-this project is imported, since the runtimes' environments hold no more than the runtime.
+``benchmarks/runtimes.py`` calls it. FOLDER holds ``FILE.onnx`` and ``FILE.npy``, float32 matrices,
+for each FILE. Writes the inverses to ``NAME-FILE.npy`` and the findings to ``NAME.json``. Nothing
+of this project is imported, since the runtimes' environments hold no more than the runtime.
 """
 
 from __future__ import annotations
@@ -205,14 +205,14 @@ def reason(error: BaseException) -> str:
 
 
 def examine(name: str, folder: Path) -> None:
-    """What one runtime does with each order's file, to NAME.json in the folder."""
+    """What one runtime does with each file, to NAME.json in the folder."""
     distribution, make, make_native = RUNTIMES[name]
-    found: dict[str, Any] = {"version": version(distribution), "orders": {}}
+    found: dict[str, Any] = {"version": version(distribution), "files": {}}
     # Smallest first, and each kept at once, so that a time limit cuts off as little as it can.
     for path in sorted(folder.glob("[0-9]*.onnx"), key=lambda p: p.stat().st_size):
         A = np.load(path.with_suffix(".npy"))
         row: dict[str, Any] = {"converts": False, "runs": False}
-        found["orders"][path.stem] = row
+        found["files"][path.stem] = row
         try:
             run = make(path, A)
             row["converts"] = True

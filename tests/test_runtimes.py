@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 import runtimes  # noqa: E402
 
@@ -31,20 +31,20 @@ def test_onnxruntime_runs_every_opset(opset, tmp_path):
 
 
 def test_a_wrong_inverse_is_not_green(tmp_path):
-    for n in runtimes.ORDERS:
-        A = runtimes.matrices(n, 5)
-        np.save(tmp_path / f"{n}.npy", A)
+    for file in runtimes.FILES:
+        A = runtimes.matrices(file.order, file.kappa, 5)
+        np.save(tmp_path / f"{file.name}.npy", A)
         X = np.linalg.inv(A)
-        if n == 8:
-            X[3] *= 1.001
-        if n == 16:
+        if file is runtimes.FILES[1]:
+            X[0] *= 1.001
+        if file is runtimes.FILES[2]:
             X[2, 1, 1] = np.nan
-        np.save(tmp_path / f"tinygrad-{n}.npy", X)
-    orders = {str(n): {"converts": True, "runs": True, "us": 1.0} for n in runtimes.ORDERS}
-    rows = runtimes.rows_of("tinygrad", {"version": "1", "orders": orders}, tmp_path)
-    assert [row.runs for row in rows] == [True, False, False]
+        np.save(tmp_path / f"tinygrad-{file.name}.npy", X)
+    found = {f.name: {"converts": True, "runs": True, "us": 1.0} for f in runtimes.FILES}
+    rows = runtimes.rows_of("tinygrad", {"version": "1", "files": found}, tmp_path)
+    assert [row.runs for row in rows[:4]] == [True, False, False, True]
     lines = [runtimes._line(row) for row in rows]
-    assert [line.count("✅") for line in lines] == [2, 1, 1]
+    assert [line.count("✅") for line in lines[:4]] == [2, 1, 1, 2]
     assert "nan" not in lines[2].split("wrong")[0]
 
 
@@ -54,7 +54,7 @@ def test_what_is_missing_keeps_a_row_with_the_reason(tmp_path):
     for name, reason in (("iree", "not installed"), ("tvm", "does not install: ERROR: no such /")):
         found = runtimes.run_one(name, tmp_path, tmp_path, 1)
         rows = runtimes.rows_of(name, found, tmp_path)
-        assert len(rows) == len(runtimes.ORDERS)
+        assert len(rows) == len(runtimes.FILES)
         for row in rows:
             assert not row.converts
             assert not row.runs
@@ -69,6 +69,19 @@ def test_differences_are_those_of_matrices_made_by_hand():
     error, units = runtimes.differences(A, X)
     assert error == pytest.approx(2.0**-10 / np.sqrt(1.25))
     assert units == pytest.approx(error / (2 * 2.0**-24))
+
+
+@pytest.mark.parametrize("net", ["elimination", "iterative"])
+def test_the_interpreter_computes_what_the_graph_does(net, tmp_path):
+    """What LiteRT, Core ML and ExecuTorch convert."""
+    from deepmatrixinversion.export.inverse import export_onnx
+    from runtimes_torch import FromOnnx
+
+    export_onnx(5, tmp_path / "x.onnx", net=net)
+    A = runtimes.matrices(5, 100, 6)
+    X, _, converged = FromOnnx(str(tmp_path / "x.onnx"))(torch.from_numpy(A))
+    assert converged.all()
+    assert runtimes.differences(A, X.numpy())[1] < 4
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +111,7 @@ def test_core_ml_converts(files):
         pytest.skip("not installed: make runtimes")
     rows = runtimes.rows_of("coreml", found, files)
     assert all(row.converts and not row.runs for row in rows), rows
-    assert all((files / f"{n}.mlpackage").is_dir() for n in runtimes.ORDERS)
+    assert all((files / f"{f.name}.mlpackage").is_dir() for f in runtimes.FILES)
 
 
 @pytest.mark.runtimes
@@ -109,4 +122,5 @@ def test_the_command_writes_the_page(tmp_path):
     script = ROOT / "benchmarks" / "runtimes.py"
     subprocess.run([sys.executable, str(script), *words], check=True, cwd=tmp_path)
     assert page.read_text().startswith("# Exported files in other runtimes\n")
-    assert [row["runs"] for row in json.loads(rows.read_text())] == [True] * 4
+    count = len(runtimes.FILES) + 1
+    assert [row["runs"] for row in json.loads(rows.read_text())] == [True] * count
