@@ -24,7 +24,13 @@ def parser() -> Parser:
         formatter_class=argparse.HelpFormatter,
     )
     add = p.add_argument
-    add("--msize", type=non_negative_int, required=True, help="order of the matrices, 0 for any")
+    add(
+        "--msize",
+        type=non_negative_int,
+        required=True,
+        metavar="N",
+        help="order of the matrices, their columns where --rows differs; 0 for any order",
+    )
     add("--out", required=True, metavar="FILE.onnx", help="the file to write")
     add(
         "--net",
@@ -104,6 +110,8 @@ def _export(options: argparse.Namespace) -> int:
         early_exit=options.early_exit,
     )
     name = done.choice.net if done.choice.model is None else done.choice.model.name
+    if done.choice.kind == "pinv":
+        name = "pinv"
     print(
         f"{name}: largest difference from PyTorch {done.difference:.1e}, card in {done.card}",
         file=sys.stderr,
