@@ -126,7 +126,9 @@ def variants(samples: int) -> dict[str, list[Variant]]:
         "Loss (1 block)": [
             (loss, {**one, "loss": loss}) for loss in ("log_residual", "frobenius", "mse", "mae")
         ],
-        "Width (1 block)": [(f"{units} units", {**one, "nunits": units}) for units in (2, 8, 32, 128)],
+        "Width (1 block)": [
+            (f"{units} units", {**one, "nunits": units}) for units in (2, 8, 32, 128)
+        ],
     }  # fmt: skip
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,8 @@ from matplotlib.figure import Figure
 
 from accuracy_data import residuals
 from deepmatrixinversion import Inverter
-from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.nets.weights import load_ensemble
-from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
-from deepmatrixinversion.training.source import INITIAL_WEIGHTS, stream_seed
 
 ORDERS = range(2, 9)
 AIMS = {2: 99.99, 3: 99.99, 4: 99.9, 5: 99.9, 6: 99.9, 7: 99.7, 8: 99.7}
