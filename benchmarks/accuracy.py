@@ -93,6 +93,8 @@ def main() -> None:
         "has five steps of degree 5, trained on normal matrices of that order alone, the same for "
         "every matrix.\n",
         *spectral.table(SEED),
+        "",
+        *spectral.flops(),
         "\n![](accuracy-products.png)\n\n![](accuracy-condition.png)\n\n![](accuracy-order.png)",
     )
     save_figure(spectral.by_products(SEED, k=1_000 // few), out / "accuracy-products.png")

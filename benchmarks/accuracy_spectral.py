@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from accuracy_data import HELD_OUT, hostile, normal, residuals
 from accuracy_fixed import learned
 from deepmatrixinversion import Inverter
+from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.linalg import schedules
 from deepmatrixinversion.models.advice import DEGREES
+from deepmatrixinversion.models.directory import read_weights
 
 ORDERS = {8: 20_000, 16: 10_000, 32: 3_000, 64: 1_000}
 BUDGET = 20
@@ -77,6 +79,24 @@ def table(seed: int) -> list[str]:
     return lines
 
 
+def flops() -> list[str]:
+    """What an answer within the budget costs, by order."""
+    weights = read_weights(Inverter.from_pretrained("spectral").model, 1)
+    network = 2 * sum(w.size for w in weights.values() if w.ndim == 2)
+    parameters = sum(w.size for w in weights.values())
+    lines = [
+        f"`spectral` has {parameters:,} parameters. FLOPs a matrix, {BUDGET} products:\n",
+        "| n | matrix products | learned part of spectral | share |",
+        "| --- | --- | --- | --- |",
+    ]
+    for n in ORDERS:
+        products = BUDGET * 2 * n**3
+        lines.append(
+            f"| {n} | {products:,} | {network:,} | {100 * network / (network + products):.1f} % |"
+        )
+    return lines
+
+
 def held_out(seed: int, n: int = 16, k: int = 2_000) -> list[str]:
     """Families that training never saw, at equal products."""
     inverter = Inverter.from_pretrained("spectral")
@@ -105,9 +125,6 @@ def held_out(seed: int, n: int = 16, k: int = 2_000) -> list[str]:
 
 def early_exit(seed: int) -> list[str]:
     """Mean products to a residual of 1e-3."""
-    from deepmatrixinversion.inference.spectral import spectral_guess
-    from deepmatrixinversion.models.directory import read_weights
-
     weights = read_weights(Inverter.from_pretrained("spectral").model, 1)
     nothing = {k: np.zeros_like(v) for k, v in weights.items()}
     lines = [
@@ -179,6 +196,9 @@ def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
     for axes in (left, right):
         axes.set_xlabel("matrix products of order n")
         axes.grid(alpha=0.3)
+        flops = 2e-6 * n**3
+        top = axes.secondary_xaxis("top", functions=(lambda p: flops * p, lambda f: f / flops))
+        top.set_xlabel("MFLOP in matrix products")
     left.legend(fontsize=9)
     return figure
 
