@@ -191,13 +191,13 @@ def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
         style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
         left.semilogy(budgets, [max(np.median(f), 1e-14) for f in values], label=name, **style)
         right.semilogy(budgets, [max(np.mean(f >= 1e-3), 1e-4) for f in values], **style)
+    flop = 2e-6 * n**3
     left.set(ylabel="median ‖I - AX‖F (dimensionless)", title=f"{k} normal matrices, n = {n}")
     right.set(ylabel="share with ‖I - AX‖F >= 1e-3", title="not yet there")
     for axes in (left, right):
         axes.set_xlabel("matrix products of order n")
         axes.grid(alpha=0.3)
-        flops = 2e-6 * n**3
-        top = axes.secondary_xaxis("top", functions=(lambda p: flops * p, lambda f: f / flops))
+        top = axes.secondary_xaxis("top", functions=(lambda p: flop * p, lambda f: f / flop))
         top.set_xlabel("MFLOP in matrix products")
     left.legend(fontsize=9)
     return figure
