@@ -87,17 +87,18 @@ def polynomial_step(
     coefficients, remainder = [], U
     for j in range(degree):
         W = powers[j] - norm * powers[j + 1]
-        noise = j * ROUNDING * frobenius(powers[j])
+        noise = max(j, 1) * ROUNDING * frobenius(powers[j])
         row = [torch.zeros_like(norm)] * j + [torch.ones_like(norm)]
         for Q, known in basis:
             b = inner(Q, W)
             W = W - b * Q
             row = [r - b * k for r, k in zip(row, known, strict=False)] + row[len(known) :]
         size = frobenius(W)
-        # An image that is nothing but the rounding of its powers knows nothing of A X Uʲ.
-        scale = torch.where(size > noise, 1 / size, 0.0)
-        Q, row = scale * W, [scale * r for r in row]
-        t = inner(Q, remainder)
+        Q, row = W / size, [r / size for r in row]
+        # What is left of an image may be mostly the rounding of its powers, which knows nothing of
+        # A X Uʲ: its coefficient shrinks by signal over signal and noise (Wiener 1949).
+        ratio = noise / size
+        t = inner(Q, remainder) / (1 + ratio * ratio)
         remainder = remainder - t * Q
         coefficients.append(t)
         basis.append((Q, row))
