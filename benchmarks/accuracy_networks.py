@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,8 @@ from matplotlib.figure import Figure
 
 from accuracy_data import residuals
 from deepmatrixinversion import Inverter
-from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.nets.weights import load_ensemble
-from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
-from deepmatrixinversion.training.source import INITIAL_WEIGHTS, stream_seed
 
 ORDERS = range(2, 9)
 AIMS = {2: 99.99, 3: 99.99, 4: 99.9, 5: 99.9, 6: 99.9, 7: 99.7, 8: 99.7}
@@ -52,7 +46,7 @@ def bundled(matrices: int, seed: int) -> tuple[list[str], dict[int, np.ndarray]]
         parameters = sum(p.numel() for p in untrained.parameters())
         (one, thousandth, mae), (one0, thousandth0, mae0) = row
         lines.append(
-            f"| {n} | {parameters:,} | {1 + 7 * config.nlayers} | {one:.4f} % | {AIMS[n]} % "
+            f"| {n} | {parameters:,} | {untrained.products} | {one:.4f} % | {AIMS[n]} % "
             f"| {one0:.4f} % | {thousandth:.3f} % | {thousandth0:.3f} % | {mae:.1e} | {mae0:.1e} |"
         )
         print(lines[-1], flush=True)
@@ -74,73 +68,6 @@ def tolerance(matrices: int, seed: int) -> str:
         f"Relative residual within 0.5 % (‖I - AX‖F <= 0.005), n = 5, entries uniform in "
         f"[-10, 10], none left out, {matrices:,} matrices: {share(r, 0.005):.3f} % (aim 99.9 %)."
     )
-
-
-def short_training(options: dict[str, Any]) -> tuple[torch.nn.Module, int]:
-    """A network trained for a short while, and the matrices it saw."""
-    recipe = Recipe.from_options({"msize": 3, "device": "cpu", "epochs": 1} | options)
-    with tempfile.TemporaryDirectory() as folder:
-        directory = new_directory(Path(folder) / "short", recipe)
-        train(directory, recipe, quiet=True)
-        from safetensors.torch import load_file
-
-        net = build(recipe.net_config())
-        net.load_state_dict(load_file(directory / "member_1.safetensors"))
-        steps = int((directory / "training.csv").read_text().splitlines()[-1].split(",")[2])
-    return net, steps * recipe.batch_size
-
-
-def compare(rows: list[tuple[str, dict[str, Any]]], matrices: int, seed: int) -> list[str]:
-    """Train each variant, and judge it on the same fresh 3x3 matrices."""
-    A = np.random.default_rng([seed, 33]).uniform(-1, 1, (matrices, 3, 3))
-    regular = np.abs(np.linalg.det(A)) > 0.1
-    truth = np.linalg.inv(A[regular])
-    lines = [
-        "| network | matrices seen | below 1 | below 1e-3 | median residual "
-        "| MAE, \\|det\\| > 0.1 |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, options in rows:
-        if options.pop("untrained", False):
-            torch.manual_seed(stream_seed(INITIAL_WEIGHTS, seed, 1))
-            net, seen = build(NetConfig("feedback", 3, options["nunits"], options["nlayers"])), 0
-        else:
-            net, seen = short_training(options)
-        X = run(net, A)
-        r = residuals(A, X)
-        mae = np.abs(X[regular] - truth).mean()
-        lines.append(
-            f"| {name} | {seen:,} | {share(r, 1):.3f} % | {share(r, 1e-3):.2f} % "
-            f"| {np.median(r):.1e} | {mae:.1e} |"
-        )
-        print(lines[-1], flush=True)
-    return lines
-
-
-def ablations(minutes: float, samples: int) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """Variants by question."""
-    small = {"nunits": 64, "nlayers": 2, "nmx_samples": samples}
-    timed = {"max_minutes": minutes, "epochs": 1000}
-    return {
-        "Networks, trained for the same wall time": [
-            ("feedback, 3 blocks of 64", {"nunits": 64, "nlayers": 3, **timed}),
-            ("dense, 7 layers of 128", {"net": "dense", "lr": 1e-3, **timed}),
-            ("resnet, the published one", {"net": "resnet", "lr": 1e-3, "threads": 1, **timed}),
-        ],
-        "Depth": [
-            (f"{blocks} blocks{', untrained' if not trained else ''}",
-             {"nunits": 64, "nlayers": blocks, "nmx_samples": samples, "untrained": not trained})
-            for blocks in (1, 2, 3, 4)
-            for trained in (False, True)
-        ],
-        "Loss (2 blocks)": [
-            (loss, {**small, "loss": loss})
-            for loss in ("log_residual", "frobenius", "mse", "mae")
-        ],
-        "Width (2 blocks)": [
-            (f"{units} units", {**small, "nunits": units}) for units in (4, 16, 64, 256)
-        ],
-    }  # fmt: skip
 
 
 def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:

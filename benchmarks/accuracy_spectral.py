@@ -8,9 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from accuracy_data import HELD_OUT, hostile, normal, residuals
+from accuracy_fixed import learned
 from deepmatrixinversion import Inverter
+from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.linalg import schedules
 from deepmatrixinversion.models.advice import DEGREES
+from deepmatrixinversion.models.directory import read_weights
 
 ORDERS = {8: 20_000, 16: 10_000, 32: 3_000, 64: 1_000}
 BUDGET = 20
@@ -65,12 +68,32 @@ def table(seed: int) -> list[str]:
     lines = ["| n | method | below 1 | below 0.1 | below 1e-3 |", "| --- | --- | --- | --- | --- |"]
     for n, k in ORDERS.items():
         A = normal(np.random.default_rng([seed, n]), k, n)
-        rows = at_budget(schedules.first_residual(singular_values(A)), BUDGET)
+        r = schedules.first_residual(singular_values(A))
+        *_, (_, fixed) = schedules.fixed(r, learned(n, seed, k))
+        rows = {"fixed learned schedule": np.linalg.norm(fixed, axis=1)} | at_budget(r, BUDGET)
         rows["spectral"] = residuals(A, inverter.guess(A, max_products=BUDGET))
         for name, f in rows.items():
             shares = " | ".join(f"{100 * np.mean(f < t):.2f} %" for t in (1, 0.1, 1e-3))
             lines.append(f"| {n} | {name} | {shares} |")
-        print(*lines[-7:], sep="\n", flush=True)
+        print(*lines[-8:], sep="\n", flush=True)
+    return lines
+
+
+def flops() -> list[str]:
+    """What an answer within the budget costs, by order."""
+    weights = read_weights(Inverter.from_pretrained("spectral").model, 1)
+    network = 2 * sum(w.size for w in weights.values() if w.ndim == 2)
+    parameters = sum(w.size for w in weights.values())
+    lines = [
+        f"`spectral` has {parameters:,} parameters. FLOPs a matrix, {BUDGET} products:\n",
+        "| n | matrix products | learned part of spectral | share |",
+        "| --- | --- | --- | --- |",
+    ]
+    for n in ORDERS:
+        products = BUDGET * 2 * n**3
+        lines.append(
+            f"| {n} | {products:,} | {network:,} | {100 * network / (network + products):.1f} % |"
+        )
     return lines
 
 
@@ -102,9 +125,6 @@ def held_out(seed: int, n: int = 16, k: int = 2_000) -> list[str]:
 
 def early_exit(seed: int) -> list[str]:
     """Mean products to a residual of 1e-3."""
-    from deepmatrixinversion.inference.spectral import spectral_guess
-    from deepmatrixinversion.models.directory import read_weights
-
     weights = read_weights(Inverter.from_pretrained("spectral").model, 1)
     nothing = {k: np.zeros_like(v) for k, v in weights.items()}
     lines = [
@@ -171,12 +191,54 @@ def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
         style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
         left.semilogy(budgets, [max(np.median(f), 1e-14) for f in values], label=name, **style)
         right.semilogy(budgets, [max(np.mean(f >= 1e-3), 1e-4) for f in values], **style)
+    flop = 2e-6 * n**3
     left.set(ylabel="median ‖I - AX‖F (dimensionless)", title=f"{k} normal matrices, n = {n}")
     right.set(ylabel="share with ‖I - AX‖F >= 1e-3", title="not yet there")
     for axes in (left, right):
         axes.set_xlabel("matrix products of order n")
         axes.grid(alpha=0.3)
+        top = axes.secondary_xaxis("top", functions=(lambda p: flop * p, lambda f: f / flop))
+        top.set_xlabel("MFLOP in matrix products")
     left.legend(fontsize=9)
+    return figure
+
+
+def by_order(seed: int, k: int = 2_000) -> Figure:
+    """Share at 1e-3 by order: 20 products for all but the networks of one order."""
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    orders = [2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64]
+    chosen = ("Newton-Schulz", "scaled Newton (exact interval)", "oracle Chebyshev")
+    curves: dict[str, list[float]] = {}
+    spectral = Inverter.from_pretrained("spectral")
+    for n in orders:
+        A = normal(np.random.default_rng([seed, 6, n]), max(200, k * 8 // max(n, 8)), n)
+        r = schedules.first_residual(singular_values(A))
+        rows = at_budget(r, BUDGET)
+        *_, (_, fixed) = schedules.fixed(r, learned(n, seed, len(A)))
+        rows = {name: rows[name] for name in chosen} | {
+            "fixed learned schedule": np.linalg.norm(fixed, axis=1),
+            "minimal residual (untrained)": rows["minimal residual (untrained)"],
+            "spectral": residuals(A, spectral.guess(A, max_products=BUDGET)),
+        }
+        if n <= 8:
+            rows["feedback-n (8 to 28 products, float32)"] = residuals(
+                A, Inverter.from_pretrained(f"feedback-{n}").guess(A)
+            )
+        for name, f in rows.items():
+            curves.setdefault(name, []).append(float(np.mean(f < 1e-3)))
+    for name, values in curves.items():
+        style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
+        axes.semilogx(orders[: len(values)], values, "o-", markersize=4, label=name, **style)
+    axes.set(
+        xlabel="order n",
+        ylabel="share with ‖I - AX‖F < 1e-3",
+        title="Normal matrices, 20 products of order n",
+    )
+    axes.set_xticks(orders, [str(n) for n in orders])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
     return figure
 
 

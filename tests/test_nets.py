@@ -10,7 +10,8 @@ import torch
 
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.config import NET_NAMES, NetConfig
-from deepmatrixinversion.nets import NETS, build
+from deepmatrixinversion.nets import NETS, build, feedback
+from deepmatrixinversion.nets.algebra import product
 from deepmatrixinversion.nets.ensemble import Ensemble
 from deepmatrixinversion.training.losses import LOSSES
 
@@ -259,5 +260,54 @@ def test_untrained_feedback_inverts_what_is_well_conditioned():
 
 
 def test_feedback_uses_what_it_has_learned():
-    A = uniform(64, 3)
-    assert not torch.equal(net_of("feedback", weights=0.3)(A), net_of("feedback")(A))
+    A = uniform(64, 5)
+    assert not torch.equal(net_of("feedback", 5, weights=0.3)(A), net_of("feedback", 5)(A))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
+def test_feedback_takes_the_products_that_it_says(n, monkeypatch):
+    count = []
+
+    def counting(M, N):
+        count.append(1)
+        return product(M, N)
+
+    monkeypatch.setattr(feedback, "product", counting)
+    net = net_of("feedback", n, nlayers=3)
+    net(uniform(2, n))
+    assert len(count) == net.products
+
+
+@pytest.mark.parametrize("weights", [None, 0.3])
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_feedback_commutes_with_orthogonal_factors_and_with_transposition(n, weights):
+    """(U A V)⁻¹ = Vᵀ A⁻¹ Uᵀ and (Aᵀ)⁻¹ = (A⁻¹)ᵀ, whatever the weights, up to rounding."""
+    generator = torch.Generator().manual_seed(5)
+
+    def haar():
+        normal = torch.randn(32, n, n, generator=generator, dtype=torch.float64)
+        return torch.linalg.qr(normal).Q
+
+    U, V, sigma = haar(), haar(), torch.linspace(1, 0.4, n, dtype=torch.float64)
+    A = haar() * sigma
+    net = net_of("feedback", n, nlayers=2, weights=weights).double()
+    X = net(A)
+    torch.testing.assert_close(net(U @ A @ V), V.mT @ X @ U.mT, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(net(A.mT), X.mT, rtol=1e-6, atol=1e-6)
+    P = torch.eye(n, dtype=torch.float64)[torch.randperm(n, generator=generator)]
+    torch.testing.assert_close(net(P @ A), X @ P.mT, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", range(2, 9))
+def test_untrained_feedback_is_exact_where_float32_can_be(n):
+    """Spread spectra: what is left is rounding, a few n kappa u, up to a condition of 1e3."""
+    generator = torch.Generator().manual_seed(n)
+    U, V = (
+        torch.linalg.qr(torch.randn(200, n, n, generator=generator, dtype=torch.float64)).Q
+        for _ in range(2)
+    )
+    blocks = 1 if n < 4 else 2 if n < 6 else 3
+    for kappa in (10.0, 100.0, 1000.0):
+        A = ((U * torch.logspace(0, -math.log10(kappa), n, dtype=torch.float64)) @ V).float()
+        X = net_of("feedback", n, nlayers=blocks)(A)
+        assert residual(A, X).median() <= n * kappa * 2.0**-24

@@ -90,3 +90,27 @@ def test_as_many_degrees_as_distinct_values_end_at_once():
     sigma = np.random.default_rng(1).uniform(0.3, 1, (50, 3))
     *_, last = schedules.minimal_residual(schedules.first_residual(sigma), (3,))
     assert norms(last).max() <= 1e-6
+
+
+def test_fixed_steps_are_the_matrix_iteration(A):
+    rng = np.random.default_rng(3)
+    steps = [1 + 0.1 * rng.standard_normal(d) for d in (2, 3, 5)]
+    X, R = A.swapaxes(1, 2), np.eye(7) - A @ A.swapaxes(1, 2)
+    states = list(schedules.fixed(spectrum(A), steps))
+    for c, (_, r) in zip(steps, states[1:], strict=True):
+        X = X @ sum(k * np.linalg.matrix_power(R, j) for j, k in enumerate(c))
+        R = np.eye(7) - A @ X
+        np.testing.assert_allclose(
+            np.linalg.norm(r, axis=1), np.linalg.norm(R, axis=(1, 2)), rtol=1e-9
+        )
+    assert [products for products, _ in states] == [0, 2, 5, 9]
+
+
+def test_chebyshev_steps_are_the_composed_chebyshev_polynomial():
+    """On a spectrum that fills [low, 1], the fixed steps for it are the oracle's."""
+    r = 1 - np.linspace(0.01, 1, 50)[None]
+    degrees = (5, 2, 3)
+    *_, (products, last) = schedules.fixed(r, schedules.chebyshev_steps(0.01, degrees))
+    *_, state = schedules.chebyshev(r, degrees)
+    np.testing.assert_allclose(last, state.eigenvalues, rtol=1e-7, atol=1e-12)
+    assert products == state.products

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +49,23 @@ def test_the_recipe_is_that_of_the_model(name):
 
 @torch.no_grad()
 def test_a_short_feedback_recipe_learns(tmp_path):
-    """500,000 matrices (5 % of the recipe) bring the MAE from 2e-5 below 3e-6."""
-    short = recipe("feedback-3", epochs=1, nmx_samples=500_000)
-    A = np.random.default_rng(11).uniform(-1, 1, (20_000, 3, 3))
-    A = A[np.abs(np.linalg.det(A)) > 0.1]
-    truth = np.linalg.inv(A)
-    inputs = torch.from_numpy(A).float()
-    untrained = np.abs(build(short.net_config())(inputs).numpy() - truth).mean()
+    """300,000 matrices (15 % of the recipe) with one block of three, where greed falls short.
+
+    They take the typical residual of uniform 8x8 matrices down by a third. With all three blocks
+    greed ends at rounding level, and there is nothing left to learn: see docs/research-log.md.
+    """
+    short = recipe(
+        "feedback-8", epochs=1, nmx_samples=300_000, nlayers=1, lr=1e-3, distribution="uniform"
+    )
+    A = torch.from_numpy(np.random.default_rng(11).uniform(-1, 1, (20_000, 8, 8))).float()
+
+    def typical(net):
+        return float(torch.log(net.trajectory(A).residuals[-1] + 1e-6).mean())
+
+    before = typical(build(short.net_config()))
     with torch.enable_grad():
         net = trained(tmp_path, short)
-    learned = np.abs(net(inputs).double().numpy() - truth).mean()
-    assert untrained > 1e-5
-    assert learned < 3e-6
+    assert typical(net) < before - math.log(1.5)
 
 
 @torch.no_grad()

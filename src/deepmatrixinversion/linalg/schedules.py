@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.polynomial import SPECTRA, begin, extend
@@ -75,6 +76,37 @@ def chebyshev(r: Array, degrees: Iterable[int]) -> Iterator[State]:
         with np.errstate(over="ignore"):
             peak = np.cosh(degree * np.arccosh(z0))
         yield State(spent, np.cos(degree * np.arccos(np.clip(z, -1, 1))) / peak)
+
+
+def fixed(r: Any, steps: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """X <- X (c_0 + c_1 R + ... + c_(d-1) R^(d-1)) with the same coefficients for every matrix.
+
+    ``steps`` holds the c of each step, d of them being 2, 3 or 5; each costs what the Chebyshev
+    polynomial of degree d does. NumPy or torch, for the coefficients can be learned: then this is
+    the learned iteration that adapts to its training set and not to the matrix.
+    """
+    spent = 0
+    yield spent, r
+    for c in steps:
+        p = c[-1]
+        for k in range(len(c) - 2, -1, -1):
+            p = c[k] + p * r
+        r, spent = 1.0 - (1.0 - r) * p, spent + CHEBYSHEV_PRODUCTS[len(c)]
+        yield spent, r
+
+
+def chebyshev_steps(low: float, degrees: Iterable[int]) -> list[Array]:
+    """The coefficients for `fixed` that are best on eigenvalues of A X in [low, 1]."""
+    steps, high = [], 1.0
+    for d in degrees:
+        # x = 1 - r runs over [low, high] as z does over [-1, 1].
+        z = Polynomial([high + low, -2.0]) / max(high - low, 1e-6)  # rounding ends it there
+        q = Chebyshev.basis(d).convert(kind=Polynomial)(z)
+        peak = float(q(0.0))
+        p = (1.0 - q / peak) // Polynomial([0.0, 1.0])
+        steps.append(p(Polynomial([1.0, -1.0])).coef)
+        low, high = 1.0 - 1.0 / peak, 1.0 + 1.0 / peak
+    return steps
 
 
 def scaled_newton(r: Array) -> Iterator[State]:

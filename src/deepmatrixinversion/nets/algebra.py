@@ -50,8 +50,9 @@ def inner(M: Tensor, N: Tensor) -> Tensor:
 
 def frobenius(M: Tensor) -> Tensor:
     """‖M‖F of each matrix, (n, n, batch) -> (1, 1, batch), with a finite gradient at M = 0."""
-    # The offset is below the square of any norm that matters here.
-    return torch.sqrt(inner(M, M) + 1e-37)
+    # A floor below the square of any norm that matters here. (An offset would do, but PyTorch's
+    # ONNX exporter drops those.)
+    return torch.sqrt(inner(M, M).clamp_min(1e-37))
 
 
 def identity_like(A: Tensor) -> Tensor:

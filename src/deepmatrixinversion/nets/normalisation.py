@@ -23,4 +23,4 @@ def residual_norm(A: Tensor, X: Tensor) -> Tensor:
     """‖I - A X‖F of each pair, (batch, n, n) -> (batch,), with a finite gradient at zero."""
     identity = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     R = identity - full_precision_matmul(A, X)
-    return torch.sqrt((R * R).sum(dim=(-2, -1)) + 1e-37)
+    return torch.sqrt((R * R).sum(dim=(-2, -1)).clamp_min(1e-37))

@@ -74,13 +74,14 @@ def train_member(
     """
     net, objective, optimizer = _prepare(fabric, recipe, member)
     path = checkpoint_file(directory, member)
-    if path.exists():
-        best, progress = load_checkpoint(path, net, optimizer)
-    else:
-        best, progress = _copy(net), Progress()
     orders = sorted(set(recipe.order_cycle()))
     count = SELECTION_MATRICES // len(orders) ** 2
     selection = [_draw(fabric, recipe, SELECTION, (n, count), member) for n in orders]
+    if path.exists():
+        best, progress = load_checkpoint(path, net, optimizer)
+    else:
+        # The untrained network is a candidate too: feedback and spectral begin as good iterations.
+        best, progress = _copy(net), Progress(best_metric=_select(fabric, objective, selection))
     budget = math.inf if recipe.max_minutes is None else 60 * recipe.max_minutes / recipe.n_repeats
     started = saved = time.monotonic()
     first, elapsed_before = progress.step, progress.elapsed

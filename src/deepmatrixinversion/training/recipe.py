@@ -46,9 +46,9 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "feedback": {
         "loss": "log_residual",
-        "lr": 2e-3,
-        "nunits": 128,
-        "nlayers": 4,
+        "lr": 3e-4,
+        "nunits": 32,
+        "nlayers": 3,
     },
 }
 
