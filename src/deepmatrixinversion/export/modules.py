@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deepmatrixinversion.export.choice import Choice
 from deepmatrixinversion.export.iteration import blocks_for
+from deepmatrixinversion.nets import Feedback, build
 from deepmatrixinversion.nets.iterative import newton_schulz
 from deepmatrixinversion.nets.weights import load_ensemble
 
@@ -100,8 +101,9 @@ def products(choice: Choice) -> str:
     """How many products of order n the graph takes, in words."""
     extra = 2 * choice.refine + bool(choice.refine) + 1
     if choice.net == "feedback" and choice.model is not None:
-        blocks = choice.model.config.net.nlayers * choice.model.config.members
-        return f"{choice.model.config.members + 7 * blocks + extra}, and {2 * blocks} dense layers"
+        net = build(choice.model.config.net)
+        assert isinstance(net, Feedback)
+        return str(choice.model.config.members * net.products + extra)
     if choice.net == "iterative" and choice.kind != "pinv":
         blocks = blocks_for(choice.order, np.dtype(str(choice.inside).removeprefix("torch.")))
         return f"{'at most ' * choice.early_exit}{1 + 5 * blocks + extra}"
