@@ -111,3 +111,12 @@ def test_a_loss_is_one_number_with_a_gradient(name):
     assert loss.shape == ()
     loss.backward()
     assert torch.isfinite(net.body.values.grad).all()
+
+
+def test_products_counts_the_candidates_above_a_thousandth():
+    residuals = [torch.tensor([r, r]) for r in (1e2, 1e1, 1e-6, 0.0)]
+    loss = LOSSES["products"](Trajectory([], residuals), torch.eye(2))
+    far = 0.02 * sum(math.log(max(r, RESIDUAL_FLOOR)) for r in (1e2, 1e1, 1e-6, 0.0))
+    assert loss.item() == pytest.approx(2 + far, abs=0.05)
+    half = LOSSES["products"](Trajectory([], [torch.tensor([1e-3])]), torch.eye(2))
+    assert half.item() == pytest.approx(0.5 + 0.02 * math.log(1e-3))

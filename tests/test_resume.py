@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import random
 import signal
@@ -27,7 +28,9 @@ from deepmatrixinversion.training.run import new_directory, train
 
 TINY = {
     "msize": 3,
-    "net": "feedback",
+    "net": "dense",
+    "loss": "log_residual",
+    "det_min": 0.0,
     "nunits": 8,
     "nlayers": 1,
     "nmx_samples": 64 * 20,
@@ -164,8 +167,17 @@ def _fail(*_, **__):
 
 def test_the_best_weights_are_remembered(tmp_path, monkeypatch):
     select = loop._select
-    # What gets better now counts as getting worse: the first epoch's weights stay the best.
-    monkeypatch.setattr(loop, "_select", lambda *words: -select(*words))
+    untrained = []
+
+    def reverse(fabric, objective, selection):
+        # What gets better now counts as getting worse: the first epoch's weights stay the best.
+        weights = [p.detach().clone() for p in objective.parameters()]
+        untrained.append(weights)
+        if all(torch.equal(a, b) for a, b in zip(weights, untrained[0], strict=True)):
+            return math.inf
+        return -select(fabric, objective, selection)
+
+    monkeypatch.setattr(loop, "_select", reverse)
     options = {"net": "dense", "loss": "frobenius", "n_repeats": 1}
     whole, recipe = begun(tmp_path, "whole", **options)
     train(whole, recipe, quiet=True)
@@ -311,7 +323,7 @@ def test_a_damaged_curve_stops_the_command(tmp_path, capsys, monkeypatch, conten
     directory, recipe = begun(tmp_path, "run")
     interrupted(monkeypatch, directory, recipe, 1, 40)
     path = directory / "training.csv"
-    path.write_text(path.read_text()[:-20] + "," if content is None else content)
+    path.write_text(path.read_text().rsplit(",", 3)[0] + "," if content is None else content)
     assert command.main(["--resume", str(directory), "--quiet"]) == 2
     _, sentence = capsys.readouterr().err.splitlines()
     assert str(path) in sentence

@@ -16,8 +16,9 @@ from deepmatrixinversion.linalg.polynomial import (
     corrected,
     extend,
     polynomial,
+    scaled,
 )
-from deepmatrixinversion.models.advice import DEGREES, FEATURES
+from deepmatrixinversion.models.advice import BLOCKS, SEEN
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.training.recipe import Recipe
@@ -49,7 +50,7 @@ def residual(A, X):
 
 def untrained():
     torch.manual_seed(0)
-    return Spectral(NetConfig("spectral", 0, 8, len(DEGREES)))
+    return Spectral(NetConfig("spectral", 0, 8, BLOCKS))
 
 
 # --- the polynomial step -------------------------------------------------------------------------
@@ -109,16 +110,41 @@ def test_spectra_and_matrices_agree():
 # --- the network ---------------------------------------------------------------------------------
 
 
-def test_untrained_it_is_the_minimal_residual_iteration():
-    net = untrained()
+def test_the_best_scale_costs_nothing():
+    A = unit(stack(6))
+    R = np.eye(6) - A @ A.swapaxes(1, 2)
+    factor, after = scaled(np.eye(6), R, MATRICES)
+    X = factor * A.swapaxes(1, 2)
+    np.testing.assert_allclose(after, np.eye(6) - A @ X, atol=1e-12)
+    for other in (0.99, 1.01):
+        assert (residual(A, X) < residual(A, other * X)).all()
+
+
+def test_untrained_a_block_is_least_squares_over_its_images():
+    """Images of I, R and P = R² (what the step of degree two leaves), from products 2 to 5."""
     A = torch.from_numpy(stack(12))
-    sigma = np.linalg.svd(A.numpy(), compute_uv=False)
-    *_, last = schedules.minimal_residual(schedules.first_residual(sigma), DEGREES)
-    expected = np.linalg.norm(last.eigenvalues, axis=1)
-    got = net.trajectory(A).residuals[-1].detach().numpy()
-    alive = expected > 1e-8  # what has converged is held at 1e-9
-    np.testing.assert_allclose(got[alive], expected[alive], rtol=1e-5)
-    assert (got[~alive] <= 1e-8).all()
+    r = schedules.first_residual(np.linalg.svd(A.numpy(), compute_uv=False))
+    _, r = scaled(np.ones_like(r), r, SPECTRA)
+    residuals = [v.detach().numpy() for v in untrained().trajectory(A).residuals]
+
+    def rest(r, known):
+        images = np.stack([(1 - r) * M for M in known], axis=1)
+        return r - images @ np.linalg.lstsq(images, r, rcond=None)[0]
+
+    for k, row in enumerate(r):
+        known = [np.ones_like(row), row]
+        quadratic = rest(row, known)
+        quintic = rest(row, [*known, row**2 * quadratic])
+        assert residuals[0][k] == pytest.approx(np.linalg.norm(row))
+        assert residuals[2][k] == pytest.approx(np.linalg.norm(quadratic))
+        assert residuals[4][k] == pytest.approx(np.linalg.norm(quintic))
+
+
+def test_residuals_by_product_fall_and_converge():
+    net = untrained()
+    residuals = torch.stack(net.trajectory(torch.from_numpy(stack(8))).residuals)
+    assert (residuals.diff(dim=0) <= 1e-9).all()
+    assert (residuals[-1] < 1e-3).all()
 
 
 def test_gradients_are_finite_on_degenerate_spectra():
@@ -134,7 +160,25 @@ def test_gradients_are_finite_on_degenerate_spectra():
 
 def test_features_have_the_promised_width():
     net = untrained()
-    assert net.gate[0].in_features == FEATURES + net.units
+    assert [gate.in_features - net.units for gate in net.gate] == list(SEEN) * BLOCKS
+
+
+@pytest.mark.parametrize("opens", [-1.0, 1.0])
+def test_the_network_decides_when_the_last_step_begins(weights, opens):
+    """One block when it always wants to, else all of them; the products are counted either way."""
+    changed = dict(weights)
+    for block in range(BLOCKS):
+        for kind, value in (("weight", 0.0), ("bias", opens)):
+            key = f"out.{2 * block + 1}.{kind}"
+            changed[key] = weights[key].copy()
+            changed[key][3] = value
+    A = unit(stack(16))
+    guess = spectral_guess(changed, A, max_products=60)
+    assert (residual(A, guess.X) <= EARLY_EXIT + 1e-6).all()
+    exits = set(guess.products)
+    within = {1, *(1 + 4 * block + j for block in range(BLOCKS) for j in (2, 4))}
+    last = within | set(range(1 + 4 * BLOCKS, 60))
+    assert (exits <= last) == (opens < 0)
 
 
 def test_the_torch_graph_gives_the_numpy_answer(trained, weights):

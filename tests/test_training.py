@@ -29,7 +29,9 @@ from deepmatrixinversion.training.source import EVALUATION, SELECTION, TRAINING,
 
 TINY = {
     "msize": 2,
-    "net": "feedback",
+    "net": "dense",
+    "loss": "log_residual",
+    "det_min": 0.0,
     "nunits": 8,
     "nlayers": 1,
     "nmx_samples": 256,
@@ -192,7 +194,8 @@ def test_other_precisions_train(tmp_path, monkeypatch, precision, dtype):
         return step(fabric, recipe, k, objective, optimizer, *rest)
 
     monkeypatch.setattr(loop, "_step", watched)
-    directory = trained(tmp_path, precision=precision, lr=1e-2)
+    options = {"net": "dense", "lr": 1e-2}
+    directory = trained(tmp_path, precision=precision, **options)
     assert set(seen) == {dtype}
     rows = read_curve(directory / "training.csv")
     assert rows[-1].step == 8
@@ -200,7 +203,7 @@ def test_other_precisions_train(tmp_path, monkeypatch, precision, dtype):
     assert all(math.isfinite(row.loss) for row in rows)
     weights = member(directory)
     assert all(w.dtype == torch.float32 and torch.isfinite(w).all() for w in weights.values())
-    assert not same(weights, member(trained(tmp_path, "other", precision="32", lr=1e-2)))
+    assert not same(weights, member(trained(tmp_path, "other", precision="32", **options)))
 
 
 def test_training_lowers_the_residual(tmp_path, monkeypatch):
@@ -235,7 +238,8 @@ def test_training_lowers_the_residual(tmp_path, monkeypatch):
 
 def test_the_weights_kept_are_those_of_the_best_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
-    snapshots, metrics = [], iter([0.5, 0.1, 0.3, 0.3])
+    # Untrained, after each of three epochs, and at the end.
+    snapshots, metrics = [], iter([0.9, 0.5, 0.1, 0.3, 0.3])
 
     def select(fabric, objective, A):
         snapshots.append(loop._copy(objective.net))
@@ -243,10 +247,25 @@ def test_the_weights_kept_are_those_of_the_best_epoch(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "_select", select)
     directory = trained(tmp_path, epochs=3, lr=0.1)
-    assert same(member(directory), snapshots[1])
-    assert not same(snapshots[1], snapshots[2])
+    assert same(member(directory), snapshots[2])
+    assert not same(snapshots[2], snapshots[3])
     progress = read_progress(checkpoint_file(directory, 1))
     assert (progress.best_metric, progress.best_step) == (0.1, 8)
+
+
+def test_the_untrained_network_is_a_candidate(tmp_path, monkeypatch):
+    """A training that only makes it worse leaves the network as it began."""
+    snapshots = []
+
+    def select(fabric, objective, A):
+        snapshots.append(loop._copy(objective.net))
+        return float(len(snapshots))
+
+    monkeypatch.setattr(loop, "_select", select)
+    directory = trained(tmp_path, lr=0.1)
+    assert same(member(directory), snapshots[0])
+    assert not same(snapshots[0], snapshots[1])
+    assert read_progress(checkpoint_file(directory, 1)).best_step == 0
 
 
 def test_two_processes_train_together(tmp_path):

@@ -15,14 +15,22 @@ from deepmatrixinversion.linalg.polynomial import (
     corrected,
     extend,
     polynomial,
+    scaled,
 )
-from deepmatrixinversion.models.advice import DEGREES, advise, features
+from deepmatrixinversion.models.advice import (
+    BLOCK_PRODUCTS,
+    BLOCKS,
+    Look,
+    foresee,
+    lift,
+    look,
+)
 
 EARLY_EXIT = 1e-3
 """Residual at which the guess is left to Newton-Schulz, which squares it with 2 products."""
 
-GREEDY_DEGREE = 8
-"""Largest degree of the steps after the trained ones, which are left as soon as they suffice."""
+OPEN_DEGREE = 12
+"""Largest degree of the last step, which is left as soon as it suffices; then another follows."""
 
 FLOOR = 1e-13
 """Predicted residual beyond which nothing is gained in float64."""
@@ -83,45 +91,106 @@ def spectral_guess(
     R = identity - S @ X
     # Symmetric but for rounding, which the powers would amplify.
     R = 0.5 * (R + R.swapaxes(1, 2))
-    spent, block = 1, 0
-    index = np.arange(k)
+    factor, R = scaled(identity, R, MATRICES)
+    X *= factor
+    guess = Guess(X, _norm(R), np.ones(k, dtype=np.int64))
+    enough = max(tol, FLOOR)
     hidden = np.zeros((k, weights["mix.0.bias"].shape[0]))
-    residual, products[:] = _norm(R), 1
-    noise = np.full((k, 1, 1), EPS)
-    while index.size and spent < max_products:
-        degree = DEGREES[block] if block < len(DEGREES) else GREEDY_DEGREE
-        degree = min(degree, max_products - spent)
-        powers, fit = [identity, R], begin(R)
+    live = _Live(np.arange(k), R, np.full((k, 1, 1), EPS), hidden)
+    live = live.at(guess.residual > enough)
+    spent = 1
+    for block in range(BLOCKS):
+        # With less, one step of the powers reaches as far.
+        if max_products - spent < BLOCK_PRODUCTS + 2 or not live.places.size:
+            break
+        seen = look(identity, live.R, MATRICES, EPS, live.noise)
+        before = _norm(seen.fit.remainder)
+        if (done := before <= enough).any():
+            _leave(guess, live, seen.known, seen.fit, done, spent + 2)
+            live, seen, before = live.at(~done), _look_at(seen, ~done), before[~done]
+        if not live.places.size:
+            return guess
+        seen, hidden = lift(weights, block, seen, live.hidden, MATRICES, np, EPS, live.noise)
+        before = before[:, None, None]
+        moves, opens, hidden = foresee(weights, block, seen, before, hidden, MATRICES, np)
+        spent += BLOCK_PRODUCTS
+        if (done := _norm(seen.fit.remainder) <= enough).any():
+            _leave(guess, live, seen.known, seen.fit, done, spent)
+            live, seen = live.at(~done), _look_at(seen, ~done)
+            moves, opens, hidden = [m[~done] for m in moves], opens[~done], hidden[~done]
+        steps, R = corrected(seen.fit, moves, MATRICES)
+        live = _step(guess, live, seen.known, seen.fit, steps, R, spent)._replace(hidden=hidden)
+        _finish(guess, live.at(opens > 0), spent, max_products, enough)
+        live = live.at(opens <= 0)
+    _finish(guess, live, spent, max_products, enough)
+    return guess
+
+
+class _Live(NamedTuple):
+    """The matrices that are not done: places in the stack, R, errors of R, hidden states."""
+
+    places: NDArray[np.intp]
+    R: Array
+    noise: Array
+    hidden: Array
+
+    def at(self, which: NDArray[np.bool_]) -> _Live:
+        return _Live(self.places[which], self.R[which], self.noise[which], self.hidden[which])
+
+
+def _step(
+    guess: Guess,
+    live: _Live,
+    known: list[Array],
+    fit: Fit,
+    steps: list[Array],
+    R: Array,
+    products: int,
+) -> _Live:
+    """X <- X p(R), in place; and what is live then."""
+    c = polynomial(fit, steps)
+    guess.X[live.places] = guess.X[live.places] @ sum(v * M for v, M in zip(c, known, strict=False))
+    guess.residual[live.places], guess.products[live.places] = _norm(R), products
+    # R is predicted, not measured: its error grows with the coefficients.
+    noise = live.noise * (1.0 + sum(np.abs(value) for value in c))
+    return live._replace(R=R, noise=noise)
+
+
+def _leave(
+    guess: Guess,
+    live: _Live,
+    known: list[Array],
+    fit: Fit,
+    which: NDArray[np.bool_],
+    products: int,
+) -> None:
+    """The greedy step for those that are done with it."""
+    fit = _fit_at(fit, which)
+    known = [_at(M, which) for M in known]
+    _step(guess, live.at(which), known, fit, fit.coefficients, fit.remainder, products)
+
+
+def _finish(guess: Guess, live: _Live, spent: int, max_products: int, enough: float) -> None:
+    """Open-ended minimal residual steps: as many powers as each matrix needs."""
+    identity = np.eye(live.R.shape[-1])
+    while live.places.size and spent < max_products:
+        degree = min(OPEN_DEGREE, max_products - spent)
+        powers, fit = [identity, live.R], begin(live.R)
         for m in range(1, degree + 1):
-            fit = extend(fit, R, powers, MATRICES, EPS, noise)
-            left = _norm(fit.remainder)
-            done = left <= max(tol, FLOOR)
-            if m < degree and done.any():
-                # Low enough already: these need no further power.
-                part = np.flatnonzero(done)
-                which = index[part]
-                c = polynomial(_pick(fit, part), [t[part] for t in fit.coefficients])
-                X[which] = X[which] @ _evaluate(c, [_at(p, part) for p in powers])
-                residual[which], products[which] = left[part], spent + m
-                keep = np.flatnonzero(~done)
-                index, R, hidden, noise = index[keep], R[keep], hidden[keep], noise[keep]
-                powers = [_at(p, keep) for p in powers]
-                fit = _pick(fit, keep)
-                if not index.size:
-                    return Guess(X, residual, products)
-            if m < degree:
-                powers.append(powers[-1] @ R)
-        steps, R, hidden = _advised(weights, block, degree, fit, powers, hidden)
-        c = polynomial(fit, steps)
-        X[index] = X[index] @ _evaluate(c, powers)
-        # The next R is predicted, not measured: its error grows with the coefficients.
-        noise = noise * (1.0 + sum(np.abs(value) for value in c))
+            fit = extend(fit, live.R, powers, MATRICES, EPS, live.noise)
+            done = _norm(fit.remainder) <= enough
+            if m == degree:
+                break
+            if done.any():
+                _leave(guess, live, powers, fit, done, spent + m)
+                live, fit = live.at(~done), _fit_at(fit, ~done)
+                powers = [_at(M, ~done) for M in powers]
+                if not live.places.size:
+                    return
+            powers.append(powers[-1] @ live.R)
         spent += degree
-        residual[index], products[index] = _norm(R), spent
-        keep = np.flatnonzero(residual[index] > max(tol, FLOOR))
-        index, R, hidden, noise = index[keep], R[keep], hidden[keep], noise[keep]
-        block += 1
-    return Guess(X, residual, products)
+        live = _step(guess, live, powers, fit, fit.coefficients, fit.remainder, spent)
+        live = live.at(guess.residual[live.places] > enough)
 
 
 def _positive_definite(S: Array) -> NDArray[np.intp]:
@@ -147,49 +216,27 @@ def _positive_definite(S: Array) -> NDArray[np.intp]:
     return index[(curvature > 0).all(axis=1)]
 
 
-def _advised(
-    weights: Mapping[str, NDArray],
-    block: int,
-    degree: int,
-    fit: Fit,
-    powers: list[Array],
-    hidden: Array,
-) -> tuple[list[Array], Array, Array]:
-    """Steps, predicted residual and hidden state; greedy where there is no trained block.
-
-    The last step of a budget is greedy too: there is no later one to look ahead to.
-    """
-    if block >= len(DEGREES) or degree < DEGREES[block]:
-        return fit.coefficients, fit.remainder, hidden
-    f = features(powers, fit, MATRICES, np)
-    out, hidden = advise(weights, block, f, hidden, np)
-    steps, R = corrected(fit, [out[:, i, None, None] for i in range(degree)], MATRICES)
-    return steps, R, hidden
-
-
-def _evaluate(c: list[Array], powers: list[Array]) -> Array:
-    P = c[0] * powers[0]
-    for coefficient, power in zip(c[1:], powers[1:], strict=False):
-        P = P + coefficient * power
-    return P
-
-
 def _norm(R: Array) -> Array:
     return np.sqrt(np.einsum("kij,kij->k", R, R))
 
 
-def _at(power: Array, index: NDArray[np.intp]) -> Array:
-    """A power at some matrices; the identity serves all."""
-    return power if power.ndim == 2 else power[index]
+def _at(M: Array, which: NDArray[np.bool_]) -> Array:
+    """A polynomial at some matrices; the identity serves all."""
+    return M if M.ndim == 2 else M[which]
 
 
-def _pick(fit: Fit, index: NDArray[np.intp]) -> Fit:
+def _fit_at(fit: Fit, which: NDArray[np.bool_]) -> Fit:
     def take(value):
-        return value[index] if isinstance(value, np.ndarray) else value
+        return value[which] if isinstance(value, np.ndarray) else value
 
     return Fit(
-        [q[index] for q in fit.basis],
+        [q[which] for q in fit.basis],
         [[take(r) for r in row] for row in fit.rows],
-        [t[index] for t in fit.coefficients],
-        fit.remainder[index],
+        [t[which] for t in fit.coefficients],
+        fit.remainder[which],
     )
+
+
+def _look_at(seen: Look, which: NDArray[np.bool_]) -> Look:
+    known = [_at(M, which) for M in seen.known]
+    return Look(known, seen.square[which], _fit_at(seen.fit, which))

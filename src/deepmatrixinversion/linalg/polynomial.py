@@ -14,6 +14,9 @@ eigenvalues alone: the same code runs on matrices and on vectors of eigenvalues 
 Chebyshev's fits the interval [sigma_n^2, sigma_1^2] whatever lies in it, is what makes these
 iterations superlinear: an outlier, once it is all that is left, is removed in one step.
 
+Nothing hinges on the powers: every polynomial M of R has the image A X M = (I - R) M, known as soon
+as R M is.
+
 References
 ----------
 Chow & Saad 1998, SIAM J. Sci. Comput. 19 (minimal residual iterations for approximate inverses);
@@ -28,6 +31,9 @@ from typing import Any, NamedTuple
 NOISE = 10.0
 """How many roundoffs of its powers an image may consist of before it counts."""
 
+TINY = 1e-36
+"""Least square of a norm that is divided by; float32 holds it."""
+
 
 class Space(NamedTuple):
     """What residuals are: matrices, or the vectors of their eigenvalues."""
@@ -40,8 +46,8 @@ class Space(NamedTuple):
         return (a * b).sum(axis=self.axes, keepdims=True)
 
     def norm(self, a: Any) -> Any:
-        """‖a‖F of each, with a finite gradient at zero (in float64)."""
-        return (self.inner(a, a) + 1e-300) ** 0.5
+        """‖a‖F of each, at least 1e-18, with a finite gradient at zero."""
+        return self.inner(a, a).clip(TINY) ** 0.5
 
 
 MATRICES = Space(lambda a, b: a @ b, (-2, -1))
@@ -49,14 +55,14 @@ SPECTRA = Space(lambda a, b: a * b, (-1,))
 
 
 class Fit(NamedTuple):
-    """A least-squares fit of R by the images R^j - R^{j+1}, j = 0, ..., d - 1.
+    """A least-squares fit of R by images M_j - R M_j, such as R^j - R^{j+1}, j = 0, ..., d - 1.
 
     Attributes
     ----------
     basis : list
         The images, orthonormalised.
     rows : list of list
-        ``basis[i] = sum_j rows[i][j] (R^j - R^{j+1})``, j <= i.
+        ``basis[i] = sum_j rows[i][j] (M_j - R M_j)``, j <= i.
     coefficients : list
         <R, basis[i]>.
     remainder : array
@@ -69,13 +75,20 @@ class Fit(NamedTuple):
     remainder: Any
 
 
+def scaled(one: Any, R: Any, space: Space) -> tuple[Any, Any]:
+    """The factor that X gains most by, and the residual then: a step of degree one, for nothing."""
+    image = one - R
+    factor = space.inner(one, image) / space.inner(image, image).clip(TINY)
+    return factor, one - factor * image
+
+
 def begin(R: Any) -> Fit:
     """The fit of degree zero."""
     return Fit([], [], [], R)
 
 
 def extend(fit: Fit, R: Any, powers: list[Any], space: Space, eps: float, noise: Any = 0.0) -> Fit:
-    """Raise a fit's degree by one, with the image of the last two powers, R^j - R^(j+1).
+    """Add the image of the last two of ``powers`` to a fit: R^j and R^(j+1), or some M and R M.
 
     Two kinds of image are left out, since the true A X R^j knows nothing of rounding: one that is
     nothing but the rounding of the two powers (all eigenvalues 0 or 1: a singular matrix, its range
@@ -93,7 +106,7 @@ def extend(fit: Fit, R: Any, powers: list[Any], space: Space, eps: float, noise:
             row = [r - b * k for r, k in zip(row, known, strict=False)] + row[len(known) :]
     left = space.inner(w, w)
     floor = (NOISE * (noise + eps)) ** 2 * (square + space.inner(powers[-2], powers[-2]))
-    scale = (left > floor) / (left + eps * square + 1e-300) ** 0.5
+    scale = (left > floor) / (left + eps * square).clip(TINY) ** 0.5
     q = scale * w
     t = space.inner(R, q)
     return Fit(
@@ -105,9 +118,9 @@ def extend(fit: Fit, R: Any, powers: list[Any], space: Space, eps: float, noise:
 
 
 def polynomial(fit: Fit, steps: list[Any]) -> list[Any]:
-    """Coefficients of p, constant term first, for a step along the basis.
+    """Coefficients of p in the M_j, of which M_0 is I, for a step along the basis.
 
-    sum_i steps[i] basis[i] = sum_j c_j (R^j - R^(j+1)), and p = 1 + c_0, c_1, c_2, ...
+    sum_i steps[i] basis[i] = sum_j c_j (M_j - R M_j), and p = 1 + c_0, c_1, c_2, ...
     """
     degree = len(fit.basis)
     c = [sum(steps[i] * fit.rows[i][j] for i in range(j, degree)) for j in range(degree)]

@@ -45,6 +45,7 @@ class Objective(nn.Module):
         super().__init__()
         self.net = net
         self.loss = LOSSES[loss]
+        self.counts = loss == "products"
 
     def forward(self, A: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and ‖R‖F of each last candidate."""
@@ -215,9 +216,14 @@ def _learning_rate(peak: float, step: int, done: float) -> float:
 
 @torch.no_grad()
 def _select(fabric: Fabric, objective: nn.Module, selection: list[Tensor]) -> float:
-    residuals = torch.cat([objective(A)[1] for A in selection])
-    residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
-    metric = torch.log10(residuals + RESIDUAL_FLOOR).mean()
+    """What the best weights are chosen by: the logarithm of the last residuals, or products."""
+    results = [objective(A) for A in selection]
+    if objective.counts:
+        metric = torch.stack([value for value, _ in results]).mean()
+    else:
+        residuals = torch.cat([last for _, last in results])
+        residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
+        metric = torch.log10(residuals + RESIDUAL_FLOOR).mean()
     # The same matrices in every process: the mean only makes them agree on the last bits.
     return _reduced(fabric, metric, "mean")
 

@@ -5,6 +5,7 @@ Let X be the last candidate, R = I - A X its residual, and the batch mean be wri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,6 +15,7 @@ from deepmatrixinversion.nets.trajectory import Trajectory
 
 RESIDUAL_FLOOR = 1e-6
 INNER_WEIGHT = 0.1
+REACHED, SOFTNESS, FAR_WEIGHT = 1e-3, 1.5, 0.02
 
 Loss = Callable[[Trajectory, Tensor], Tensor]
 
@@ -32,6 +34,19 @@ def log_residual(trajectory: Trajectory, A: Tensor) -> Tensor:
     """
     logs = [torch.log(r + RESIDUAL_FLOOR).mean() for r in trajectory.residuals]
     return logs[-1] + INNER_WEIGHT * sum(logs[1:-1], torch.zeros_like(logs[-1]))
+
+
+def products(trajectory: Trajectory, A: Tensor) -> Tensor:
+    """E of the number of candidates with ‖R‖F > 1e-3, softly counted, plus 0.02 sum log ‖R‖F.
+
+    Where each candidate has cost a product more than the last, as those of ``spectral`` have, it
+    is the mean number of products to 1e-3. A candidate counts sigmoid(log(‖R‖F / 1e-3) / 1.5): one
+    within a decade of the threshold counts in part. The logarithms, floored at 1e-6, keep those
+    moving that are far from it.
+    """
+    logs = torch.log(torch.stack(trajectory.residuals).clip(RESIDUAL_FLOOR))
+    count = torch.sigmoid((logs - math.log(REACHED)) / SOFTNESS)
+    return (count + FAR_WEIGHT * logs).sum(dim=0).mean()
 
 
 def mse(trajectory: Trajectory, A: Tensor) -> Tensor:
@@ -54,6 +69,7 @@ def _scaled_error(trajectory: Trajectory, A: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "frobenius": frobenius,
     "log_residual": log_residual,
+    "products": products,
     "mse": mse,
     "mae": mae,
 }

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.matrices.distributions import mixture
-from deepmatrixinversion.models.advice import DEGREES
+from deepmatrixinversion.models.advice import BLOCKS
 from deepmatrixinversion.models.config import ANY_ORDER, NetConfig, TrainingData, from_dict
 from deepmatrixinversion.training.losses import LOSSES
 
@@ -33,14 +33,14 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "threads": 0,
     },
     "spectral": {
-        "loss": "log_residual",
+        "loss": "products",
         "msize": ANY_ORDER,
         "orders": "2,4,8,16,32,48,64",
         "distribution": "normal+uniform+normal+uniform+spectrum+spd+correlation+toeplitz"
         "+orthogonal+nearly_singular",
         "lr": 1e-3,
         "nunits": 64,
-        "nlayers": len(DEGREES),
+        "nlayers": BLOCKS,
         "batch_size": 512,
         "nmx_samples": 200_000,
     },
