@@ -135,6 +135,11 @@ def main() -> None:
             *ablations.compare(8, rows, matrices, SEED),
         )
     section(
+        "Spectral",
+        "Trained for a few hundred steps on normal matrices of orders 16, 32 and 64 alone.\n",
+        *ablations.compare_spectral(200_000 // few, 4_000 // few, SEED),
+    )
+    section(
         "Guard",
         "Hostile 8x8 matrices (singular, badly scaled, rank one, zero): answers of three blocks "
         "that are worse than the start, or not finite.\n",
