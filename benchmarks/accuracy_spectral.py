@@ -147,7 +147,8 @@ def early_exit(seed: int) -> list[str]:
             plain = np.where((plain == 0) & (norms(state) <= 1e-3), products, plain)
             *_, state = schedules.minimal_residual(r, within(products, GREEDY_OPEN))
             opened = np.where((opened == 0) & (norms(state) <= 1e-3), products, opened)
-        lines.append(f"| {n} | {mine:.2f} | {plain.mean():.2f} | {opened.mean():.2f} | {oracle.mean():.2f} |")
+        means = " | ".join(f"{v.mean():.2f}" for v in (plain, opened, oracle))
+        lines.append(f"| {n} | {mine:.2f} | {means} |")
         print(lines[-1], flush=True)
     return lines
 
