@@ -18,8 +18,8 @@ from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.nets.iterative import (
     minimal_residual_inverse,
     newton_schulz,
-    pseudo_inverse,
 )
+from deepmatrixinversion.nets.pseudoinverse import pseudo_inverse
 from test_translation import Call, export, run
 
 GRAPHS = [

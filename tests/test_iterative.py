@@ -10,11 +10,10 @@ import torch
 from deepmatrixinversion.nets import iterative
 from deepmatrixinversion.nets.iterative import (
     blocks_for,
-    default_rtol,
     minimal_residual_inverse,
     newton_schulz,
-    pseudo_inverse,
 )
+from deepmatrixinversion.nets.pseudoinverse import default_rtol, pseudo_inverse
 from menagerie import INVERTIBLE, SINGULAR, hilbert, with_spectrum
 
 DTYPES = [torch.float32, torch.float64]

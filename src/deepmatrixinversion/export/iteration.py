@@ -13,7 +13,8 @@ import torch
 
 from deepmatrixinversion.export.algebra import Algebra, Value, op
 from deepmatrixinversion.export.loop import loop
-from deepmatrixinversion.nets.iterative import DEGREE, PROJECTION, purifications, scaled_steps
+from deepmatrixinversion.nets.iterative import DEGREE
+from deepmatrixinversion.nets.pseudoinverse import PROJECTION, purifications, scaled_steps
 
 
 def blocks_for(order: int, dtype: np.dtype) -> int:

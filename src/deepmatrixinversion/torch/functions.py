@@ -219,7 +219,7 @@ def _correction(A: Tensor, X: Tensor, B: Tensor, Y: Tensor) -> Tensor:
 def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
     """Moore-Penrose inverses by matrix products, differentiable where the rank is constant.
 
-    See `nets.iterative.pseudo_inverse`.
+    See `nets.pseudoinverse.pseudo_inverse`.
 
     Parameters
     ----------

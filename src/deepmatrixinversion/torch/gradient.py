@@ -18,8 +18,8 @@ from deepmatrixinversion.nets.iterative import (
     full_precision,
     minimal_residual_inverse,
     newton_schulz,
-    pseudo_inverse,
 )
+from deepmatrixinversion.nets.pseudoinverse import pseudo_inverse
 
 
 def _nested_forward_mode() -> contextlib.AbstractContextManager:
