@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepmatrixinversion.export.inverse import export_onnx
     from deepmatrixinversion.export.translation import onnx_translation_table
 
-__all__ = ["onnx_translation_table"]
+__all__ = ["export_onnx", "onnx_translation_table"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from deepmatrixinversion.export.translation import onnx_translation_table
 
         return onnx_translation_table
+    if name == "export_onnx":
+        from deepmatrixinversion.export.inverse import export_onnx
+
+        return export_onnx
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
