@@ -41,10 +41,10 @@ format: $(VENV)/.dev ## let ruff mend what it can
 # The bundled models, from their recipes in jobs/*.toml.
 MODELS = $(basename $(notdir $(wildcard jobs/*.toml)))
 
-zoo: $(VENV)/.dev ## train every bundled model again and put it in its place (about 45 minutes)
+zoo: $(VENV)/.dev ## train every bundled model again and put it in its place (about 25 minutes)
 	for model in $(MODELS); do PATH="$(abspath $(BIN)):$$PATH" bash jobs/bundle.x $$model || exit; done
 
-report: $(VENV)/.dev ## measure the accuracy report again (about 15 minutes)
+report: $(VENV)/.dev ## measure the accuracy report again (about 20 minutes)
 	$(BIN)/python benchmarks/accuracy.py
 
 # Each runtime gets an environment of its own in build/runtimes (4 GB in all). Chromium, Node.js
