@@ -298,6 +298,18 @@ def test_never_worse_than_the_start(weights, n, budget):
     assert (end <= start + slack).all()
 
 
+@pytest.mark.parametrize("spread", [0.1, 1.0, 100.0])
+def test_never_worse_whatever_the_weights(weights, spread):
+    rng = np.random.default_rng(17)
+    wild = {k: rng.normal(scale=spread, size=w.shape) for k, w in weights.items()}
+    A = unit(stack(12, 60))
+    guess = spectral_guess(wild, A, max_products=20, tol=0.0)
+    assert np.isfinite(guess.X).all()
+    start, end = residual(A, A.swapaxes(1, 2)), residual(A, guess.X)
+    slack = 2.0**-22 * 12 * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
+    assert (end <= start + slack).all()
+
+
 def test_one_bad_matrix_disturbs_no_neighbour(weights):
     """The count of a stack may change a product's bits in BLAS; its other matrices may not."""
     A = unit(stack(12, 9))

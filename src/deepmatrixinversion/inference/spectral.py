@@ -94,6 +94,7 @@ def spectral_guess(
     factor, R = scaled(identity, R, MATRICES)
     X *= factor
     guess = Guess(X, _norm(R), np.ones(k, dtype=np.int64))
+    start, at_start = X.copy(), guess.residual.copy()
     enough = max(tol, FLOOR)
     hidden = np.zeros((k, weights["mix.0.bias"].shape[0]))
     live = _Live(np.arange(k), R, np.full((k, 1, 1), EPS), hidden)
@@ -109,7 +110,7 @@ def spectral_guess(
             _leave(guess, live, seen.known, seen.fit, done, spent + 2)
             live, seen, before = live.at(~done), _look_at(seen, ~done), before[~done]
         if not live.places.size:
-            return guess
+            break
         seen, hidden = lift(weights, block, seen, live.hidden, MATRICES, np, EPS, live.noise)
         before = before[:, None, None]
         moves, opens, hidden = foresee(weights, block, seen, before, hidden, MATRICES, np)
@@ -123,6 +124,9 @@ def spectral_guess(
         _finish(guess, live.at(opens > 0), spent, max_products, enough)
         live = live.at(opens <= 0)
     _finish(guess, live, spent, max_products, enough)
+    # The guard, which no weights can get past. NaN is worse, too.
+    worse = ~(guess.residual <= at_start)
+    guess.X[worse], guess.residual[worse] = start[worse], at_start[worse]
     return guess
 
 
