@@ -298,12 +298,13 @@ def test_never_worse_than_the_start(weights, n, budget):
     assert (end <= start + slack).all()
 
 
+@pytest.mark.parametrize("budget", [7, 20])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 100.0])
-def test_never_worse_whatever_the_weights(weights, spread):
+def test_never_worse_whatever_the_weights(weights, spread, budget):
     rng = np.random.default_rng(17)
     wild = {k: rng.normal(scale=spread, size=w.shape) for k, w in weights.items()}
     A = unit(stack(12, 60))
-    guess = spectral_guess(wild, A, max_products=20, tol=0.0)
+    guess = spectral_guess(wild, A, max_products=budget, tol=0.0)
     assert np.isfinite(guess.X).all()
     start, end = residual(A, A.swapaxes(1, 2)), residual(A, guess.X)
     slack = 2.0**-22 * 12 * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
