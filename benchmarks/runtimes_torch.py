@@ -72,10 +72,16 @@ def _concat(*parts: Any, axis: int) -> Any:
     return torch.cat([torch.as_tensor(p) for p in parts], dim=axis)
 
 
+def _clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    x = x if low is None else torch.maximum(x, low)
+    return x if high is None else torch.minimum(x, high)
+
+
 OPERATORS: dict[str, Any] = {
     "Abs": torch.abs,
     "Add": torch.add,
     "ArgMax": lambda x, axis, keepdims=1, **_: x.argmax(dim=axis, keepdim=bool(keepdims)),
+    "Clip": _clip,
     "Concat": _concat,
     "Div": torch.div,
     "Equal": torch.eq,

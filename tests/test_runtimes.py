@@ -71,7 +71,7 @@ def test_differences_are_those_of_matrices_made_by_hand():
     assert units == pytest.approx(error / (2 * 2.0**-24))
 
 
-@pytest.mark.parametrize("net", ["elimination", "iterative"])
+@pytest.mark.parametrize("net", ["elimination", "iterative", "feedback"])
 def test_the_interpreter_computes_what_the_graph_does(net, tmp_path):
     """What LiteRT, Core ML and ExecuTorch convert."""
     from deepmatrixinversion.export.inverse import export_onnx
