@@ -1,6 +1,6 @@
 """The accuracy report: docs/accuracy.md and its plots, every figure measured in this run.
 
-python benchmarks/accuracy.py                 # writes docs/accuracy.md, about 15 minutes
+python benchmarks/accuracy.py                 # writes docs/accuracy.md, about 17 minutes
 python benchmarks/accuracy.py --quick --out report      # the same with few matrices
 """
 
@@ -116,8 +116,8 @@ def main() -> None:
     section(
         "Low precision",
         "feedback-4, the factors of every matrix product rounded, accumulation and the rest in "
-        "float32; 4x4 matrices with log-uniform condition numbers from 1 to 1e6. Ratios where "
-        "kappa u < 0.1.\n",
+        "float32; 4x4 matrices with log-uniform condition numbers from 1 to 1e6. The network takes "
+        "the format's unit roundoff u for the noise of a product. Ratios where kappa u < 0.1.\n",
         *lines,
         "\n![](accuracy-precision.png)",
     )

@@ -83,7 +83,7 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     sigma = kappa[:, None] ** -(np.arange(n) / (n - 1))
     A = (U * sigma[:, None, :]) @ V
     net = load_ensemble(Inverter.from_pretrained("feedback-4").model)
-    full = feedback.product
+    full, noise = feedback.product, feedback.ROUNDING
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.subplots()
     lines = [
@@ -104,10 +104,11 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
                 return full(M.to(dtype).float(), N.to(dtype).float())
 
             feedback.product = rounded
+            feedback.ROUNDING = u  # what the network takes for the relative error of a product
         try:
             X = run(net, A)
         finally:
-            feedback.product = full
+            feedback.product, feedback.ROUNDING = full, noise
         r = residuals(A, X)
         ratio = r / (kappa * u)
         usable = kappa * u < 0.1
