@@ -44,7 +44,7 @@ def parser() -> Parser:
         help=f"matrices to train on: {', '.join(DISTRIBUTIONS)}, or several joined by + {_DEFAULT}",
     )
     add("--det_min", type=finite_float, help=f"keep matrices with |det| above this {_DEFAULT}")
-    add("--loss", help=f"log_residual, frobenius, mse or mae {_DEFAULT}")
+    add("--loss", help=f"log_residual, frobenius, products, mse or mae {_DEFAULT}")
     add("--nmx_samples", type=positive_int, help="matrices in an epoch (default: 1000000)")
     add("--epochs", type=positive_int, help="epochs (default: 10)")
     add("--batch_size", type=positive_int, help="matrices in a step (default: 1024)")

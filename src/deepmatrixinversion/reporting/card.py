@@ -38,6 +38,7 @@ def model_card(
     recipe: Mapping[str, Any],
     command: str,
     steps: Sequence[int],
+    kept: Sequence[int],
     skipped: Sequence[int],
     evaluations: Sequence[Measured],
 ) -> str:
@@ -53,9 +54,9 @@ def model_card(
         Weights of one member.
     recipe, command : mapping, str
         Every setting of the training, and the command that repeats it.
-    steps, skipped : sequence of int
-        Optimiser steps of each member, and how many of them were left out because the gradient
-        was not finite.
+    steps, kept, skipped : sequence of int
+        Optimiser steps of each member, after which of them it had the weights that were kept, and
+        how many were left out because the gradient was not finite.
     evaluations : sequence
         What was measured.
     """
@@ -112,8 +113,9 @@ an answer is no inverse.
 
     {command}
 
-Steps taken by each member: {", ".join(f"{s:,}" for s in steps)}; left out because a gradient was
-not finite: {", ".join(f"{s:,}" for s in skipped)}.
+Steps taken by each member: {", ".join(f"{s:,}" for s in steps)}; the weights kept are those after
+step {", ".join(f"{s:,}" for s in kept)} (0: untrained, where training could not improve on that).
+Steps left out because a gradient was not finite: {", ".join(f"{s:,}" for s in skipped)}.
 
 | setting | value |
 | --- | --- |

@@ -133,6 +133,7 @@ def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
         if values.size:
             axes.set_ylim(values.min() / 2, values.max() * 2)
             axes.set_yscale("log")
+            axes.set_xlim(left.get_xlim())  # few failures say little of how far it went
             axes.grid(alpha=0.3)
             if len(members) <= 10:
                 axes.legend(fontsize=9)

@@ -79,6 +79,7 @@ def finish(
         recipe.to_dict(),
         command,
         [p.step for p in progress],
+        [p.best_step for p in progress],
         [p.skipped for p in progress],
         evaluations,
     )
