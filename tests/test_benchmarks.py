@@ -284,3 +284,37 @@ def test_the_plot_of_cost(tmp_path):
     for some in (rows, rows[:2], rows[:1]):
         cost.draw(some, str(tmp_path / "p.png"))
         check_png(tmp_path / "p.png")
+
+
+def test_a_part_of_the_accuracy_report_leaves_the_others_alone(tmp_path):
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        from accuracy import Report
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    first = Report(tmp_path, 1, keep=False)
+    first.section("One", "text\n", "| a table |")
+    first.section("Two", "![](two.png)")
+    first.save()
+    before = (tmp_path / "accuracy.md").read_text()
+    second = Report(tmp_path, 1, keep=True)
+    second.save()
+    assert (tmp_path / "accuracy.md").read_text() == before
+    second.section("One", "new")
+    second.save()
+    assert (tmp_path / "accuracy.md").read_text() == before.replace("text\n\n| a table |", "new")
+
+
+@pytest.mark.slow
+def test_the_accuracy_report(tmp_path):
+    words = ["--quick", "--only", "one_order", "--out", str(tmp_path)]
+    (tmp_path / "accuracy.md").write_text("# Accuracy\n")
+    subprocess.run([sys.executable, str(BENCHMARKS / "accuracy.py"), *words], check=True)
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "## Networks of one order" in text
+    assert "nan" not in text
+    assert {p.name for p in tmp_path.glob("*.png")} == {
+        "accuracy-precision.png",
+        "accuracy-raw.png",
+        "accuracy-residuals.png",
+    }
