@@ -123,10 +123,10 @@ def low_rank(source: Source, count: int, n: int, low: float, high: float) -> Any
 
 
 def low_rank_plus_noise(source: Source, count: int, n: int, low: float, high: float) -> Any:
-    """`low_rank` plus s delta N, N standard normal, delta log-uniform in [1e-3, 1e-1], one a matrix.
+    """`low_rank` plus s delta N, N standard normal, delta log-uniform in [1e-3, 1e-1].
 
-    n - r small singular values of about s delta sqrt(n - r) and less below r of order s n: what a
-    low-rank signal leaves when it is measured. Nonsingular with probability one.
+    A low-rank signal as it is measured: r singular values of order s n, and n - r of order
+    s delta sqrt(n) and less. One delta a matrix; nonsingular with probability one.
     """
     delta = _log_uniform(source, (count, 1, 1), NOISE_MIN, NOISE_MAX)
     noise = (high - low) / 2 * delta * source.normal((count, n, n))
