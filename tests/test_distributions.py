@@ -213,6 +213,19 @@ def test_low_rank_of_order_one_is_zero():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_low_rank_plus_noise_is_regular_down_to_the_noise(kind):
+    """sigma_n <= ‖noise‖2, which for n = 5 is below 0.1 (2 sqrt(5) + 3), as rank <= n - 1."""
+    n = 5
+    a, _ = draw(kind, "low_rank_plus_noise", 2000, n)
+    sigma = np.linalg.svd(a, compute_uv=False)
+    assert sigma[:, -1].max() <= 0.1 * (2 * math.sqrt(n) + 3)
+    assert sigma[:, -1].min() > 0
+    # The noise spreads over two decades, and smallest singular values of it over more.
+    assert 1e-3 < np.median(sigma[:, -1]) < 1e-2
+    assert np.median(sigma[:, 0]) > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_nearly_singular_has_one_short_direction(kind):
     n = 4
     a, eps = draw(kind, "nearly_singular", 2000, n)

@@ -28,6 +28,7 @@ Distribution = Callable[[Source, int, int, float, float], Any]
 
 CONDITION_MAX = 1e4  # largest condition number of `spectrum` and `spd`
 DELTA_MIN, DELTA_MAX = 1e-8, 1e-1  # by how much `nearly_singular` shortens one direction
+NOISE_MIN, NOISE_MAX = 1e-3, 1e-1  # noise of `low_rank_plus_noise`, in units of s
 RANGE_MAX = 1e100  # products of three entries must not overflow in float64
 DOMINANCE_MIN = 1e-2  # smallest excess of the diagonal in `diagonally_dominant`, in units of s
 
@@ -121,6 +122,17 @@ def low_rank(source: Source, count: int, n: int, low: float, high: float) -> Any
     return (left * (source.arange(n - 1) < rank)[:, None, :]) @ right
 
 
+def low_rank_plus_noise(source: Source, count: int, n: int, low: float, high: float) -> Any:
+    """`low_rank` plus s delta N, N standard normal, delta log-uniform in [1e-3, 1e-1].
+
+    A low-rank signal as it is measured: r singular values of order s n, and n - r of order
+    s delta sqrt(n) and less. One delta a matrix; nonsingular with probability one.
+    """
+    delta = _log_uniform(source, (count, 1, 1), NOISE_MIN, NOISE_MAX)
+    noise = (high - low) / 2 * delta * source.normal((count, n, n))
+    return low_rank(source, count, n, low, high) + noise
+
+
 def nearly_singular(source: Source, count: int, n: int, low: float, high: float) -> Any:
     """A (I - (1 - delta) v v^T): U[low, high] entries, one random direction shortened by delta.
 
@@ -146,6 +158,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "toeplitz": toeplitz,
     "diagonally_dominant": diagonally_dominant,
     "low_rank": low_rank,
+    "low_rank_plus_noise": low_rank_plus_noise,
     "nearly_singular": nearly_singular,
 }
 

@@ -37,7 +37,7 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "msize": ANY_ORDER,
         "orders": "2,4,8,16,32,48,64",
         "distribution": "normal+uniform+normal+uniform+spectrum+spd+correlation+toeplitz"
-        "+orthogonal+nearly_singular",
+        "+orthogonal+low_rank_plus_noise+nearly_singular",
         "lr": 1e-3,
         "nunits": 64,
         "nlayers": BLOCKS,
