@@ -25,7 +25,7 @@ Björck 1996, "Numerical Methods for Least Squares Problems", section 2.4 (modif
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 NOISE = 10.0
@@ -115,6 +115,21 @@ def extend(fit: Fit, R: Any, powers: list[Any], space: Space, eps: float, noise:
         [*fit.coefficients, t],
         fit.remainder - t * q,
     )
+
+
+def greedy(
+    R: Any, one: Any, space: Space, degree: int, eps: float
+) -> Iterator[tuple[list[Any], Fit]]:
+    """Powers I, R, ..., R^d and the fit by their images, for d = 1, ..., ``degree``.
+
+    Cost: a product for each power from R^2 on.
+    """
+    powers, fit = [one, R], begin(R)
+    for d in range(1, degree + 1):
+        fit = extend(fit, R, powers, space, eps)
+        yield powers, fit
+        if d < degree:
+            powers.append(space.product(powers[-1], R))
 
 
 def polynomial(fit: Fit, steps: list[Any]) -> list[Any]:

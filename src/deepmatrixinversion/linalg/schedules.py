@@ -22,7 +22,7 @@ import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 
-from deepmatrixinversion.linalg.polynomial import SPECTRA, begin, extend
+from deepmatrixinversion.linalg.polynomial import SPECTRA, greedy
 
 Array = NDArray[np.float64]
 
@@ -132,9 +132,6 @@ def minimal_residual(r: Array, degrees: Iterable[int]) -> Iterator[State]:
     yield State(0, r)
     spent = 1  # the first residual; later ones come for nothing
     for degree in degrees:
-        powers, fit = [one, r], begin(r)
-        for _ in range(degree):
-            fit = extend(fit, r, powers, SPECTRA, float(np.finfo(float).eps))
-            powers.append(powers[-1] * r)
+        *_, (_, fit) = greedy(r, one, SPECTRA, degree, float(np.finfo(float).eps))
         r, spent = fit.remainder, spent + degree
         yield State(spent, r)

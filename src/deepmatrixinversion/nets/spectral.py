@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -11,9 +9,8 @@ from deepmatrixinversion.linalg.polynomial import (
     MATRICES,
     SPECTRA,
     Space,
-    begin,
     corrected,
-    extend,
+    greedy,
     polynomial,
     scaled,
 )
@@ -111,7 +108,8 @@ class Spectral(nn.Module):
             # What has converged teaches nothing more, and the fit of a residual of rounding errors
             # has no gradient: it goes on from where it started, unseen.
             R = torch.where(alive.unsqueeze(1), R, start)
-            path = [*logs, *(log_norm(left) for left in _open(R, one))]
+            opening = greedy(R, one, SPECTRA, OPEN_DEGREE, float(torch.finfo(R.dtype).eps))
+            path = [*logs, *(log_norm(fit.remainder) for _, fit in opening)]
             path = torch.stack([*path, *[path[-1]] * BUDGETS][:BUDGETS])
             share = torch.sigmoid(opens) if block < BLOCKS - 1 else torch.ones_like(opens)
             weight = (1 - EXPLORED) * undecided * share + EXPLORED / BLOCKS
@@ -136,7 +134,9 @@ class Spectral(nn.Module):
                 opened = torch.maximum(opened, (opens > 0).to(A.dtype).reshape(-1, 1, 1))
                 c, known = polynomial(seen.fit, steps), seen.known
             else:
-                known, fit = _powers(R, one)
+                *_, (known, fit) = greedy(
+                    R, one, MATRICES, GRAPH_DEGREE, float(torch.finfo(R.dtype).eps)
+                )
                 c = polynomial(fit, fit.coefficients)
             X = X @ sum(value * M for value, M in zip(c, known, strict=False))
             # Measured, not predicted: in float32 the two drift apart within a few blocks.
@@ -145,24 +145,3 @@ class Spectral(nn.Module):
             better = norm < smallest
             best, smallest = torch.where(better, X, best), torch.where(better, norm, smallest)
         return best / scale
-
-
-def _open(R: Tensor, one: Tensor) -> list[Tensor]:
-    """What minimal residual steps of degree 1, ..., ``OPEN_DEGREE`` leave of R."""
-    eps = float(torch.finfo(R.dtype).eps)
-    powers, fit, left = [one, R], begin(R), []
-    for _ in range(OPEN_DEGREE):
-        fit = extend(fit, R, powers, SPECTRA, eps)
-        powers.append(powers[-1] * R)
-        left.append(fit.remainder)
-    return left
-
-
-def _powers(R: Tensor, one: Tensor) -> tuple[list[Tensor], Any]:
-    """Powers of R and the fit by their images."""
-    eps = float(torch.finfo(R.dtype).eps)
-    powers, fit = [one, R], begin(R)
-    for _ in range(GRAPH_DEGREE):
-        fit = extend(fit, R, powers, MATRICES, eps)
-        powers.append(powers[-1] @ R)
-    return powers, fit
