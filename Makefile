@@ -47,7 +47,7 @@ zoo: $(VENV)/.dev ## train every bundled model again and put it in its place (ab
 report: $(VENV)/.dev ## measure the accuracy report again (about 20 minutes)
 	$(BIN)/python benchmarks/accuracy.py
 
-# Each runtime gets an environment of its own in build/runtimes (4 GB in all). Chromium, Node.js
+# Each runtime gets an environment of its own in build/runtimes (6 GB in all). Chromium, Node.js
 # and clang come from the system: where one is missing, its rows of the table say so.
 runtimes: $(VENV)/.dev ## run exported files in other runtimes (about 20 minutes)
 	$(BIN)/python benchmarks/runtimes.py --install

@@ -49,6 +49,7 @@ class Row(NamedTuple):
     ours: float
     torch: float | None
     lapack_certified: float
+    spectral: float | None = None
 
 
 def contenders() -> dict[str, Callable[[np.ndarray], object]]:
@@ -56,6 +57,7 @@ def contenders() -> dict[str, Callable[[np.ndarray], object]]:
     methods: dict[str, Callable[[np.ndarray], object]] = {
         "numpy": np.linalg.inv,
         "ours": inv_ex,
+        "spectral": lambda A: inv_ex(A, model="spectral"),
         "lapack certified": lambda A: certify(A, np.linalg.inv(A)),
     }
     if importlib.util.find_spec("torch"):
@@ -86,6 +88,7 @@ def measure(order: int, stack: int, rounds: int, seed: int) -> Row:
         ratios["ours"],
         ratios.get("torch"),
         ratios["lapack certified"],
+        ratios.get("spectral"),
     )
 
 
@@ -99,6 +102,11 @@ def memory(order: int) -> float:
         return tracemalloc.get_traced_memory()[1] / A.nbytes
     finally:
         tracemalloc.stop()
+
+
+def known(ratio: float | None) -> str:
+    """A ratio, or a dash where there is none."""
+    return "-" if ratio is None else f"{ratio:.2f}"
 
 
 def draw(rows: list[Row], where: str) -> None:
@@ -140,11 +148,12 @@ def main() -> None:
             print(rows[-1], flush=True)
     doubles = {n: memory(n) for n in (512, 1024, 2048) if n <= options.largest}
     lines = [
-        "| order | stack | NumPy, µs a matrix | inv_ex | torch.linalg.inv | NumPy + certify |",
-        "| --- | --- | --- | --- | --- | --- |",
+        '| order | stack | NumPy, µs a matrix | inv_ex | inv_ex, model="spectral" '
+        "| torch.linalg.inv | NumPy + certify |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {r.order} | {r.stack:,} | {r.numpy_us:,.2f} | {r.ours:.2f} | "
-            f"{'-' if r.torch is None else f'{r.torch:.2f}'} | {r.lapack_certified:.2f} |"
+            f"| {r.order} | {r.stack:,} | {r.numpy_us:,.2f} | {r.ours:.2f} | {known(r.spectral)} | "
+            f"{known(r.torch)} | {r.lapack_certified:.2f} |"
             for r in rows
         ),
     ]

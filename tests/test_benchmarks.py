@@ -318,3 +318,12 @@ def test_the_accuracy_report(tmp_path):
         "accuracy-raw.png",
         "accuracy-residuals.png",
     }
+
+
+def test_the_cost_of_exports(tmp_path):
+    words = ["--largest", "4", "--rounds", "1", "--markdown", str(tmp_path / "page.md")]
+    subprocess.run([sys.executable, str(BENCHMARKS / "export_cost.py"), *words], check=True)
+    text = (tmp_path / "page.md").read_text()
+    for net in ("adjugate", "elimination", "feedback", "iterative"):
+        assert f"| 4 | {net} |" in text
+    assert "nan" not in text

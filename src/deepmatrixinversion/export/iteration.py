@@ -1,6 +1,7 @@
 """Inverses and pseudo-inverses of any order as unrolled iterations in ONNX operators.
 
-The same iterations as ``nets.iterative``, where they are explained; here each call adds nodes.
+The same iterations as in ``nets.iterative`` and ``nets.pseudoinverse``, where they are explained;
+here each call adds nodes.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _block(a: Algebra, S: Value, X: Value, R: Value, norm: Value) -> list[Value]
 def smallest_rtol(dtype: np.dtype) -> float:
     """The smallest ``rtol`` that rounding allows `pseudo_inverse`: 8 √(2 eps).
 
-    √2 more than in ``nets.iterative``, where it is relative to ‖A‖F and not to ‖A‖2.
+    √2 more than in ``nets.pseudoinverse``, where it is relative to ‖A‖F and not to ‖A‖2.
     """
     return 8 * math.sqrt(2 * np.finfo(dtype).eps)
 
