@@ -301,7 +301,7 @@ def check(A: np.ndarray, X: np.ndarray, proof: Certificate) -> list[str]:
     """Violations among a stack's certificates."""
     found = (
         violation(np.float64(a), np.float64(x), bool(c), float(r), float(e))
-        for a, x, c, r, e in zip(A, X, *proof, strict=True)
+        for a, x, c, r, e in zip(A, X, *proof[:3], strict=True)
     )
     return [one for one in found if one]
 

@@ -224,7 +224,7 @@ def test_rows_over_many_blocks(monkeypatch):
     ok = rng.uniform(size=40) < 0.6
     bounds = np.where(ok, 1e-15 * rng.uniform(size=40), np.inf)
     for part in np.split(np.arange(40), [0, 3, 4, 11, 12, 30]):
-        block = Certificate(ok[part], bounds[part], 2 * bounds[part])
+        block = Certificate(ok[part], bounds[part], 2 * bounds[part], bounds[part])
         summary.add(bounds[part], block, np.ones(len(part), dtype=np.int64))
     beyond = [i for i in np.flatnonzero(~ok) if i >= 4][:4]
     assert [row["index"] for row in summary.rows()] == [0, 1, 2, 3, *beyond]

@@ -235,7 +235,10 @@ def report(residual, errors=None):
     """Three matrices, the last without a certificate."""
     certificates = CertificateSummary()
     certificate = Certificate(
-        np.array([True, True, False]), np.array([1e-15, 2e-15, np.inf]), np.array([1.0, 3, np.inf])
+        np.array([True, True, False]),
+        np.array([1e-15, 2e-15, np.inf]),
+        np.array([1.0, 3, np.inf]),
+        np.array([1e-15, 2e-15, np.inf]),
     )
     certificates.add(np.array([0.1, 0.2, np.inf]), certificate, np.array([1, 2, 3]))
     return InversionReport(

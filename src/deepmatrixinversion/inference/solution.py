@@ -55,7 +55,7 @@ def solve_by(invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike)
 
 def _solution_bound(A: NDArray, inversion: Inversion, B: NDArray, Y: NDArray) -> NDArray:
     """Bounds on the largest |A⁻¹B - Y| of each column, finite wherever A is certified."""
-    X, (certified, alpha, error) = inversion.inverse, inversion.certificate
+    X, (certified, alpha, error, _) = inversion.inverse, inversion.certificate
     bound = solution_error_bound(A, X, B, Y, alpha)
     bound = np.broadcast_to(bound, (*Y.shape[:-2], Y.shape[-1])).copy()
     weak = certified & ~(alpha < 1)

@@ -97,11 +97,25 @@ class Certificate(NamedTuple):
         at least ‖I - X A‖inf; inf where it could not be bounded
     error_bound : float64
         at least ‖A^-1 - X‖inf; inf where not certified
+    relative_error_bound : float64
+        ``error_bound`` over ‖X‖inf, rounded up; inf where not certified
     """
 
     certified: NDArray[np.bool_]
     residual_bound: Array
     error_bound: Array
+    relative_error_bound: Array
+
+
+def relative(error_bound: Array, X: NDArray) -> Array:
+    """``error_bound`` (k,) over ‖X‖inf of a (k, n, n) stack, rounded up; 0 over 0 is 0."""
+    n = X.shape[-1]
+    if not n:
+        return np.zeros(len(X))
+    with np.errstate(all="ignore"):
+        norm = np.abs(X.astype(np.float64, copy=False)).sum(axis=-1).max(axis=-1)
+        bound = inflate(error_bound / norm, n)
+    return np.where((error_bound == 0) & (norm >= 0), 0.0, bound)
 
 
 def gamma(n: int) -> float:
@@ -267,7 +281,10 @@ def certify(A: ArrayLike, X: ArrayLike) -> Certificate:
                     to_layout(a[part], axis), to_layout(x[part], axis), axis
                 )
     return Certificate(
-        certified.reshape(batch), residual_bound.reshape(batch), error_bound.reshape(batch)
+        certified.reshape(batch),
+        residual_bound.reshape(batch),
+        error_bound.reshape(batch),
+        relative(error_bound, x).reshape(batch),
     )
 
 

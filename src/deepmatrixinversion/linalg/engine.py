@@ -8,7 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.linalg.certificate import Certificate, certify_layout, exact_float64
+from deepmatrixinversion.linalg.certificate import (
+    Certificate,
+    certify_layout,
+    exact_float64,
+    relative,
+)
 from deepmatrixinversion.linalg.iteration import (
     POLISH_BELOW,
     newton_layout,
@@ -19,7 +24,6 @@ from deepmatrixinversion.linalg.product import (
     Array,
     batch_axis,
     chunks,
-    frobenius,
     from_layout,
     put,
     spread,
@@ -99,8 +103,6 @@ class _Scaled(NamedTuple):
 def _scale(A: Array, axis: int) -> _Scaled:
     """Normalise a chunk."""
     S, exponent = normalise_layout(A, axis)
-    if not (frobenius(S, axis) < np.inf).all():
-        raise FloatingPointError("NaN or infinite entries")
     none = np.zeros((0, A.shape[1]), dtype=np.int64)
     return _Scaled(S, axis, exponent, np.zeros(0, dtype=np.intp), none, none)
 
@@ -230,12 +232,6 @@ def _invert_chunk(
     return inverse, certified, residual_bound, error_bound, steps
 
 
-def _name_non_finite(a: NDArray) -> str:
-    which = np.flatnonzero(~np.isfinite(a).all(axis=(1, 2)))
-    some = ", ".join(map(str, which[:5])) + (", ..." if which.size > 5 else "")
-    return f"matrices [{some}] of {len(a)} have NaN or infinite entries"
-
-
 def invert(
     A: ArrayLike, guess: Leaf, order: int, *, tol: float | None = None, seed: int = 0
 ) -> Inversion:
@@ -248,7 +244,7 @@ def invert(
     Parameters
     ----------
     A : (..., n, n) float64 or float32 array_like
-        finite; never modified
+        never modified; a matrix with NaN or infinite entries gives NaN, uncertified
     guess : callable
         takes (k, order, order) float64 matrices of Frobenius norm in [1/2, 1) and returns
         approximate inverses; whatever it returns, only speed depends on it
@@ -268,7 +264,7 @@ def invert(
     Raises
     ------
     ValueError
-        for non-finite entries, another dtype or shape
+        for another dtype or shape
 
     Notes
     -----
@@ -303,13 +299,21 @@ def invert(
         columns = (inverse, certified, residual_bound, error_bound, steps)
         with np.errstate(all="ignore"):
             for part in chunks(k, n):
-                try:
-                    results = _invert_chunk(a[part], guess, order, dtype, tol, seed)
-                except FloatingPointError:
-                    raise ValueError(_name_non_finite(a)) from None
+                block = a[part]
+                # What is not finite is inverted as the identity, so that neighbours never notice.
+                finite = np.isfinite(block).all(axis=(1, 2))
+                if not finite.all():
+                    block = np.where(finite[:, None, None], block, np.eye(n, dtype=dtype))
+                results = _invert_chunk(block, guess, order, dtype, tol, seed)
                 for column, result in zip(columns, results, strict=True):
                     column[part] = result
+                bad = np.flatnonzero(~finite) + part.start
+                inverse[bad], certified[bad], steps[bad] = np.nan, False, 0
+                residual_bound[bad] = error_bound[bad] = np.inf
     certificate = Certificate(
-        certified.reshape(batch), residual_bound.reshape(batch), error_bound.reshape(batch)
+        certified.reshape(batch),
+        residual_bound.reshape(batch),
+        error_bound.reshape(batch),
+        relative(error_bound, inverse).reshape(batch),
     )
     return Inversion(inverse.reshape(A.shape), certificate, steps.reshape(batch))

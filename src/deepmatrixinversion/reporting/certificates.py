@@ -31,7 +31,7 @@ class CertificateSummary:
 
     def add(self, residuals: NDArray, certificate: Certificate, steps: NDArray[np.integer]) -> None:
         """Add a block: ‖I - AX‖F (count,), certificates and refinement steps (count,)."""
-        ok, residual_bound, error_bound = certificate
+        ok, residual_bound, error_bound, _ = certificate
         index = self.matrices + np.arange(len(ok))
         self.matrices += len(ok)
         self.certified += int(ok.sum())
