@@ -64,9 +64,9 @@ def violated(A, result):
     A, X = A.reshape(-1, n, n), result.inverse.reshape(-1, n, n)
     if A.dtype.kind == "c":
         A, X = embed(A), embed(X)
-    columns = [np.ravel(c) for c in result.certificate[:3]]
-    for a, x, ok, residual, error in zip(A, X, *columns, strict=True):
-        if found := soundness.violation(a, x, bool(ok), float(residual), float(error)):
+    columns = [np.ravel(c) for c in result.certificate]
+    for a, x, ok, *bounds in zip(A, X, *columns, strict=True):
+        if found := soundness.violation(a, x, bool(ok), *map(float, bounds)):
             return found
     return None
 
