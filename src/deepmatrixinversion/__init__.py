@@ -14,11 +14,20 @@ from deepmatrixinversion.errors import (
     ModelError,
     SingularMatrixError,
     TrainingError,
+    UnsupportedArrayError,
 )
-from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
+from deepmatrixinversion.inference.functions import (
+    certify,
+    inv,
+    inv_ex,
+    pinv,
+    pinv_ex,
+    solve,
+    solve_ex,
+)
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import Certificate, certify
+from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
@@ -34,6 +43,7 @@ __all__ = [
     "SingularMatrixError",
     "Solution",
     "TrainingError",
+    "UnsupportedArrayError",
     "__version__",
     "certify",
     "inv",

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.inference.kinds import as_array
+
 
 class RealForm(NamedTuple):
     """A stack of matrices in float32 or float64, complex ones as real ones of twice the size.
@@ -29,7 +31,7 @@ def real_form(
     ----------
     A : (..., m, n) array_like
         float32, float64, complex64 or complex128; integers and booleans become float64 where that
-        is exact.
+        is exact. Entries may be NaN or infinite (``require_finite`` refuses those).
     square : bool
         Whether m = n is required.
     vectors : bool
@@ -39,31 +41,38 @@ def real_form(
 
     Raises
     ------
+    UnsupportedArrayError
+        For another dtype or kind of array.
+    numpy.linalg.LinAlgError
+        For fewer than two axes, and matrices that are not square where they must be.
     ValueError
-        For another dtype, fewer than two axes, matrices that are not square where they must be,
-        integers that float64 cannot hold, NaN and infinities.
+        For integers that float64 cannot hold.
     """
-    A = np.asarray(A)
-    _check_dtype(A, name)
+    A = as_array(A, name)
     if A.ndim < 2 and not (vectors and A.ndim == 1):
         vector = "one vector, " if vectors else ""
-        raise ValueError(
+        raise np.linalg.LinAlgError(
             f"{name} must be {vector}one matrix or a stack of them, shape (..., m, n), "
             f"not {A.shape}"
         )
     if square and A.shape[-1] != A.shape[-2]:
-        raise ValueError(f"{name} must hold square matrices, not of shape {A.shape}")
+        raise np.linalg.LinAlgError(f"{name} must hold square matrices, not of shape {A.shape}")
     if A.dtype.kind in "biu":
         A = _exact_integers(A, name)
     A = A.astype(A.dtype.newbyteorder("="), copy=False)
-    if not np.isfinite(A).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
-        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
     if A.ndim == 1:
         A = A[:, None]
     if A.dtype.kind != "c":
         return RealForm(A, False)
     return RealForm(embed(A), True)
+
+
+def require_finite(A: ArrayLike, name: str = "A") -> None:
+    """Raise ``ValueError``, naming the first entry that is NaN or infinite, if there is one."""
+    finite = np.isfinite(as_array(A, name))
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
 
 
 def embed(C: NDArray[Any]) -> NDArray[Any]:
@@ -88,19 +97,6 @@ def from_parts(S: NDArray) -> NDArray:
     C = np.empty((*S.shape[:-2], m, S.shape[-1]), dtype=np.result_type(S.dtype, np.complex64))
     C.real, C.imag = S[..., :m, :], S[..., m:, :]
     return C
-
-
-def _check_dtype(A: NDArray, name: str) -> None:
-    native = A.dtype.newbyteorder("=")
-    if native in (np.float32, np.float64, np.complex64, np.complex128) or native.kind in "biu":
-        return
-    if A.dtype == np.float16:
-        reason = "float16 has too few bits for an inverse; convert to float32 or float64"
-    elif A.dtype.kind in "fc":
-        reason = "its bounds would not hold in float64; convert to float64 or complex128"
-    else:
-        reason = "its entries are not numbers of a fixed precision; convert to float64"
-    raise ValueError(f"{name} has dtype {A.dtype}: {reason}")
 
 
 def _exact_integers(A: NDArray, name: str) -> NDArray[np.float64]:

@@ -12,8 +12,12 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.inference.arrays import embed, real_form
 from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.kinds import as_array
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.linalg import certificate
+from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.models.zoo import name_for_order
@@ -21,7 +25,7 @@ from deepmatrixinversion.models.zoo import name_for_order
 Model = Inverter | str | os.PathLike[str]
 
 
-def inv(A: ArrayLike, *, model: Model | None = None) -> NDArray:
+def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) -> NDArray:
     """Certified inverses, or ``SingularMatrixError``: see ``Inverter.inv``.
 
     Examples
@@ -32,11 +36,16 @@ def inv(A: ArrayLike, *, model: Model | None = None) -> NDArray:
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    return _inverter(model, A).inv(A)
+    return _inverter(model, A).inv(A, rtol=rtol)
 
 
 def inv_ex(
-    A: ArrayLike, *, model: Model | None = None, tol: float | None = None, seed: int = 0
+    A: ArrayLike,
+    *,
+    model: Model | None = None,
+    tol: float | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
 ) -> Inversion:
     """Inverses with certificates, whatever they say: see ``Inverter.inv_ex``.
 
@@ -48,10 +57,16 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    return _inverter(model, A).inv_ex(A, tol=tol, seed=seed)
+    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed)
 
 
-def pinv(A: ArrayLike, *, rtol: float | None = None) -> NDArray:
+def pinv(
+    A: ArrayLike,
+    rcond: ArrayLike | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: ArrayLike | None = None,
+) -> NDArray:
     """Moore-Penrose inverses: see ``Inverter.pinv_ex``.
 
     Examples
@@ -62,15 +77,23 @@ def pinv(A: ArrayLike, *, rtol: float | None = None) -> NDArray:
     array([[0.25, 0.25],
            [0.25, 0.25]])
     """
-    return _inverter(None, A).pinv(A, rtol=rtol)
+    return _inverter(None, A).pinv(A, rcond, hermitian, rtol=rtol)
 
 
-def pinv_ex(A: ArrayLike, *, rtol: float | None = None) -> PseudoInversion:
+def pinv_ex(
+    A: ArrayLike,
+    rcond: ArrayLike | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: ArrayLike | None = None,
+) -> PseudoInversion:
     """Moore-Penrose inverses with rank and Penrose residuals: see ``Inverter.pinv_ex``."""
-    return _inverter(None, A).pinv_ex(A, rtol=rtol)
+    return _inverter(None, A).pinv_ex(A, rcond, hermitian, rtol=rtol)
 
 
-def solve(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> NDArray:
+def solve(
+    A: ArrayLike, B: ArrayLike, *, model: Model | None = None, rtol: float | None = None
+) -> NDArray:
     """The certified solution of A Y = B, or ``SingularMatrixError``: see ``Inverter.solve``.
 
     Examples
@@ -79,19 +102,46 @@ def solve(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> NDArray:
     >>> solve([[2, 0], [0, 4]], [1, 1])
     array([0.5 , 0.25])
     """
-    return _inverter(model, A).solve(A, B)
+    return _inverter(model, A).solve(A, B, rtol=rtol)
 
 
-def solve_ex(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> Solution:
+def solve_ex(
+    A: ArrayLike, B: ArrayLike, *, model: Model | None = None, rtol: float | None = None
+) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B)
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol)
+
+
+def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certificate:
+    """Proofs that A is nonsingular and X close to its inverse: see ``linalg.certificate.certify``.
+
+    Parameters
+    ----------
+    A, X : (..., n, n) array_like
+        As for ``inv``, complex ones through their real embedding; any values, NaN and infinities
+        included. X may come from anywhere.
+    rtol : float, optional
+        Relative error that a certified X is proven to have at most; 1e-6 by default, or 1e-3
+        where X is float32 or complex64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepmatrixinversion import certify
+    >>> bool(certify([[2, 0], [0, 4]], np.linalg.inv([[2, 0], [0, 4]])).certified)
+    True
+    """
+    (a, a_complex), (x, x_complex) = real_form(A), real_form(X, name="X")
+    if a_complex != x_complex:
+        a, x = (a if a_complex else embed(a)), (x if x_complex else embed(x))
+    return certificate.certify(a, x, rtol=rtol)
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if isinstance(model, Inverter):
         return model
     if model is None:
-        shape = np.shape(A)
+        shape = np.shape(as_array(A, "A"))
         return _loaded(name_for_order(shape[-1] if shape else 1))
     name = os.fspath(model)
     config = os.path.abspath(os.path.join(name, "config.json"))

@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.inference.arrays import embed, extract, real_form
-from deepmatrixinversion.inference.results import Solution, require_certified
+from deepmatrixinversion.inference.arrays import embed, extract, real_form, require_finite
+from deepmatrixinversion.inference.kinds import as_array, like
+from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
 from deepmatrixinversion.inference.solution import solve_by
 from deepmatrixinversion.inference.spectral import spectral_guess
@@ -40,7 +41,8 @@ class Inverter:
     model : ModelDirectory
         A verified model directory (``from_pretrained`` finds one by name).
     batch : int
-        Matrices per call of the network's graph.
+        Matrices per call of the network's graph, rounded up to a multiple of 16; no answer depends
+        on it.
 
     Attributes
     ----------
@@ -109,6 +111,7 @@ class Inverter:
         ValueError
             When A is no stack of finite real matrices of order m.
         """
+        require_finite(A)
         A, is_complex = real_form(A)
         n = A.shape[-1]
         if is_complex or n != (self.order or n):
@@ -146,14 +149,17 @@ class Inverter:
         """Certified inverses: ``inv``."""
         return self.inv(A)
 
-    def inv(self, A: ArrayLike) -> NDArray:
+    def inv(self, A: ArrayLike, *, rtol: float | None = None) -> NDArray:
         """Inverses of the matrices of A, every one of them certified.
 
         Parameters
         ----------
         A : (..., n, n) array_like
             float32, float64, complex64 or complex128; integers and booleans where float64 holds
-            them exactly. Any order and scale.
+            them exactly. Any order and scale. A subclass of ``ndarray`` comes back as itself; a
+            data frame gives a plain array, without labels.
+        rtol : float, optional
+            As for ``inv_ex``.
 
         Returns
         -------
@@ -163,34 +169,52 @@ class Inverter:
         ------
         SingularMatrixError
             When a matrix could not be certified: it is singular, or so close to it that its dtype
-            cannot hold a provable inverse. The error's ``inversion`` has all results.
+            cannot hold an inverse that is provably accurate to ``rtol``. The error's ``inversion``
+            has all results.
+        UnsupportedArrayError
+            A ``TypeError`` and ``ValueError``: for another dtype, masked and sparse arrays, and
+            arrays of other libraries.
+        numpy.linalg.LinAlgError
+            A ``ValueError`` where the shape is not of square matrices.
         ValueError
-            For another dtype, another shape, NaN and infinities.
+            For NaN and infinities; the message has the index of the first.
         """
-        inversion = self.inv_ex(A)
+        require_finite(A)
+        inversion = self.inv_ex(A, rtol=rtol)
         require_certified(inversion, "inv_ex")
-        return inversion.inverse
+        return like(A)(inversion.inverse)
 
-    def inv_ex(self, A: ArrayLike, *, tol: float | None = None, seed: int = 0) -> Inversion:
+    def inv_ex(
+        self,
+        A: ArrayLike,
+        *,
+        tol: float | None = None,
+        rtol: float | None = None,
+        seed: int = 0,
+    ) -> Inversion:
         """Inverses of the matrices of A with their certificates; errors as for ``inv``.
 
         Parameters
         ----------
         A : (..., n, n) array_like
-            As for ``inv``.
+            As for ``inv``; but a matrix with NaN or infinite entries gives NaN, uncertified.
         tol : float, optional
             Frobenius residual of the scaled matrix at which refinement may stop; to working
-            accuracy by default.
+            accuracy by default. One looser than ``rtol`` leaves results uncertified.
+        rtol : float, optional
+            Relative error that a certified inverse is proven to have at most; 1e-6 by default, or
+            1e-3 for float32 and complex64.
         seed : int
             Of the random transformations that a failing Schur recursion is retried with.
 
         Returns
         -------
         Inversion
-            ``inverse``, ``certificate`` (``certified``, ``residual_bound``, ``error_bound``: upper
-            bounds on ‖I - XA‖ and ‖A⁻¹ - X‖ in the infinity norm, for exactly the array returned;
-            inf where not certified) and ``steps`` of refinement. An uncertified matrix is just
-            that: floating point cannot prove singularity.
+            ``inverse`` (a plain array), ``certificate`` (``certified``, ``residual_bound``,
+            ``error_bound``, ``relative_error_bound``: upper bounds on ‖I - XA‖, ‖A⁻¹ - X‖ and
+            ‖A⁻¹ - X‖/‖X‖ in the infinity norm, for exactly the array returned; inf where there is
+            none) and ``steps`` of refinement. An uncertified matrix is just that: floating point
+            cannot prove singularity.
 
         Notes
         -----
@@ -198,29 +222,64 @@ class Inverter:
         doubled precision, 1 for the certificate. For n > m about 5 products of order n in all.
         """
         form = real_form(A)
-        if tol is not None and not tol >= 0:
-            raise ValueError(f"tol must be a number of at least 0, not {tol}")
-        inversion = invert(form.array, self.leaf, self._leaf_order(form.array), tol=tol, seed=seed)
+        for name, value in (("tol", tol), ("rtol", rtol)):
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} must be a number of at least 0, not {value}")
+        inversion = self._invert(form.array, tol=tol, rtol=rtol, seed=seed)
         if not form.is_complex:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
         X = extract(inversion.inverse)
-        return Inversion(X, certify(form.array, embed(X)), inversion.steps)
+        return Inversion(X, certify(form.array, embed(X), rtol=rtol), inversion.steps)
 
-    def pinv(self, A: ArrayLike, *, rtol: float | None = None) -> NDArray:
-        """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``."""
-        return self.pinv_ex(A, rtol=rtol).pseudoinverse
+    def _invert(
+        self, E: NDArray, *, tol: float | None = None, rtol: float | None = None, seed: int = 0
+    ) -> Inversion:
+        order = self.order or max(1, E.shape[-1])
+        return invert(E, self.leaf, order, tol=tol, rtol=rtol, seed=seed)
 
-    def pinv_ex(self, A: ArrayLike, *, rtol: float | None = None) -> PseudoInversion:
+    def pinv(
+        self,
+        A: ArrayLike,
+        rcond: ArrayLike | None = None,
+        hermitian: bool = False,
+        *,
+        rtol: ArrayLike | None = None,
+    ) -> NDArray:
+        """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``.
+
+        Raises
+        ------
+        UnsupportedArrayError, numpy.linalg.LinAlgError, ValueError
+            As for ``inv``; also for ``rtol`` outside [0, 1), or beside ``rcond``.
+        """
+        require_finite(A)
+        return like(A)(self.pinv_ex(A, rcond, hermitian, rtol=rtol).pseudoinverse)
+
+    def pinv_ex(
+        self,
+        A: ArrayLike,
+        rcond: ArrayLike | None = None,
+        hermitian: bool = False,
+        *,
+        rtol: ArrayLike | None = None,
+    ) -> PseudoInversion:
         """Moore-Penrose inverses with numerical rank and the four Penrose residuals.
 
         Parameters
         ----------
         A : (..., m, n) array_like
-            Of any rank and shape; dtypes as for ``inv``.
-        rtol : float, optional
-            Singular values up to ``rtol`` times the largest count as zero; max(m, n) eps by
-            default.
+            Of any rank and shape; dtypes as for ``inv``. A matrix with NaN or infinite entries
+            gives NaN and rank -1.
+        rcond : (...) array_like of float, optional
+            NumPy's older name of ``rtol``.
+        hermitian : bool
+            Whether A is Hermitian: then its lower triangle alone is read, as NumPy does.
+        rtol : (...) array_like of float, optional
+            Singular values up to ``rtol`` times the largest count as zero: one for all matrices,
+            or one for each. By default max(m, n) eps of A's dtype, that of NumPy's
+            ``matrix_rank`` and of the array API; NumPy's own ``pinv`` takes 1e-15 unless told
+            ``rtol=None``, and so keeps rounding errors of float32 as singular values.
 
         Returns
         -------
@@ -232,17 +291,23 @@ class Inverter:
         Matrix products alone; the network has no part in it: the iteration from a multiple of the
         transpose is a spectral filter, and a guess would not be.
         """
-        form = real_form(A, square=False)
-        if rtol is None and form.is_complex:  # the embedding is twice as large
-            rtol = max(form.array.shape[-2:]) // 2 * float(np.finfo(form.array.dtype).eps)
-        result = pseudo_inverse(form.array, rtol)
+        if rcond is not None and rtol is not None:
+            raise ValueError("`rtol` and `rcond` can't be both set.")
+        tolerance = rcond if rtol is None else rtol
+        if hermitian:
+            form = real_form(_from_lower_triangle(as_array(A, "A")))
+        else:
+            form = real_form(A, square=False)
+        if tolerance is None and form.is_complex:  # the embedding is twice as large
+            tolerance = max(form.array.shape[-2:]) // 2 * float(np.finfo(form.array.dtype).eps)
+        result = pseudo_inverse(form.array, tolerance)
         if not form.is_complex:
             return result
         # Each singular value of a complex matrix is there twice in its embedding.
         rank = np.asarray(result.rank // 2)
         return PseudoInversion(extract(result.pseudoinverse), rank, result.penrose)
 
-    def solve(self, A: ArrayLike, B: ArrayLike) -> NDArray:
+    def solve(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> NDArray:
         """The certified solution of A Y = B.
 
         Parameters
@@ -251,25 +316,53 @@ class Inverter:
             As for ``inv``.
         B : (n,) or (..., n, p) array_like
             One vector, or matrices whose columns are right-hand sides.
+        rtol : float, optional
+            As for ``solve_ex``.
 
         Returns
         -------
-        (n,) or (..., n, p) array
+        (n,) or (..., n, p) array; of B's subclass of ``ndarray``
 
         Raises
         ------
-        SingularMatrixError, ValueError
+        SingularMatrixError, UnsupportedArrayError, numpy.linalg.LinAlgError, ValueError
             As for ``inv``; also for shapes that do not fit.
         """
-        solution = self.solve_ex(A, B)
-        require_certified(solution.inversion, "solve_ex")
-        return solution.solution
+        require_finite(A)
+        require_finite(B, "B")
+        solution = self.solve_ex(A, B, rtol=rtol)
+        require_solved(solution, "solve_ex")
+        return like(B)(solution.solution)
 
-    def solve_ex(self, A: ArrayLike, B: ArrayLike) -> Solution:
+    def solve_ex(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> Solution:
         """The solution of A Y = B with a rigorous forward error bound for each column.
 
-        Y = X B is refined once, Y <- Y + X (B - A Y) (Higham 2002, section 12.1), before its
-        error is bounded. Parameters and errors are those of ``solve``; nothing raises for want
-        of a certificate.
+        Parameters and errors are those of ``solve``, but nothing raises for want of a certificate,
+        and a matrix or right-hand side with NaN or infinite entries gives NaN, uncertified.
+
+        Parameters
+        ----------
+        A, B : array_like
+        rtol : float, optional
+            Largest error that a certified column is proven to have at most, over its largest
+            entry; 1e-6 by default, or 1e-3 for float32 and complex64.
+
+        Notes
+        -----
+        Y = X B is refined with residuals in doubled precision until the rounding of the answer is
+        all that is left (`linalg.solution`): it is as accurate as its dtype can hold wherever
+        ‖I - XA‖ is proven to be well below 1. A component that overflows is inf, and its column
+        not certified.
         """
-        return solve_by(lambda E: invert(E, self.leaf, self._leaf_order(E)), A, B)
+        if rtol is not None and not rtol >= 0:
+            raise ValueError(f"rtol must be a number of at least 0, not {rtol}")
+        return solve_by(self._invert, A, B, rtol)
+
+
+def _from_lower_triangle(A: NDArray) -> NDArray:
+    """The Hermitian matrices whose lower triangles are those of A."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        return A  # refused with its shape by whoever reads it
+    below = np.tril(A, -1)
+    diagonal = np.real(np.einsum("...ii->...i", A))[..., None] * np.eye(A.shape[-1], dtype=bool)
+    return below + diagonal.astype(A.dtype) + below.conj().swapaxes(-1, -2)

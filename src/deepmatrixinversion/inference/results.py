@@ -21,15 +21,40 @@ class Solution(NamedTuple):
     solution : (..., n, p) or (n,) array
         The returned Y, of the dtype of A and B.
     error_bound : (..., p) or () float64
-        Upper bound on the largest |A⁻¹B - Y| in each column, rounding included; inf where not
-        certified.
+        Upper bound on the largest |A⁻¹B - Y| in each column, rounding included; inf where there
+        is none, as where a component overflows.
     inversion : Inversion
         The inverse behind it, with its certificate; for complex A, of the real embedding.
+    certified : (..., p) or () bool
+        ``relative_error_bound`` is at most ``rtol``.
+    relative_error_bound : (..., p) or () float64
+        ``error_bound`` over the largest |Y| of its column, rounded up.
     """
 
     solution: NDArray
     error_bound: NDArray[np.float64]
     inversion: Inversion
+    certified: NDArray[np.bool_]
+    relative_error_bound: NDArray[np.float64]
+
+
+def require_solved(solution: Solution, function: str) -> None:
+    """Raise ``SingularMatrixError``, carrying the inversion, unless all columns are certified."""
+    if solution.certified.all():
+        return
+    which = [tuple(int(i) for i in w) for w in np.argwhere(~solution.certified)]
+    values = ", ".join(f"{float(solution.relative_error_bound[w]):.3g}" for w in which[:NAMED])
+    if solution.certified.ndim == 0:
+        subject = "the solution"
+    else:
+        names = ", ".join(str(w[0] if len(w) == 1 else w) for w in which[:NAMED])
+        more = f" and {len(which) - NAMED} more" if len(which) > NAMED else ""
+        subject = f"solutions [{names}]{more} of {solution.certified.size}"
+    raise SingularMatrixError(
+        f"{subject} could not be certified (relative error bound {values}); use {function} to get "
+        "them with their bounds",
+        solution.inversion,
+    )
 
 
 def uncertified(inversion: Inversion) -> list[tuple[int, ...]]:
