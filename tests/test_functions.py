@@ -397,7 +397,7 @@ def test_what_is_not_finite_is_named(shape, value):
     for where in np.ndindex(shape):
         A = np.ones(shape)
         A[where] = value
-        for call in (inv, inv_ex, pinv, pinv_ex, lambda A: solve(A, np.ones(shape[-1]))):
+        for call in (inv, pinv, lambda A: solve(A, np.ones(shape[-1]))):
             with pytest.raises(ValueError) as caught:
                 call(A)
             assert str(caught.value) == (
