@@ -28,6 +28,10 @@ def exact_error(A, B, Y):
     return [max(abs(D[i, j]) for i in range(D.nrows())) for j in range(D.ncols())]
 
 
+def integers_of(A):
+    return soundness.integers(A)[0]
+
+
 def near_singular(rng, n):
     """One row close to another: condition up to 1e13."""
     A = rng.standard_normal((n, n))
@@ -72,6 +76,9 @@ def test_solutions_are_as_good_as_lapacks_or_as_their_dtype(family, dtype):
         A = family(rng, max(n, 2) if family is near_singular else n).astype(dtype)
         B = rng.standard_normal((len(A), 2)).astype(dtype)
         result = solve_ex(A, B)
+        if integers_of(A).rank() < len(A):  # as the rounding to float32 may make it
+            assert not result.certified.any()
+            continue
         lapack = exact_error(A, B, np.linalg.solve(A, B))
         certified += result.certified.all()
         for j, error in enumerate(exact_error(A, B, result.solution)):
@@ -138,6 +145,7 @@ def test_solutions_do_not_depend_on_their_neighbours(n):
     A[3, -1] = A[3, 0] * (1 + 1e-13)
     A[5] *= 10.0 ** rng.uniform(-9, 9, n)
     whole = solve_ex(A, B)
+    assert whole.certified[[0, 1, 2, 4, 5, 6]].all()
     for k in range(7):
         alone = solve_ex(A[k], B[k])
         for got, expected in zip(alone[:2], whole[:2], strict=True):

@@ -127,7 +127,7 @@ def test_shapes_are_refused_as_numpy_refuses_them():
 
 def test_certificates_of_whole_and_complex_numbers():
     whole = np.array([[2, 1], [1, 1]])
-    assert certify(whole, [[1, -1], [-1, 2]]).residual_bound < 1e-300
+    assert certify(whole, [[1, -1], [-1, 2]]).residual_bound < 2.0**-52
     assert certify(whole, [[1, -1], [-1, 2]]).certified
     assert not certify(whole, [[1, -1], [-1, 3]]).certified
     C = np.array([[1 + 1j, 2], [0, 1 - 2j]])
@@ -213,7 +213,7 @@ def test_ranks_are_those_of_numpys_rule(dtype):
             assert pinv_ex(A, rtol=rtol).rank == 5 - (small <= rtol)
             np.testing.assert_array_equal(pinv(A, rtol=rtol), pinv(A, rtol))
             expected = np.linalg.pinv(A, rcond=rtol)
-            np.testing.assert_allclose(pinv(A, rcond=rtol), expected, rtol=64 * eps, atol=0)
+            np.testing.assert_allclose(pinv(A, rcond=rtol), expected, rtol=64 * eps, atol=eps)
 
 
 def test_hermitian_reads_the_lower_triangle():
@@ -242,7 +242,7 @@ def test_inverters_are_copied_and_pickled(name):
     assert len(pickle.dumps(invert)) < 1 << 20
 
 
-def test_inverters_go_to_other_processes():
+def test_inverters_go_to_other_processes(tmp_path):
     """Spawned, so that nothing is there but what was pickled."""
     code = (
         "import multiprocessing, numpy as np\n"
@@ -254,22 +254,16 @@ def test_inverters_go_to_other_processes():
         "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
         "        print([float(X[0, 0]) for X in pool.map(invert, A)])\n"
     )
-    done = run_file(code)
+    done = run_file(tmp_path / "program.py", code)
     assert done.stdout == "[0.5, 0.25]\n"
 
 
-def run_file(code):
-    import os
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "program.py")
-        with open(path, "w") as file:
-            file.write(code)
-        return subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+def run_file(path, code):
+    path.write_text(code)
+    return subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
 
 
-def test_importing_and_making_an_inverter_loads_no_onnxruntime():
+def test_importing_and_making_an_inverter_loads_no_onnxruntime(tmp_path):
     code = (
         "import sys, deepmatrixinversion as d\n"
         "invert = d.Inverter.from_pretrained('feedback-3')\n"
@@ -277,13 +271,15 @@ def test_importing_and_making_an_inverter_loads_no_onnxruntime():
         "assert 'onnxruntime' not in sys.modules\n"
         "import onnxruntime\n"
         "done = []\n"
-        "off, session = onnxruntime.disable_telemetry_events, onnxruntime.InferenceSession\n"
-        "onnxruntime.disable_telemetry_events = lambda: (done.append('off'), off())\n"
-        "onnxruntime.InferenceSession = lambda *a, **k: (done.append('session'), session(*a, **k))[1]\n"
+        "def noted(name):\n"
+        "    original = getattr(onnxruntime, name)\n"
+        "    setattr(onnxruntime, name, lambda *a, **k: done.append(name) or original(*a, **k))\n"
+        "noted('disable_telemetry_events')\n"
+        "noted('InferenceSession')\n"
         "invert([[2.0, 0, 0], [0, 1, 0], [0, 0, 1]])\n"
-        "assert done == ['off', 'session'], done\n"
+        "assert done == ['disable_telemetry_events', 'InferenceSession'], done\n"
     )
-    run_file(code)
+    run_file(tmp_path / "program.py", code)
 
 
 @pytest.mark.parametrize("n", range(2, 9))
@@ -294,5 +290,5 @@ def test_a_guess_does_not_depend_on_its_neighbours(n):
     for batch in (1, 3, 31, 200):
         other = Inverter.from_pretrained(f"feedback-{n}", batch=batch)
         np.testing.assert_array_equal(other.guess(A), whole)
-    for count in (1, 2, 7, 33):
+    for count in (1, 2, 7, 33, 200, 201):
         np.testing.assert_array_equal(invert.guess(A[-count:]), whole[-count:])

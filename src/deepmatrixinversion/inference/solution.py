@@ -45,7 +45,12 @@ def solve_by(
     relative = _relative(bound, Y)
     certified = relative <= (default_rtol(dtype) if rtol is None else rtol)
     if vector:
-        Y, bound, relative, certified = Y[..., 0], bound[..., 0], relative[..., 0], certified[..., 0]
+        Y, bound, relative, certified = (
+            Y[..., 0],
+            bound[..., 0],
+            relative[..., 0],
+            certified[..., 0],
+        )
     return Solution(Y, bound, inversion, np.asarray(certified), np.asarray(relative))
 
 
@@ -66,9 +71,9 @@ def _columns(E: NDArray, F: NDArray, inversion: Inversion) -> Columns:
         for part in chunks(k, max(n, math.isqrt(n * p))):
             A, B = a[of_E[part]], f[of_F[part]]
             # What is not finite is solved as something that is: neighbours never notice.
-            good = np.isfinite(A).all(axis=(1, 2))
+            good = np.asarray(np.isfinite(A).all(axis=(1, 2)))
             A = np.where(good[:, None, None], A, np.eye(n, dtype=A.dtype))
-            fine = np.isfinite(B).all(axis=1)
+            fine = np.asarray(np.isfinite(B).all(axis=1))
             safe = np.where(fine[:, None, :], B, 0)
             found = solve_columns(
                 A.astype(np.float64), x[of_E[part]], safe.astype(np.float64), E.dtype

@@ -163,8 +163,8 @@ class System(NamedTuple):
         w = np.abs(self.W @ r)
         nu = 64 * n * (n + 4) * ETA * (1 + np.abs(self.W).sum(axis=2, keepdims=True))
         g = w + np.abs(self.W) @ (gamma(n + 2) * np.abs(r) + D) + nu * (1 + _largest(r))
-        bound = inflated(g + v / np.where(alpha < 1.0, 1.0 - alpha, np.nan) * _largest(g), 2 * n)
-        return bound
+        one = np.where(alpha < 1.0, 1.0 - alpha, np.nan)
+        return inflated(g + v / one * _largest(g), 2 * n)
 
 
 def _largest(columns: Array) -> Array:
@@ -173,8 +173,7 @@ def _largest(columns: Array) -> Array:
 
 
 def _row_sums_of_residual(W: Array, S: Array) -> Array:
-    """At least sum_j |I - W S|_ij, (k, n): plainly, and with 26 bits more where that says little.
-    """
+    """At least sum_j |I - W S|_ij, (k, n): plainly, and with 26 bits more where that says little."""
     n = S.shape[-1]
     W_stack, S_stack = Stack.of(W), Stack.of(S)
     found = residual(W_stack, S_stack, 1)
