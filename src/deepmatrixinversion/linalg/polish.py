@@ -58,7 +58,7 @@ from deepmatrixinversion.linalg.residual import (
     Residual,
     gamma,
     residual,
-    two_difference,
+    two_sum,
 )
 from deepmatrixinversion.linalg.stack import Array, Stack
 
@@ -149,7 +149,7 @@ def _grouped(
 def _polish(A: Stack, X: Stack, slices: int) -> Proof:
     proof = _prove(A, X, slices)
     C = proof.known
-    Z, left = two_difference(C.array, -X.array)
+    Z, left = two_sum(X.array, C.array)
     bad = np.flatnonzero(~(proof.alpha < 1.0))
     polished = proof._replace(Z=Stack(Z, X.last), known=Stack(left, X.last))
     if bad.size:
