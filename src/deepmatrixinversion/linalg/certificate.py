@@ -116,7 +116,7 @@ def _largest_row(E: Stack, rest: Array, weights: Array | None, exponents: NDArra
     if weights is None:
         rows = E.row_sums() + rest
     else:
-        rows = E.apply(weights)[0] + rest * E.rowwise(E.largest(weights))
+        rows = E.moduli(weights)[0] + rest * E.rowwise(E.largest(weights))
     return _shifted(E.largest(np.ldexp(inflated(rows, E.order), exponents)))
 
 
@@ -153,7 +153,7 @@ class Comparison(NamedTuple):
         n = Y.order
         size = Y.largest(Y.row_sums())
         sums = scaled.S.row_sums()
-        spread = Y.largest(abs(Y).apply(sums)[0])
+        spread = Y.largest(Y.moduli(sums)[0])
         E = proof.known
         np.abs(E.array, out=E.array)
         np.subtract(proof.Z.array, Y.array, out=Y.array)
@@ -179,7 +179,7 @@ class Comparison(NamedTuple):
             weights = S.row_sums()
         else:
             powers = np.ldexp(1.0, np.maximum(c - shift, -1022))
-            (weights,) = abs(S).apply(_vectors(powers, S.last))
+            (weights,) = S.moduli(_vectors(powers, S.last))
         return _largest_row(self.E, self.rest, weights, _vectors(shift - c, S.last))
 
     def scaled_relative_bound(self) -> Array:

@@ -163,7 +163,7 @@ def _prove(A: Stack, X: Stack, slices: int) -> Proof:
     v = found.rho + found.delta
     alpha = inflated(X.largest(v), n)
     Y, remainder = _series(found, alpha, n)
-    f, t, sigma = abs(X).apply(v, found.delta, np.ones_like(v))
+    f, t, sigma = X.moduli(v, found.delta, np.ones_like(v))
     one = np.where(alpha < 1.0, 1.0 - alpha, np.nan)
     g = gamma(n + 2)
     factor = (X.largest(found.delta) + 6 * g * alpha) / one + (g + U + remainder)

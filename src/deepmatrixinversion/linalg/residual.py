@@ -149,7 +149,7 @@ def residual(A: Stack, X: Stack, slices: int) -> Residual:
     nu = 64 * n * (n + 4) * ETA + 4 * ETA * (n * a + tau)
     if slices == 1:
         r = I - A @ X
-        p, q = 0.0, abs(A).apply(sigma)[0]
+        p, q = 0.0, A.moduli(sigma)[0]
     else:
         r, p, q = _sliced(A, X, slices, a, tau)
     rho = r.row_sums()
