@@ -66,11 +66,15 @@ def test_any_stack(method, shape):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 100])
-def test_the_batch_size_changes_no_bit(model, invert, batch):
-    A = well_conditioned(40)
+def test_the_batch_size_changes_nothing_but_the_last_bits(model, invert, batch):
+    A = well_conditioned(7)
     other = Inverter.from_pretrained(model, batch=batch)
-    np.testing.assert_array_equal(other.guess(A), invert.guess(A))
-    np.testing.assert_array_equal(other(A), invert(A))
+    X, Y = other.guess(A), invert.guess(A)
+    largest = np.abs(Y).max(axis=(1, 2), keepdims=True)
+    assert (np.abs(X - Y) <= 1e-3 * largest).all()
+    X, Y = other(A), invert(A)
+    largest = np.abs(Y).max(axis=(1, 2), keepdims=True)
+    assert (np.abs(X - Y) <= residual_bound(A, Y)[:, None, None] * largest).all()
 
 
 @pytest.mark.parametrize("batch", [0, -1])
@@ -271,6 +275,26 @@ REFUSED = {
 }
 
 
+NOT_FINITE = {
+    "NaN": np.full((3, 3), np.nan),
+    "infinity": np.diag([1.0, 2.0, np.inf]),
+    "one NaN among many": np.where(np.arange(900) == 777, np.nan, 1).reshape(100, 3, 3),
+    "float32 infinity": np.full((3, 3), np.inf, np.float32),
+}
+
+
+@pytest.mark.parametrize("A", NOT_FINITE.values(), ids=NOT_FINITE.keys())
+def test_what_is_not_finite_has_no_guess_and_no_certificate(invert, A):
+    with pytest.raises(ValueError, match="not finite"):
+        invert.guess(A)
+    with pytest.raises(ValueError, match="not finite"):
+        invert.inv(A)
+    result = invert.inv_ex(A)
+    bad = ~np.isfinite(A).all(axis=(-2, -1))
+    assert np.isnan(result.inverse[bad]).all()
+    assert not result.certificate.certified[bad].any()
+
+
 @pytest.mark.parametrize("A, words", REFUSED.values(), ids=REFUSED.keys())
 def test_refused_in_one_sentence(invert, method, A, words):
     for call in (method, invert):
@@ -279,22 +303,6 @@ def test_refused_in_one_sentence(invert, method, A, words):
         message = str(caught.value)
         assert "\n" not in message
         assert len(message) > 10
-
-
-NOT_FINITE = {
-    "NaN": (np.full((3, 3), np.nan), "not finite"),
-    "infinity": (np.diag([1.0, 2.0, np.inf]), "not finite"),
-    "one NaN among many": (np.where(np.arange(900) == 777, np.nan, 1).reshape(100, 3, 3), "finite"),
-    "float32 infinity": (np.full((3, 3), np.inf, np.float32), "not finite"),
-}
-
-
-@pytest.mark.parametrize("A, words", NOT_FINITE.values(), ids=NOT_FINITE.keys())
-def test_what_is_not_finite_is_refused_in_one_sentence(invert, A, words):
-    for call in (invert.guess, invert):
-        with pytest.raises(ValueError, match=words) as caught:
-            call(A)
-        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("A", [np.eye(4), np.zeros((3, 3, 4, 4)), np.eye(2), np.eye(3) + 0j])

@@ -137,39 +137,11 @@ def test_bad_input_is_refused():
         (np.ones(3), None),
         (np.ones((2, 2), dtype=int), None),
         (np.ones((2, 2)), -1.0),
-        (np.ones((2, 2)), 1.5),
+        (np.ones((2, 2)), [1e-3, 1e-3]),
         (np.ones((2, 2)), np.nan),
-        (np.ones((3, 2, 2)), [0.1, 0.2]),
-        (np.ones((2, 2)), [0.1]),
     ]:
         with pytest.raises(ValueError):
             pseudo_inverse(A, rtol)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 5)])
-def test_what_is_not_finite_gives_nan_and_disturbs_no_neighbour(shape, value):
-    A = np.random.default_rng(1).standard_normal((3, *shape))
-    before = pseudo_inverse(A)
-    A[1, -1, 0] = value
-    after = pseudo_inverse(A)
-    assert np.isnan(after.pseudoinverse[1]).all()
-    assert np.isnan(after.penrose[1]).all()
-    np.testing.assert_array_equal(after.rank, [2, -1, 2])
-    for got, expected in zip(after, before, strict=True):
-        np.testing.assert_array_equal(got[[0, 2]], expected[[0, 2]])
-
-
-def test_a_tolerance_for_each_matrix():
-    A = np.broadcast_to(np.diag([1.0, 1e-3, 1e-6]), (2, 3, 3, 3))
-    rtol = np.array([1e-8, 1e-5, 1e-2])
-    result = pseudo_inverse(A, rtol)
-    np.testing.assert_array_equal(result.rank, [[3, 2, 1], [3, 2, 1]])
-    for j in range(3):
-        alone = pseudo_inverse(A[0, j], rtol[j])
-        np.testing.assert_array_equal(result.pseudoinverse[1, j], alone.pseudoinverse)
-    column = pseudo_inverse(A, [[1e-2], [1e-8]])
-    np.testing.assert_array_equal(column.rank, [[1, 1, 1], [3, 3, 3]])
 
 
 def test_largest_singular_value_is_a_tight_upper_bound():

@@ -16,18 +16,11 @@ from deepmatrixinversion.errors import (
     TrainingError,
     UnsupportedArrayError,
 )
-from deepmatrixinversion.inference.functions import (
-    certify,
-    inv,
-    inv_ex,
-    pinv,
-    pinv_ex,
-    solve,
-    solve_ex,
-)
+from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import Certificate
+from deepmatrixinversion.linalg.certificate import Certificate, entrywise_error_bound
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
@@ -46,6 +39,7 @@ __all__ = [
     "UnsupportedArrayError",
     "__version__",
     "certify",
+    "entrywise_error_bound",
     "inv",
     "inv_ex",
     "pinv",

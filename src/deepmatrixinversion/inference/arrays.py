@@ -31,7 +31,7 @@ def real_form(
     ----------
     A : (..., m, n) array_like
         float32, float64, complex64 or complex128; integers and booleans become float64 where that
-        is exact. Entries may be NaN or infinite (``require_finite`` refuses those).
+        is exact.
     square : bool
         Whether m = n is required.
     vectors : bool
@@ -41,12 +41,10 @@ def real_form(
 
     Raises
     ------
-    UnsupportedArrayError
-        For another dtype or kind of array.
-    numpy.linalg.LinAlgError
-        For fewer than two axes, and matrices that are not square where they must be.
     ValueError
-        For integers that float64 cannot hold.
+        For another kind of array or dtype, fewer than two axes and integers that float64 cannot
+        hold; ``numpy.linalg.LinAlgError``, which is one, for matrices that are not square where
+        they must be.
     """
     A = as_array(A, name)
     if A.ndim < 2 and not (vectors and A.ndim == 1):
@@ -68,11 +66,20 @@ def real_form(
 
 
 def require_finite(A: ArrayLike, name: str = "A") -> None:
-    """Raise ``ValueError``, naming the first entry that is NaN or infinite, if there is one."""
-    finite = np.isfinite(as_array(A, name))
-    if not finite.all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+    """Refuse NaN and infinities, by the index of the first."""
+    bad = ~np.isfinite(as_array(A, name))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
+
+
+def from_lower_triangle(A: NDArray) -> NDArray:
+    """The Hermitian matrices whose lower triangles are those of A."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise np.linalg.LinAlgError(f"A must hold square matrices, not of shape {A.shape}")
+    below = np.tril(A, -1)
+    diagonal = np.real(np.einsum("...ii->...i", A))[..., None] * np.eye(A.shape[-1], dtype=bool)
+    return below + diagonal.astype(A.dtype) + below.conj().swapaxes(-1, -2)
 
 
 def embed(C: NDArray[Any]) -> NDArray[Any]:
@@ -97,6 +104,31 @@ def from_parts(S: NDArray) -> NDArray:
     C = np.empty((*S.shape[:-2], m, S.shape[-1]), dtype=np.result_type(S.dtype, np.complex64))
     C.real, C.imag = S[..., :m, :], S[..., m:, :]
     return C
+
+
+# What to do with arrays that NumPy would convert silently, or not understand.
+REMEDIES = {
+    "torch": "use deepmatrixinversion.torch, or pass A.numpy()",
+    "jax": "pass numpy.asarray(A)",
+    "jaxlib": "pass numpy.asarray(A)",
+    "cupy": "pass cupy.asnumpy(A)",
+    "dask": "pass A.compute(), or map the function over the blocks",
+    "tensorflow": "pass A.numpy()",
+    "sparse": "pass A.todense()",
+    "scipy": "pass A.toarray(): the inverse of a sparse matrix is dense",
+}
+
+
+def _check_kind(A: object, name: str) -> None:
+    """Refuse arrays whose meaning would be lost on the way to ``numpy.ndarray``."""
+    if isinstance(A, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, and an inverse needs every entry; pass {name}.filled(value)"
+        )
+    module = type(A).__module__.partition(".")[0]
+    if module in REMEDIES and not isinstance(A, np.ndarray):
+        remedy = REMEDIES[module].replace("A.", f"{name}.").replace("(A)", f"({name})")
+        raise ValueError(f"{name} is an array of {module}, not of NumPy; {remedy}")
 
 
 def _exact_integers(A: NDArray, name: str) -> NDArray[np.float64]:

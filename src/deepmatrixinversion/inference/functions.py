@@ -12,15 +12,11 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.inference.arrays import embed, real_form
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.inference.kinds import as_array
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg import certificate
-from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
-from deepmatrixinversion.models.zoo import name_for_order
+from deepmatrixinversion.models.zoo import is_path, name_for_order
 
 Model = Inverter | str | os.PathLike[str]
 
@@ -67,7 +63,7 @@ def pinv(
     *,
     rtol: ArrayLike | None = None,
 ) -> NDArray:
-    """Moore-Penrose inverses: see ``Inverter.pinv_ex``.
+    """Moore-Penrose inverses: see ``Inverter.pinv`` and ``Inverter.pinv_ex``.
 
     Examples
     --------
@@ -80,15 +76,9 @@ def pinv(
     return _inverter(None, A).pinv(A, rcond, hermitian, rtol=rtol)
 
 
-def pinv_ex(
-    A: ArrayLike,
-    rcond: ArrayLike | None = None,
-    hermitian: bool = False,
-    *,
-    rtol: ArrayLike | None = None,
-) -> PseudoInversion:
+def pinv_ex(A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
     """Moore-Penrose inverses with rank and Penrose residuals: see ``Inverter.pinv_ex``."""
-    return _inverter(None, A).pinv_ex(A, rcond, hermitian, rtol=rtol)
+    return _inverter(None, A).pinv_ex(A, rtol=rtol)
 
 
 def solve(
@@ -112,44 +102,19 @@ def solve_ex(
     return _inverter(model, A).solve_ex(A, B, rtol=rtol)
 
 
-def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certificate:
-    """Proofs that A is nonsingular and X close to its inverse: see ``linalg.certificate.certify``.
-
-    Parameters
-    ----------
-    A, X : (..., n, n) array_like
-        As for ``inv``, complex ones through their real embedding; any values, NaN and infinities
-        included. X may come from anywhere.
-    rtol : float, optional
-        Relative error that a certified X is proven to have at most; 1e-6 by default, or 1e-3
-        where X is float32 or complex64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from deepmatrixinversion import certify
-    >>> bool(certify([[2, 0], [0, 4]], np.linalg.inv([[2, 0], [0, 4]])).certified)
-    True
-    """
-    (a, a_complex), (x, x_complex) = real_form(A), real_form(X, name="X")
-    if a_complex != x_complex:
-        a, x = (a if a_complex else embed(a)), (x if x_complex else embed(x))
-    return certificate.certify(a, x, rtol=rtol)
-
-
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if isinstance(model, Inverter):
         return model
     if model is None:
-        shape = np.shape(as_array(A, "A"))
+        shape = np.shape(A)
         return _loaded(name_for_order(shape[-1] if shape else 1))
-    name = os.fspath(model)
-    config = os.path.abspath(os.path.join(name, "config.json"))
+    if not is_path(model):
+        return _loaded(os.fspath(model))
     # A directory is known by its path, whatever the working directory, and read again when its
     # model changes.
-    if os.path.isfile(config):
-        return _loaded(os.path.dirname(config), os.stat(config).st_mtime_ns)
-    return _loaded(name)
+    path = os.path.abspath(os.path.expanduser(os.fspath(model)))
+    config = os.path.join(path, "config.json")
+    return _loaded(path, os.stat(config).st_mtime_ns if os.path.isfile(config) else 0)
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.inference.arrays import embed, extract, real_form, require_finite
+from deepmatrixinversion.inference.arrays import (
+    extract,
+    from_lower_triangle,
+    real_form,
+    require_finite,
+)
 from deepmatrixinversion.inference.kinds import as_array, like
+from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
 from deepmatrixinversion.inference.solution import solve_by
 from deepmatrixinversion.inference.spectral import spectral_guess
-from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.linalg.engine import Inversion, invert
-from deepmatrixinversion.linalg.stack import chunks
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
 from deepmatrixinversion.linalg.scaling import normalise, times_power
+from deepmatrixinversion.linalg.stack import chunks
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import locate, name_for_order
@@ -41,8 +46,7 @@ class Inverter:
     model : ModelDirectory
         A verified model directory (``from_pretrained`` finds one by name).
     batch : int
-        Matrices per call of the network's graph, rounded up to a multiple of 16; no answer depends
-        on it.
+        Matrices per call of the network's graph.
 
     Attributes
     ----------
@@ -72,6 +76,13 @@ class Inverter:
             self._weights = read_weights(model, 1)
         else:
             self._session = Session(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model and the batch: an onnxruntime session neither pickles nor copies."""
+        return {"model": self.model, "batch": self.batch}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["model"], batch=state["batch"])
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], *, batch: int = DEFAULT_BATCH) -> Self:
@@ -109,10 +120,10 @@ class Inverter:
         Raises
         ------
         ValueError
-            When A is no stack of finite real matrices of order m.
+            When A is no stack of real matrices of order m, NaN and infinities included.
         """
-        require_finite(A)
         A, is_complex = real_form(A)
+        require_finite(A)
         n = A.shape[-1]
         if is_complex or n != (self.order or n):
             kind = "complex matrices" if is_complex else f"matrices of order {n}"
@@ -156,10 +167,7 @@ class Inverter:
         ----------
         A : (..., n, n) array_like
             float32, float64, complex64 or complex128; integers and booleans where float64 holds
-            them exactly. Any order and scale. A subclass of ``ndarray`` comes back as itself; a
-            data frame gives a plain array, without labels.
-        rtol : float, optional
-            As for ``inv_ex``.
+            them exactly. Any order and scale.
 
         Returns
         -------
@@ -169,20 +177,14 @@ class Inverter:
         ------
         SingularMatrixError
             When a matrix could not be certified: it is singular, or so close to it that its dtype
-            cannot hold an inverse that is provably accurate to ``rtol``. The error's ``inversion``
-            has all results.
-        UnsupportedArrayError
-            A ``TypeError`` and ``ValueError``: for another dtype, masked and sparse arrays, and
-            arrays of other libraries.
-        numpy.linalg.LinAlgError
-            A ``ValueError`` where the shape is not of square matrices.
+            cannot hold a provable inverse. The error's ``inversion`` has all results.
         ValueError
-            For NaN and infinities; the message has the index of the first.
+            For another dtype, another shape, NaN and infinities.
         """
-        require_finite(A)
         inversion = self.inv_ex(A, rtol=rtol)
+        require_finite(A)
         require_certified(inversion, "inv_ex")
-        return like(A)(inversion.inverse)
+        return like(inversion.inverse, A)
 
     def inv_ex(
         self,
@@ -194,49 +196,47 @@ class Inverter:
     ) -> Inversion:
         """Inverses of the matrices of A with their certificates; errors as for ``inv``.
 
+        A matrix with NaN or infinite entries gives NaN, uncertified, and disturbs no neighbour.
+
         Parameters
         ----------
         A : (..., n, n) array_like
-            As for ``inv``; but a matrix with NaN or infinite entries gives NaN, uncertified.
+            As for ``inv``.
         tol : float, optional
-            Frobenius residual of the scaled matrix at which refinement may stop; to working
-            accuracy by default. One looser than ``rtol`` leaves results uncertified.
+            Frobenius residual of the scaled matrix at which refinement may stop; as far as float64
+            goes by default. Results that are then less accurate than ``rtol`` are not certified.
         rtol : float, optional
-            Relative error that a certified inverse is proven to have at most; 1e-6 by default, or
-            1e-3 for float32 and complex64.
+            Relative error (infinity norm) that a certified inverse is proven to have at most, as
+            returned and beside the matrix with its rows and columns scaled evenly; 1e-6 by default,
+            1e-3 in single precision.
         seed : int
             Of the random transformations that a failing Schur recursion is retried with.
 
         Returns
         -------
         Inversion
-            ``inverse`` (a plain array), ``certificate`` (``certified``, ``residual_bound``,
-            ``error_bound``, ``relative_error_bound``: upper bounds on ‖I - XA‖, ‖A⁻¹ - X‖ and
-            ‖A⁻¹ - X‖/‖X‖ in the infinity norm, for exactly the array returned; inf where there is
-            none) and ``steps`` of refinement. An uncertified matrix is just that: floating point
-            cannot prove singularity.
+            ``inverse``, ``certificate`` (``certified``; ``residual_bound``, ``error_bound``,
+            ``relative_error_bound``: upper bounds on ‖I - XA‖, ‖A⁻¹ - X‖ and the latter over ‖X‖ in
+            the infinity norm, for exactly the array returned) and ``steps`` of refinement. An
+            uncertified matrix is just that: floating point cannot prove singularity.
 
         Notes
         -----
-        For n <= m: the network, then 1 product and 2 a refinement step, 4 for the last step in
-        doubled precision, 1 for the certificate. For n > m about 5 products of order n in all.
+        For n <= m: the network, then 1 product and 2 a refinement step, and 4 to 8 for the last
+        step in extended precision, which gives the certificate. For n > m about 8 products of order
+        n in all.
         """
         form = real_form(A)
         for name, value in (("tol", tol), ("rtol", rtol)):
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must be a number of at least 0, not {value}")
-        inversion = self._invert(form.array, tol=tol, rtol=rtol, seed=seed)
+        E = form.array
+        inversion = invert(E, self.leaf, self._leaf_order(E), tol=tol, rtol=rtol, seed=seed)
         if not form.is_complex:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
         X = extract(inversion.inverse)
-        return Inversion(X, certify(form.array, embed(X), rtol=rtol), inversion.steps)
-
-    def _invert(
-        self, E: NDArray, *, tol: float | None = None, rtol: float | None = None, seed: int = 0
-    ) -> Inversion:
-        order = self.order or max(1, E.shape[-1])
-        return invert(E, self.leaf, order, tol=tol, rtol=rtol, seed=seed)
+        return Inversion(X, certify(A, X, rtol=rtol), inversion.steps)
 
     def pinv(
         self,
@@ -248,38 +248,30 @@ class Inverter:
     ) -> NDArray:
         """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``.
 
-        Raises
-        ------
-        UnsupportedArrayError, numpy.linalg.LinAlgError, ValueError
-            As for ``inv``; also for ``rtol`` outside [0, 1), or beside ``rcond``.
+        ``rcond`` is NumPy's older name for ``rtol``; ``hermitian`` says that the matrices are, so
+        that their lower triangle alone is read, as NumPy does. Raises ``ValueError`` for NaN and
+        infinities.
         """
+        if rcond is not None and rtol is not None:
+            raise ValueError("`rtol` and `rcond` can't be both set.")
         require_finite(A)
-        return like(A)(self.pinv_ex(A, rcond, hermitian, rtol=rtol).pseudoinverse)
+        M = from_lower_triangle(as_array(A, "A")) if hermitian else A
+        result = self.pinv_ex(M, rtol=rtol if rcond is None else rcond)
+        return like(result.pseudoinverse, A)
 
-    def pinv_ex(
-        self,
-        A: ArrayLike,
-        rcond: ArrayLike | None = None,
-        hermitian: bool = False,
-        *,
-        rtol: ArrayLike | None = None,
-    ) -> PseudoInversion:
+    def pinv_ex(self, A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
         """Moore-Penrose inverses with numerical rank and the four Penrose residuals.
+
+        A matrix with NaN or infinite entries gives NaN, and rank -1.
 
         Parameters
         ----------
         A : (..., m, n) array_like
-            Of any rank and shape; dtypes as for ``inv``. A matrix with NaN or infinite entries
-            gives NaN and rank -1.
-        rcond : (...) array_like of float, optional
-            NumPy's older name of ``rtol``.
-        hermitian : bool
-            Whether A is Hermitian: then its lower triangle alone is read, as NumPy does.
-        rtol : (...) array_like of float, optional
-            Singular values up to ``rtol`` times the largest count as zero: one for all matrices,
-            or one for each. By default max(m, n) eps of A's dtype, that of NumPy's
-            ``matrix_rank`` and of the array API; NumPy's own ``pinv`` takes 1e-15 unless told
-            ``rtol=None``, and so keeps rounding errors of float32 as singular values.
+            Of any rank and shape; dtypes as for ``inv``.
+        rtol : (...) array_like, optional
+            Singular values up to ``rtol`` times the largest count as zero, as in NumPy: one value
+            for all matrices or one each. By default max(m, n) eps of A's dtype, the rule of
+            ``numpy.linalg.matrix_rank`` (``numpy.linalg.pinv`` itself takes 1e-15 unless told).
 
         Returns
         -------
@@ -291,16 +283,10 @@ class Inverter:
         Matrix products alone; the network has no part in it: the iteration from a multiple of the
         transpose is a spectral filter, and a guess would not be.
         """
-        if rcond is not None and rtol is not None:
-            raise ValueError("`rtol` and `rcond` can't be both set.")
-        tolerance = rcond if rtol is None else rtol
-        if hermitian:
-            form = real_form(_from_lower_triangle(as_array(A, "A")))
-        else:
-            form = real_form(A, square=False)
-        if tolerance is None and form.is_complex:  # the embedding is twice as large
-            tolerance = max(form.array.shape[-2:]) // 2 * float(np.finfo(form.array.dtype).eps)
-        result = pseudo_inverse(form.array, tolerance)
+        form = real_form(A, square=False)
+        if rtol is None and form.is_complex:  # the embedding is twice as large
+            rtol = max(form.array.shape[-2:]) // 2 * float(np.finfo(form.array.dtype).eps)
+        result = pseudo_inverse(form.array, rtol)
         if not form.is_complex:
             return result
         # Each singular value of a complex matrix is there twice in its embedding.
@@ -316,53 +302,31 @@ class Inverter:
             As for ``inv``.
         B : (n,) or (..., n, p) array_like
             One vector, or matrices whose columns are right-hand sides.
-        rtol : float, optional
-            As for ``solve_ex``.
 
         Returns
         -------
-        (n,) or (..., n, p) array; of B's subclass of ``ndarray``
+        (n,) or (..., n, p) array
 
         Raises
         ------
-        SingularMatrixError, UnsupportedArrayError, numpy.linalg.LinAlgError, ValueError
+        SingularMatrixError, ValueError
             As for ``inv``; also for shapes that do not fit.
         """
+        solution = self.solve_ex(A, B, rtol=rtol)
         require_finite(A)
         require_finite(B, "B")
-        solution = self.solve_ex(A, B, rtol=rtol)
-        require_solved(solution, "solve_ex")
-        return like(B)(solution.solution)
+        require_solved(solution)
+        return like(solution.solution, B)
 
     def solve_ex(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> Solution:
         """The solution of A Y = B with a rigorous forward error bound for each column.
 
-        Parameters and errors are those of ``solve``, but nothing raises for want of a certificate,
-        and a matrix or right-hand side with NaN or infinite entries gives NaN, uncertified.
-
-        Parameters
-        ----------
-        A, B : array_like
-        rtol : float, optional
-            Largest error that a certified column is proven to have at most, over its largest
-            entry; 1e-6 by default, or 1e-3 for float32 and complex64.
-
-        Notes
-        -----
-        Y = X B is refined with residuals in doubled precision until the rounding of the answer is
-        all that is left (`linalg.solution`): it is as accurate as its dtype can hold wherever
-        ‖I - XA‖ is proven to be well below 1. A component that overflows is inf, and its column
-        not certified.
+        Y = X B is refined, Y <- Y + X (B - A Y) with residuals in extended precision, until its
+        error is little more than the last rounding, and that is bounded. Parameters and errors are
+        those of ``solve``; nothing raises for want of a certificate. A column is certified where A
+        is, and its own relative error bound is at most ``rtol``; never one with an infinite
+        component. What is not finite in A or B gives NaN in the solutions that it touches.
         """
         if rtol is not None and not rtol >= 0:
             raise ValueError(f"rtol must be a number of at least 0, not {rtol}")
-        return solve_by(self._invert, A, B, rtol)
-
-
-def _from_lower_triangle(A: NDArray) -> NDArray:
-    """The Hermitian matrices whose lower triangles are those of A."""
-    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
-        return A  # refused with its shape by whoever reads it
-    below = np.tril(A, -1)
-    diagonal = np.real(np.einsum("...ii->...i", A))[..., None] * np.eye(A.shape[-1], dtype=bool)
-    return below + diagonal.astype(A.dtype) + below.conj().swapaxes(-1, -2)
+        return solve_by(lambda E: invert(E, self.leaf, self._leaf_order(E), rtol=rtol), A, B, rtol)

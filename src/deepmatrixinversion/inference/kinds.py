@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,11 +41,9 @@ def as_array(A: Any, name: str) -> NDArray[Any]:
     return array
 
 
-def like(A: Any) -> Callable[[NDArray[Any]], Any]:
-    """What turns a plain result into the subclass of ``ndarray`` that A is of, as NumPy does."""
-    if isinstance(A, np.ndarray) and type(A) is not np.ndarray:
-        return A.__array_wrap__
-    return lambda result: result
+def like(X: NDArray[Any], A: object) -> NDArray[Any]:
+    """X as the subclass of ``numpy.ndarray`` that A is of, such as ``numpy.matrix``."""
+    return X if not isinstance(A, np.ndarray) or type(A) is np.ndarray else A.__array_wrap__(X)
 
 
 def _refuse_foreign(A: Any, name: str) -> None:

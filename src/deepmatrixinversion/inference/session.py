@@ -1,8 +1,4 @@
-"""Running a model's graph with onnxruntime: float32 matrices in, the network's raw guesses out.
-
-onnxruntime is imported when a graph first runs, and its telemetry is off before anything of it is
-made: importing this package, and inverting without a graph, leave it alone.
-"""
+"""Running a model's graph with onnxruntime: float32 matrices in, the network's raw guesses out."""
 
 from __future__ import annotations
 
@@ -10,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, printable
 from deepmatrixinversion.models.directory import ModelDirectory, read_graph
+from deepmatrixinversion.runtime import onnxruntime
 
 DEFAULT_BATCH = 8192
 
-BLOCK = 16
+GROUP = 16
 """A graph always sees a multiple of so many matrices. onnxruntime's vectorised kernels treat what
 is left over differently, so that a matrix's answer would depend on how many stand beside it."""
 
@@ -25,7 +22,9 @@ matrices of odd order get every fourth place: elsewhere bits would depend on how
 
 
 class Session:
-    """The graph of one model directory, loaded when first called, on the CPU.
+    """The graph of one model directory, ready to run on the CPU.
+
+    onnxruntime is imported, without its telemetry, when the graph first runs.
 
     Parameters
     ----------
@@ -34,62 +33,57 @@ class Session:
     threads : int, optional
         Threads that onnxruntime may use; 0 leaves the choice to it.
 
-    Notes
-    -----
-    A pickle holds the model directory and the number of threads, not onnxruntime's session: a copy
-    loads the graph again.
+    Raises
+    ------
+    ModelError
+        When the graph is no network of this package and of the configured order: A float32
+        (batch, n, n) -> X float32 (batch, n, n).
     """
 
     def __init__(self, model: ModelDirectory, threads: int = 0) -> None:
-        self.model = model
-        self.threads = threads
-        self.order = model.config.net.msize
+        self._graph = read_graph(model)
+        self._threads = threads
+        self._path = model.path
         self._session: Any = None
+        self.order = model.config.net.msize
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_session": None}
-
-    def load(self) -> None:
-        """Load the graph and check its signature, unless that is done.
-
-        Raises
-        ------
-        ModelError
-            When the graph does not load or its signature is not
-            ``A`` float32 (batch, n, n) -> ``X`` float32 (batch, n, n) of the configured order.
-        """
-        if self._session is None:
-            session = _open(self.model, self.threads)
-            _check_signature(session, self.model)
-            self._session = session
+    def _load(self) -> Any:
+        runtime = onnxruntime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        try:
+            return runtime.InferenceSession(
+                self._graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise ModelError(
+                f"{self._path}: model.onnx does not load ({printable(error)})"
+            ) from None
 
     def __call__(self, A: np.ndarray, batch: int = DEFAULT_BATCH) -> np.ndarray:
         """The raw guess for each matrix of a (count, n, n) stack, as float32 (count, n, n).
 
+        ``batch`` is rounded up to a multiple of ``GROUP``, and places are left to matrices of
+        zeros, three of four for odd orders: each answer is the same to the bit, whatever stands
+        beside it.
+
         Raises
         ------
         ModelError
-            As for ``load``; when the graph fails on these matrices, or does not answer each of
-            them.
+            When the graph does not load, fails on these matrices, or does not answer each of them.
         ValueError
             When ``batch``, the number of matrices in a call of the graph, is below 1.
-
-        Notes
-        -----
-        ``batch`` is rounded up to a multiple of ``BLOCK``, and places are left to matrices of
-        zeros, three of four for odd orders: each answer is the same to the bit, whatever stands
-        beside it.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}; it must be at least 1")
-        self.load()
         A = np.ascontiguousarray(A, dtype=np.float32)
         X = np.empty_like(A)
         every = 1 if A.shape[-1] % 2 == 0 else ALIGNED
-        step = -(-batch // BLOCK) * BLOCK // every
+        step = -(-batch // GROUP) * GROUP // every
         for start in range(0, len(A), step):
             part = A[start : start + step]
-            places = -(-len(part) * every // BLOCK) * BLOCK
+            places = -(-len(part) * every // GROUP) * GROUP
             if places > len(part):
                 padded = np.zeros((places, *A.shape[1:]), dtype=A.dtype)
                 padded[: len(part) * every : every] = part
@@ -98,50 +92,17 @@ class Session:
         return X
 
     def _run(self, A: np.ndarray) -> np.ndarray:
+        if self._session is None:
+            self._session = self._load()
         try:
             X = np.asarray(self._session.run(["X"], {"A": A})[0])
         except Exception as error:  # onnxruntime's exceptions share no base class
-            raise ModelError(f"{self.model.path}: model.onnx does not run ({error})") from None
+            raise ModelError(
+                f"{self._path}: model.onnx does not run ({printable(error)})"
+            ) from None
         # The declared batch is only a name: a graph may still give one answer for all.
         if X.shape != A.shape:
             raise ModelError(
-                f"{self.model.path}: model.onnx gave shape {X.shape} for matrices of shape "
-                f"{A.shape}"
+                f"{self._path}: model.onnx gave shape {X.shape} for matrices of shape {A.shape}"
             )
         return X
-
-
-def _open(model: ModelDirectory, threads: int) -> Any:
-    graph = read_graph(model)
-    # A tensor kept outside the graph names its file under this key. onnxruntime would read it,
-    # relative to the working directory and "../" included.
-    if b"location" in graph:
-        raise ModelError(f"{model.path}: model.onnx refers to weights outside the file")
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise ModelError(f"{model.path}: model.onnx does not load ({error})") from None
-
-
-def _check_signature(session: Any, model: ModelDirectory) -> None:
-    n = model.config.net.msize
-    for values, name in ((session.get_inputs(), "A"), (session.get_outputs(), "X")):
-        if (
-            len(values) != 1
-            or values[0].name != name
-            or values[0].type != "tensor(float)"
-            or len(values[0].shape) != 3
-            or list(values[0].shape[1:]) != [n, n]
-            or isinstance(values[0].shape[0], int)
-        ):
-            got = [(v.name, v.type, v.shape) for v in values]
-            raise ModelError(
-                f"{model.path}: model.onnx has {got} where one float32 tensor '{name}' of "
-                f"shape (batch, {n}, {n}) belongs"
-            )

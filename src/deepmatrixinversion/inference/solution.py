@@ -18,7 +18,7 @@ from deepmatrixinversion.linalg.stack import Array, chunks
 
 
 def solve_by(
-    invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike, rtol: float | None
+    invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike, rtol: float | None = None
 ) -> Solution:
     """The solution of A Y = B by ``invert``, which inverts stacks of real matrices.
 
@@ -44,14 +44,11 @@ def solve_by(
         bound = np.nextafter(bound * 1.4142135623730951, np.inf, where=bound > 0, out=bound.copy())
     relative = _relative(bound, Y)
     certified = relative <= (default_rtol(dtype) if rtol is None else rtol)
+    certified &= inversion.certificate.certified[..., None]
     if vector:
-        Y, bound, relative, certified = (
-            Y[..., 0],
-            bound[..., 0],
-            relative[..., 0],
-            certified[..., 0],
-        )
-    return Solution(Y, bound, inversion, np.asarray(certified), np.asarray(relative))
+        Y, bound = Y[..., 0], bound[..., 0]
+        relative, certified = relative[..., 0], certified[..., 0]
+    return Solution(Y, bound, inversion, np.asarray(relative), np.asarray(certified))
 
 
 def _columns(E: NDArray, F: NDArray, inversion: Inversion) -> Columns:

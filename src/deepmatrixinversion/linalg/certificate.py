@@ -29,7 +29,10 @@ power of two at the end restores.
 
 **Certified** is what is proven nonsingular (alpha < 1) and proven accurate: the error bound over
 ‖Z‖ is at most ``rtol``, and so is that of the scaled pair, sum_j E_ij over ‖Y‖, so that the small
-entries of a badly scaled inverse count.
+entries of a badly scaled inverse count. It must also be told apart from the singular matrices
+around it: 2 n u ‖|Y||S|‖ < 1, so that whatever changes entries of A by n u of themselves leaves it
+nonsingular. Products of factors of lower rank, rounded, can be regular by accident; their inverse
+would be proven, and say nothing.
 
 References
 ----------
@@ -47,7 +50,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.linalg.arithmetic import flushed, smallest_result, warn_unless_nearest
 from deepmatrixinversion.linalg.polish import Proof, inflated, prove, slices_needed
-from deepmatrixinversion.linalg.residual import ETA, residual
+from deepmatrixinversion.linalg.residual import ETA, U, residual
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.linalg.stack import Array, Stack, chunks
 
@@ -63,7 +66,8 @@ class Certificate(NamedTuple):
     Attributes
     ----------
     certified : bool
-        A and X are proven nonsingular, and the relative error is proven to be at most ``rtol``
+        A and X are proven nonsingular, A is told apart from singular matrices within rounding
+        errors of its entries, and the relative error is proven to be at most ``rtol``
     residual_bound : float64
         at least ‖I - X A‖inf; inf where it could not be bounded
     error_bound : float64
@@ -112,35 +116,49 @@ def _largest_row(E: Stack, rest: Array, weights: Array | None, exponents: NDArra
     if weights is None:
         rows = E.row_sums() + rest
     else:
-        rows = E.apply(weights)[0] + rest * E.rowwise(E.largest(weights))
-    return _shifted(E.largest(np.ldexp(inflated(rows, E.order), exponents)))
+        rows = E.moduli(weights)[0] + rest * E.rowwise(E.largest(weights))
+    return shifted(E.largest(np.ldexp(inflated(rows, E.order), exponents)))
 
 
-def _shifted(bound: Array) -> Array:
+def shifted(bound: Array) -> Array:
     """A bound that a power of two may have made subnormal, rounded up; NaN becomes inf."""
     return inflated(bound, 0) + smallest_result()
 
 
-def _relative(bound: Array, Z: Stack) -> Array:
+def _relative(bound: Array, size: Array, n: int) -> Array:
     """``bound`` over ‖Z‖inf, rounded up; inf where the norm is 0 or overflows."""
-    norm = Z.largest(Z.row_sums())
-    return np.where(np.isfinite(norm), inflated(bound / norm, Z.order), np.inf)
+    return np.where(np.isfinite(size), inflated(bound / size, n), np.inf)
 
 
 class Comparison(NamedTuple):
-    """|A^-1 - Z| of the scaled pair: moduli ``E`` and row sums ``rest``, for (1)."""
+    """|A^-1 - Z| of the scaled pair: moduli ``E`` and row sums ``rest``, for (1).
+
+    ``size`` is ‖Y‖inf (k,), and ``distinct`` says whether no change of A's entries by n u of
+    themselves makes it singular.
+    """
 
     scaled: Scaled
     E: Stack
     rest: Array
-    Y: Stack
+    size: Array
+    distinct: NDArray[np.bool_]
 
     @classmethod
     def of(cls, scaled: Scaled, proof: Proof, held: NDArray) -> Comparison:
-        """For the (k, n, n) inverses ``held``, which round proof.Z unscaled."""
+        """For the (k, n, n) inverses ``held``, which round proof.Z unscaled.
+
+        The proof's ``known`` is overwritten.
+        """
         Y = scaled.scaled(Stack.of(held))
-        E = Stack(np.abs(proof.known.array) + np.abs(proof.Z.array - Y.array), Y.last)
-        return cls(scaled, E, proof.rest + Y.order * ETA, Y)
+        n = Y.order
+        size = Y.largest(Y.row_sums())
+        sums = scaled.S.row_sums()
+        spread = Y.largest(Y.moduli(sums)[0])
+        E = proof.known
+        np.abs(E.array, out=E.array)
+        np.subtract(proof.Z.array, Y.array, out=Y.array)
+        E.array += np.abs(Y.array, out=Y.array)
+        return cls(scaled, E, proof.rest + n * ETA, size, 2 * n * U * spread < 1.0)
 
     def error_bound(self) -> Array:
         """At least ‖A^-1 - Z‖inf."""
@@ -161,26 +179,29 @@ class Comparison(NamedTuple):
             weights = S.row_sums()
         else:
             powers = np.ldexp(1.0, np.maximum(c - shift, -1022))
-            (weights,) = abs(S).apply(_vectors(powers, S.last))
+            (weights,) = S.moduli(_vectors(powers, S.last))
         return _largest_row(self.E, self.rest, weights, _vectors(shift - c, S.last))
 
     def scaled_relative_bound(self) -> Array:
         """The relative error of the scaled pair."""
-        return _relative(_largest_row(self.E, self.rest, None, np.zeros((1, 1), int)), self.Y)
+        bound = _largest_row(self.E, self.rest, None, np.zeros((1, 1), dtype=np.int64))
+        return _relative(bound, self.size, self.E.order)
 
     def certificate(self, proof: Proof, held: NDArray, rtol: float) -> Certificate:
         """The certificates of Z, the (k, n, n) array ``held``."""
         sound = np.isfinite(held).all(axis=(1, 2)) & (proof.alpha < 1.0)
         bound = np.where(sound, self.error_bound(), np.inf)
         scaled = np.where(sound, self.scaled_relative_bound(), np.inf)
-        relative = np.maximum(_relative(bound, Stack.of(held)), scaled)
+        Z = Stack.of(held)
+        relative = np.maximum(_relative(bound, Z.largest(Z.row_sums()), Z.order), scaled)
         residual_bound = np.where(sound, self.residual_bound(), np.inf)
-        return Certificate(sound & (relative <= rtol), residual_bound, bound, relative)
+        certified = sound & self.distinct & (relative <= rtol)
+        return Certificate(certified, residual_bound, bound, relative)
 
     def entrywise(self) -> Array:
         """At least |A^-1 - Z|_ij each, (k, n, n)."""
         E = self.E.array + (self.rest[:, None] if self.E.last else self.rest[:, :, None])
-        E = _shifted(np.ldexp(inflated(E, 0), -self.scaled.exponents()))
+        E = shifted(np.ldexp(inflated(E, 0), -self.scaled.exponents()))
         return Stack(E, self.E.last).matrices()
 
 

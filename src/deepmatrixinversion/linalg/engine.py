@@ -22,7 +22,12 @@ from deepmatrixinversion.linalg.certificate import (
     default_rtol,
     measured_residual,
 )
-from deepmatrixinversion.linalg.newton import from_transpose, newton_schulz, transpose_start
+from deepmatrixinversion.linalg.newton import (
+    Refined,
+    from_transpose,
+    newton_schulz,
+    transpose_start,
+)
 from deepmatrixinversion.linalg.polish import (
     PRECISE_ORDER,
     Proof,
@@ -134,6 +139,20 @@ class Problem(NamedTuple):
         """A relative error bound beyond which a residual of more slices is due."""
         return self.tight if self.scaled.S.order <= PRECISE_ORDER else 2.0**-40
 
+    @property
+    def poor(self) -> float:
+        """A relative error bound beyond which another candidate is due."""
+        return 2.0**-20 if self.tol is None else np.finfo(np.float64).max
+
+    def held(self, X: Stack) -> NDArray:
+        """Inverses of the scaled matrices as they will be returned, (k, n, n)."""
+        return self.scaled.unscaled(X).matrices().astype(self.dtype, copy=False)
+
+    def unproven(self, refined: Refined) -> Candidates:
+        """Candidates without certificates."""
+        X, residual, steps = refined.X.copy(), refined.residual.copy(), refined.steps.copy()
+        return Candidates(X, self.held(X), Certificate.blank(len(steps)), residual, steps)
+
     def settled(self, proof: Proof, residual: Array, steps: NDArray[np.int64]) -> Candidates:
         """The inverses as they will be returned, and their certificates."""
         if self.reach is not None:
@@ -142,7 +161,7 @@ class Problem(NamedTuple):
                 Z=Stack(proof.Z.array * self.reach.array + 0.0, proof.Z.last),
                 known=Stack(proof.known.array * self.reach.array, proof.known.last),
             )
-        held = self.scaled.unscaled(proof.Z).matrices().astype(self.dtype)
+        held = self.held(proof.Z)
         compared = Comparison.of(self.scaled, proof, held)
         certificate = compared.certificate(proof, held, self.rtol)
         return Candidates(proof.Z, held, certificate, residual, steps)
@@ -170,50 +189,63 @@ def _attempts(guess: Leaf, order: int, n: int, seed: int) -> list[Attempt]:
 def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
     """Whether candidates that failed are as large as if their pivots were rounding errors.
 
-    Two of these, through different butterflies, and the long way from the transpose is no use: it
-    fails beyond condition numbers of 1e15 as well.
+    Two of these, one through a butterfly at least, and the long way from the transpose is no use:
+    it fails beyond condition numbers of 1e15 as well.
     """
     size = S.order * S.norm() * found.X.norm()
     return ~(found.residual < 1.0) & (size >= 2.0**50)
 
 
-def _pursued(problem: Problem, S: Stack, start: Stack) -> Candidates:
-    """One attempt's candidates refined, polished until nothing is gained, and certified."""
+def _pursued(problem: Problem, start: Stack) -> Candidates:
+    """One attempt's candidates, refined; and where that converges, polished and certified."""
+    S = problem.scaled.S
     refined = newton_schulz(S, start, tol=POLISH_BELOW if problem.tol is None else problem.tol)
+    converged = np.flatnonzero(refined.residual < 1.0)
+    if converged.size == len(S):
+        return _proven(problem, refined)
+    best = problem.unproven(refined)
+    if converged.size:
+        part = refined.at(converged)._replace(steps=np.zeros(converged.size, dtype=np.int64))
+        best.keep_better(converged, _proven(problem.at(converged), part))
+    return best
+
+
+def _proven(problem: Problem, refined: Refined) -> Candidates:
+    """Polished until nothing is gained, and certified; with a tolerance, certified as they are."""
+    S, X = problem.scaled.S, refined.X
     if problem.tol is not None:
-        proof = prove(S, refined.X.copy(), slices_needed(S, refined.X))
+        proof = prove(S, X.copy(), slices_needed(S, X))
         return problem.settled(proof, refined.residual, refined.steps)
     single = problem.dtype == np.float32
-    slices = np.full(len(S), 1) if single else slices_needed(S, refined.X)
-    proof = polish(S, refined.X, slices)
+    proof = polish(S, X, np.full(len(S), 1) if single else slices_needed(S, X))
     best = problem.settled(proof, refined.residual, refined.steps + 1)
+    again = np.arange(len(S))
     for _ in range(1, ROUNDS):
-        bound = best.certificate.relative_error_bound
-        again = np.flatnonzero((bound > problem.loose) & (bound < np.inf))
+        bound = best.certificate.relative_error_bound[again]
+        loose = (bound > problem.loose) & (bound < np.inf)
+        again, before = again[loose], bound[loose]
         if not again.size:
             break
-        part = problem.at(again)
         proof = polish(S[again], best.X[again], np.full(again.size, 3))
         ones = np.ones(again.size, dtype=np.int64)
-        before = bound[again].copy()
-        best.keep_better(again, part.settled(proof, best.residual[again], ones))
-        if not (best.certificate.relative_error_bound[again] < 0.5 * before).any():
-            break
+        found = problem.at(again).settled(proof, best.residual[again], ones)
+        best.keep_better(again, found)
+        # A matrix whose bound no longer falls is as good as float64 inverses of it are.
+        again = again[best.certificate.relative_error_bound[again] < 0.5 * before]
     return best
 
 
 def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     S = problem.scaled.S
-    best = _pursued(problem, S, attempts[0](S, S))
+    best = _pursued(problem, attempts[0](S, S))
     todo = np.arange(len(S))
-    witnesses = np.zeros(len(S), dtype=np.int64)
+    witnesses = _as_good_as_singular(S, best).astype(np.int64)
     for attempt in attempts[1:]:
-        poor = ~(best.certificate.relative_error_bound[todo] <= 2.0**-20)
-        todo = todo[poor]
+        todo = todo[~(best.certificate.relative_error_bound[todo] <= problem.poor)]
         if not todo.size:
             break
-        part, X = problem.at(todo), best.X[todo]
-        found = _pursued(part, part.scaled.S, attempt(part.scaled.S, X))
+        part = problem.at(todo)
+        found = _pursued(part, attempt(part.scaled.S, best.X[todo]))
         best.keep_better(todo, found)
         witnesses[todo] += _as_good_as_singular(part.scaled.S, found)
         todo = todo[witnesses[todo] < 2]
@@ -227,8 +259,7 @@ def _fill(problem: Problem, best: Candidates) -> None:
     if lost.size:
         part = problem.at(lost)
         X = transpose_start(part.scaled.S)
-        found = part.settled(prove(part.scaled.S, X, np.full(lost.size, 1)), X.norm(), lost)
-        best.X[lost], best.held[lost] = found.X, found.held
+        best.X[lost], best.held[lost] = X, part.held(X)
 
 
 def _reach(A: Array) -> Stack | None:
@@ -322,8 +353,8 @@ def invert(
             index = np.flatnonzero(finite)
             if not index.size:
                 continue
-            block = block[index]
-            values = block.astype(np.float64)
+            block = block if finite.all() else block[index]
+            values = block.astype(np.float64, copy=False)
             problem = Problem(Scaled.of(values), A.dtype, tolerance, tol, _reach(values))
             found = _invert_chunk(problem, attempts)
             where = index + part.start

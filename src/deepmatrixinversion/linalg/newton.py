@@ -20,10 +20,9 @@ class Refined(NamedTuple):
     residual: Array
     steps: Steps
 
-    def put(self, index: NDArray[np.intp], other: Refined) -> None:
-        """Replace the matrices at ``index``, in place; their steps add up."""
-        self.X[index], self.residual[index] = other.X, other.residual
-        self.steps[index] += other.steps
+    def at(self, index: NDArray[np.intp]) -> Refined:
+        """The matrices at ``index``."""
+        return Refined(self.X[index], self.residual[index], self.steps[index])
 
 
 def newton_schulz(A: Stack, X: Stack, *, tol: float | Array = 0.0, max_steps: int = 24) -> Refined:

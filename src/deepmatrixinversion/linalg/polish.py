@@ -54,11 +54,11 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.residual import (
     ETA,
-    U,
     Residual,
+    U,
     gamma,
     residual,
-    two_difference,
+    two_sum,
 )
 from deepmatrixinversion.linalg.stack import Array, Stack
 
@@ -149,7 +149,7 @@ def _grouped(
 def _polish(A: Stack, X: Stack, slices: int) -> Proof:
     proof = _prove(A, X, slices)
     C = proof.known
-    Z, left = two_difference(C.array, -X.array)
+    Z, left = two_sum(X.array, C.array)
     bad = np.flatnonzero(~(proof.alpha < 1.0))
     polished = proof._replace(Z=Stack(Z, X.last), known=Stack(left, X.last))
     if bad.size:
@@ -163,7 +163,7 @@ def _prove(A: Stack, X: Stack, slices: int) -> Proof:
     v = found.rho + found.delta
     alpha = inflated(X.largest(v), n)
     Y, remainder = _series(found, alpha, n)
-    f, t, sigma = abs(X).apply(v, found.delta, np.ones_like(v))
+    f, t, sigma = X.moduli(v, found.delta, np.ones_like(v))
     one = np.where(alpha < 1.0, 1.0 - alpha, np.nan)
     g = gamma(n + 2)
     factor = (X.largest(found.delta) + 6 * g * alpha) / one + (g + U + remainder)

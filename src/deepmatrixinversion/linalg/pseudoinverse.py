@@ -43,7 +43,7 @@ class PseudoInversion(NamedTuple):
     ----------
     pseudoinverse : (..., q, p)
     rank : (...) int64
-        number of singular values above rtol sigma_1; -1 for a matrix that is not finite
+        number of singular values above rtol sigma_1
     penrose : (..., 4) float64
         ‖AXA - A‖F/‖A‖F, ‖XAX - X‖F/‖X‖F, ‖AX - (AX)^T‖F/‖AX‖F, ‖XA - (XA)^T‖F/‖XA‖F, measured in
         working precision
@@ -144,7 +144,7 @@ def _project(A: Array, X: Array) -> Array:
 
 
 def _wide(A: Array, rtol: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Pseudo-inverses and ranks of normalised (k, p, q) matrices, p <= q; a tolerance each."""
+    """Pseudo-inverses and ranks of normalised (k, p, q) matrices, p <= q."""
     k, p, _ = A.shape
     X = np.zeros((k, A.shape[2], p))
     rank = np.zeros(k, dtype=np.int64)
@@ -193,21 +193,6 @@ def _penrose(A: Array, X: Array) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def _tolerances(rtol: ArrayLike, batch: tuple[int, ...]) -> Array:
-    """A tolerance for each matrix of the stack (k,)."""
-    tolerance = np.asarray(rtol, dtype=np.float64)
-    if not ((tolerance >= 0.0) & (tolerance < 1.0)).all():
-        raise ValueError(f"rtol must be in [0, 1), not {rtol}")
-    try:
-        tolerance = np.broadcast_to(tolerance, batch).ravel()
-    except ValueError:
-        raise ValueError(
-            f"rtol of shape {tolerance.shape} does not fit a stack of shape {batch}"
-        ) from None
-    # Below this, rounding errors would be counted as singular values.
-    return np.maximum(tolerance, 2.0**-52)
-
-
 def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversion:
     r"""Moore-Penrose inverses of any shape and rank, singular values below a tolerance taken as 0.
 
@@ -216,10 +201,10 @@ def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversi
     Parameters
     ----------
     A : (..., p, q) float64 or float32 array_like
-        a matrix with NaN or infinite entries gives NaN and rank -1
-    rtol : (...) array_like of float, optional
-        one for all matrices, or what broadcasts to one for each; max(p, q) eps by default, with
-        eps of A's dtype, as NumPy's ``matrix_rank``
+        a matrix with NaN or infinite entries gives NaN and rank -1, and disturbs no neighbour
+    rtol : (...) array_like, optional
+        one for all or one each; max(p, q) eps by default, with eps of A's dtype, as NumPy's
+        ``matrix_rank``
 
     Returns
     -------
@@ -229,7 +214,7 @@ def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversi
     Raises
     ------
     ValueError
-        for fewer than two axes, another dtype, or rtol outside [0, 1) or of an unfit shape
+        for fewer than two axes, another dtype, and rtol below 0, NaN, or of another shape
 
     Notes
     -----
@@ -260,7 +245,17 @@ def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversi
     p, q = A.shape[-2:]
     batch = A.shape[:-2]
     k = math.prod(batch)
-    tolerance = _tolerances(max(p, q) * np.finfo(dtype).eps if rtol is None else rtol, batch)
+    default = max(p, q) * float(np.finfo(dtype).eps)
+    given = np.asarray(default if rtol is None else rtol, dtype=np.float64)
+    if not (given >= 0.0).all():
+        raise ValueError(f"rtol must be at least 0, not {rtol}")
+    try:
+        # Below this, rounding errors would be counted as singular values.
+        tolerance = np.broadcast_to(given, batch).reshape(k).clip(2.0**-52, 2.0)
+    except ValueError:
+        raise ValueError(
+            f"rtol of shape {given.shape} does not fit matrices of shape {A.shape}"
+        ) from None
     a = A.reshape(k, p, q)
     X = np.zeros((k, q, p), dtype=dtype)
     rank, penrose = np.zeros(k, dtype=np.int64), np.zeros((k, 4))
@@ -268,7 +263,7 @@ def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversi
         with np.errstate(all="ignore"):
             for part in chunks(k, max(p, q)):
                 finite = np.isfinite(a[part]).all(axis=(1, 2))
-                S, exponent = normalise(np.where(finite[:, None, None], a[part], 0))
+                S, exponent = normalise(np.where(finite[:, None, None], a[part], 0.0))
                 tall = p > q
                 W = np.ascontiguousarray(S.swapaxes(1, 2)) if tall else S
                 Y, rank[part] = _wide(W, tolerance[part])
@@ -277,6 +272,6 @@ def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversi
                     Y = np.ascontiguousarray(Y.swapaxes(1, 2))
                     penrose[part] = penrose[part][:, [0, 1, 3, 2]]
                 X[part] = times_power(Y, -exponent[:, None, None])
-                lost = np.flatnonzero(~finite) + part.start
-                X[lost], rank[lost], penrose[lost] = np.nan, -1, np.nan
+                bad = np.flatnonzero(~finite) + part.start
+                X[bad], rank[bad], penrose[bad] = np.nan, -1, np.nan
     return PseudoInversion(X.reshape(*batch, q, p), rank.reshape(batch), penrose.reshape(*batch, 4))

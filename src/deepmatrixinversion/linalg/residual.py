@@ -74,29 +74,68 @@ def slice_bits(n: int) -> int:
     return min(26, math.floor(26.75 - math.log2(max(n, 1)) / 4))
 
 
-def _unit(A: Stack) -> Array:
+def unit(A: Stack) -> Array:
     """2^e > ‖A‖F, a power of two for each matrix (k,)."""
     # The exponent's bits alone are 2^(e - 1); a masked view is several times faster than frexp.
     return 2.0 * (A.norm().view(np.int64) & EXPONENT_BITS).view(np.float64)
 
 
-def _slices(A: Stack, unit: Array, count: int, bits: int) -> tuple[list[Stack], list[Stack]]:
-    """A_1, ..., A_{count-1}, and A = A_{>0}, A_{>1}, ..., A_{>count-1}."""
-    slices, rests = [], [A]
-    for i in range(1, count):
-        shift = A.spread(unit * (1.5 * 2.0 ** (52 - i * bits)))
-        high = rests[-1].array + shift
-        high -= shift
-        slices.append(Stack(high, A.last))
-        rests.append(rests[-1] - slices[-1])
-    return slices, rests
+def leading(A: Stack, unit: Array, bits: int) -> Stack:
+    """A rounded to multiples of 2^-bits times the unit of each matrix."""
+    shift = A.spread(unit * (1.5 * 2.0 ** (52 - bits)))
+    high = A.array + shift
+    high -= shift
+    return Stack(high, A.last)
 
 
-def two_difference(a: Array, b: Array) -> tuple[Array, Array]:
-    """a - b rounded, and what the rounding left out, exactly (Knuth's two-sum)."""
-    total = a - b
+def _from_identity(P: Stack) -> tuple[Stack, Array]:
+    """I - P, in place of P, and the rounding errors of its diagonal, exactly."""
+    subtracted = -P.diagonal()
+    high = I - P
+    return high, two_sum(np.ones_like(subtracted), subtracted)[1]
+
+
+def _two_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> Stack:
+    """The residual by (1), s = 2, with little memory."""
+    A1, X1 = leading(A, unit_A, bits), leading(X, unit_X, bits)
+    high, error = _from_identity(A1 @ X1)
+    np.subtract(X.array, X1.array, out=X1.array)
+    low = A1 @ X1
+    del X1
+    np.subtract(A.array, A1.array, out=A1.array)
+    low += A1 @ X
+    diagonal = low.diagonal()
+    diagonal -= error
+    high -= low
+    return high
+
+
+def _three_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> Stack:
+    """The residual by (1), s = 3."""
+    A1, X1 = leading(A, unit_A, bits), leading(X, unit_X, bits)
+    above_A1, above_X1 = A - A1, X - X1
+    A2, X2 = leading(above_A1, unit_A, 2 * bits), leading(above_X1, unit_X, 2 * bits)
+    high, error = _from_identity(A1 @ X1)
+    low = Stack(np.zeros_like(high.array), high.last)
+    low.diagonal()[...] = error
+    for product in (A1 @ X2, A2 @ X1):
+        high.array, error = two_sum(high.array, np.negative(product.array, out=product.array))
+        low.array += error
+    low -= A1 @ (above_X1 - X2)
+    low -= A2 @ above_X1
+    low -= (above_A1 - A2) @ X
+    return high + low
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b rounded, and what the rounding left out, exactly (Knuth)."""
+    total = a + b
     part = total - a
-    return total, (a - (total - part)) - (b + part)
+    error = total - part
+    np.subtract(a, error, out=error)
+    np.subtract(b, part, out=part)
+    error += part
+    return total, error
 
 
 def residual(A: Stack, X: Stack, slices: int) -> Residual:
@@ -110,7 +149,7 @@ def residual(A: Stack, X: Stack, slices: int) -> Residual:
     nu = 64 * n * (n + 4) * ETA + 4 * ETA * (n * a + tau)
     if slices == 1:
         r = I - A @ X
-        p, q = 0.0, abs(A).apply(sigma)[0]
+        p, q = 0.0, A.moduli(sigma)[0]
     else:
         r, p, q = _sliced(A, X, slices, a, tau)
     rho = r.row_sums()
@@ -125,27 +164,15 @@ def _sliced(
     """The residual by (1), and the vectors p and q."""
     n = A.order
     bits = 26 if slices == 2 else slice_bits(n)
-    unit_A, unit_X = _unit(A), _unit(X)
-    A_parts, A_rests = _slices(A, unit_A, slices, bits)
-    X_parts, X_rests = _slices(X, unit_X, slices, bits)
-    P = A_parts[0] @ X_parts[0]
-    subtracted = P.diagonal().copy()
-    high = I - P
-    low = Stack(np.zeros_like(high.array), high.last)
-    low.diagonal()[...] = two_difference(np.ones_like(subtracted), subtracted)[1]
-    for i in range(1, slices):
-        for j in range(1, slices + 1 - i):
-            if (i, j) != (1, 1):
-                product = A_parts[i - 1] @ X_parts[j - 1]
-                high.array, error = two_difference(high.array, product.array)
-                low.array += error
-    for i in range(1, slices):
-        low -= A_parts[i - 1] @ X_rests[slices - i]
-    low -= A_rests[-1] @ X
+    unit_A, unit_X = unit(A), unit(X)
+    if slices == 2:
+        r = _two_slices(A, X, unit_A, unit_X, bits)
+    else:
+        r = _three_slices(A, X, unit_A, unit_X, bits)
     h = [A.rowwise(unit_A * 2.0 ** (-i * bits - 1)) for i in (1, 2)]
     g = [A.rowwise(unit_X * 2.0 ** (-i * bits - 1)) for i in (1, 2)]
     top = a + n * h[0]
     if slices == 2:
-        return high + low, 0.0, top * n * g[0] + h[0] * tau
+        return r, 0.0, top * n * g[0] + h[0] * tau
     p = 2 * n * top * g[0] + 2 * h[0] * (tau + n * n * g[0])
-    return high + low, p, top * n * g[1] + 2 * n * n * h[0] * g[0] + h[1] * tau
+    return r, p, top * n * g[1] + 2 * n * n * h[0] * g[0] + h[1] * tau

@@ -55,7 +55,7 @@ from deepmatrixinversion.linalg.residual import (
     gamma,
     residual,
     slice_bits,
-    two_difference,
+    two_sum,
 )
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.linalg.stack import Array, Stack
@@ -122,7 +122,7 @@ class System(NamedTuple):
         for i, j in ((0, 0), (0, 1), (1, 0)):
             product = s.slices[i] @ t.slices[j]
             size += np.abs(product)
-            high, left = two_difference(high, product)
+            high, left = two_sum(high, -product)
             error += left
         error -= s.slices[0] @ t.rests[1]
         error -= s.slices[1] @ t.rests[0]
@@ -146,7 +146,7 @@ class System(NamedTuple):
             d = self.W @ r
             size = _largest(d)
             going = going & (size <= 0.5 * before)
-            total, left = two_difference(h, -np.where(going, d + low, 0.0))
+            total, left = two_sum(h, np.where(going, d + low, 0.0))
             h, low = np.where(going, total, h), np.where(going, left, low)
             going = going & (size > ENOUGH * _largest(h))
             if not going.any():
@@ -173,7 +173,7 @@ def _largest(columns: Array) -> Array:
 
 
 def _row_sums_of_residual(W: Array, S: Array) -> Array:
-    """At least sum_j |I - W S|_ij, (k, n): plainly, and with 26 bits more where that says little."""
+    """At least sum_j |I - W S|_ij, (k, n); with 26 bits more where plain products say little."""
     n = S.shape[-1]
     W_stack, S_stack = Stack.of(W), Stack.of(S)
     found = residual(W_stack, S_stack, 1)

@@ -147,26 +147,27 @@ class Stack:
 
     def row_sums(self) -> Array:
         """Sums of the moduli along rows: vectors."""
-        modulus = np.abs(self.array)
-        if not self.last:
-            return np.matmul(modulus, np.ones(modulus.shape[-1]))
-        total = modulus[:, 0].copy()
-        for j in range(1, modulus.shape[1]):
-            total += modulus[:, j]
-        return total
+        ones = np.ones(self.array.shape[1 if self.last else 2])
+        return self.moduli(ones[:, None] if self.last else ones[None])[0]
 
-    def apply(self, *vectors: Array) -> list[Array]:
-        """The products A v with each of some vectors v."""
-        if not self.last:
-            out = np.matmul(self.array, np.stack(vectors, axis=-1))
-            return [np.ascontiguousarray(out[..., i]) for i in range(len(vectors))]
-        out = []
-        for v in vectors:
-            total = self.array[:, 0] * v[0]
-            for j in range(1, self.array.shape[1]):
-                total += self.array[:, j] * v[j]
-            out.append(total)
-        return out
+    def moduli(self, *vectors: Array) -> list[Array]:
+        """The products |A| v with each of some vectors v >= 0."""
+        A = self.array
+        if self.last:
+            columns = [np.abs(A[:, j]) for j in range(A.shape[1])]
+            out = [columns[0] * v[0] for v in vectors]
+            for j in range(1, len(columns)):
+                for total, v in zip(out, vectors, strict=True):
+                    total += columns[j] * v[j]
+            return out
+        V = np.stack(vectors, axis=-1)
+        products = np.empty((*A.shape[:2], len(vectors)))
+        # A block of rows at a time: no copy of a large matrix.
+        step = max(1, (1 << 16) // A.shape[2])
+        for start in range(0, A.shape[1], step):
+            rows = slice(start, start + step)
+            np.matmul(np.abs(A[:, rows]), V, out=products[:, rows])
+        return [np.ascontiguousarray(products[..., i]) for i in range(len(vectors))]
 
     def largest(self, vectors: Array) -> Array:
         """The largest value of each matrix's vector (k,); NaN wins."""
