@@ -14,7 +14,13 @@ from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.cli.methods import choose_method, replaced
-from deepmatrixinversion.cli.program import Parser, positive_float, positive_int, run
+from deepmatrixinversion.cli.program import (
+    Parser,
+    positive_float,
+    positive_int,
+    require_streams,
+    run,
+)
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
@@ -139,6 +145,8 @@ def _invert(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot end well, before the first matrix is read."""
+    require_streams(options.inputmx, options.inverseout)
+    require_streams(options.invtarget, None)
     if options.invert_mode == "numpy" and (options.model is not None or options.raw):
         raise ValueError("--invert_mode numpy uses no network: leave out --model and --raw")
     if options.tol is not None and (options.invert_mode == "numpy" or options.raw):

@@ -16,7 +16,7 @@ from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
-from deepmatrixinversion.models.zoo import name_for_order
+from deepmatrixinversion.models.zoo import name_for_order, path_of
 
 Model = Inverter | str | os.PathLike[str]
 
@@ -93,13 +93,13 @@ def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if model is None:
         shape = np.shape(A)
         return _loaded(name_for_order(shape[-1] if shape else 1))
-    name = os.fspath(model)
-    config = os.path.abspath(os.path.join(name, "config.json"))
+    path = path_of(model)
+    if path is None:
+        return _loaded(os.fspath(model))
     # A directory is known by its path, whatever the working directory, and read again when its
     # model changes.
-    if os.path.isfile(config):
-        return _loaded(os.path.dirname(config), os.stat(config).st_mtime_ns)
-    return _loaded(name)
+    config = os.path.join(path, "config.json")
+    return _loaded(path, os.stat(config).st_mtime_ns if os.path.isfile(config) else 0)
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 
 from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.inference.runtime import start
 from deepmatrixinversion.models.directory import ModelDirectory, read_graph
+from deepmatrixinversion.models.graph import check_graph
 
 DEFAULT_BATCH = 8192
 
@@ -29,18 +30,10 @@ class Session:
     """
 
     def __init__(self, model: ModelDirectory, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         graph = read_graph(model)
-        # A tensor kept outside the graph names its file under this key. onnxruntime would read it,
-        # relative to the working directory and "../" included.
-        if b"location" in graph:
-            raise ModelError(f"{model.path}: model.onnx refers to weights outside the file")
+        check_graph(graph, model.config.net.msize, f"{model.path}: model.onnx")
         try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = start(graph, threads)
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"{model.path}: model.onnx does not load ({error})") from None
         self._path = model.path

@@ -20,6 +20,7 @@ LARGE = "feedback-3"
 # The bundled network that itself sees matrices of any order.
 ANY = "spectral"
 
+_DRIVE = re.compile(r"[A-Za-z]:")
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -43,11 +44,31 @@ def name_for_order(order: int) -> str:
     return DEFAULTS[min(larger)] if larger else LARGE
 
 
+def path_of(model: str | os.PathLike[str]) -> str | None:
+    """The absolute path that a model's name means; None where it is bundled or on the Hub.
+
+    A path is what is no string, what starts with ``.``, ``/``, ``~`` or a drive, and a name with a
+    separator that an existing directory has. A bare name never is one, whatever lies in the
+    working directory.
+    """
+    name = os.fspath(model)
+    separated = any(mark in name for mark in (os.sep, os.altsep) if mark)
+    if (
+        not isinstance(model, str)
+        or name.startswith((".", "/", "~"))
+        or _DRIVE.match(name)
+        or (separated and os.path.isdir(name))
+    ):
+        return os.path.abspath(os.path.expanduser(name))
+    return None
+
+
 def locate(model: str | os.PathLike[str]) -> ModelDirectory:
     """Find and verify a model: a directory, a bundled name or ``user/repo[@revision]``.
 
-    A directory that exists wins over a bundled name, and a bundled name over the hub. A model
-    from the hub is named ``user/repo@commit``, with the commit that the revision resolved to.
+    Paths are told from names by ``path_of``: ``./feedback-3`` is a directory and ``feedback-3`` the
+    bundled model. A model from the hub is named ``user/repo@commit``, with the commit that the
+    revision resolved to.
 
     Raises
     ------
@@ -57,8 +78,8 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         When it names a hub repository and the extra ``hub`` is not installed.
     """
     name = os.fspath(model)
-    if name and Path(name).is_dir():
-        return open_model(name)
+    if (path := path_of(model)) is not None:
+        return open_model(path)
     if name in bundled_names():
         return open_model(bundled_folder() / name)
     if match := _HUB_NAME.fullmatch(name):
@@ -67,7 +88,8 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         except ModelError as error:
             raise ModelError(f"{error} (nor is there a directory of that name)") from None
         return open_model(path, f"{match['repo']}@{commit}")
+    remedy = f"; the directory here is './{name}'" if name and os.path.isdir(name) else ""
     raise ModelError(
         f"'{name}' is neither a model directory, nor a bundled model "
-        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub"
+        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub{remedy}"
     )
