@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from deepmatrixinversion.export.choice import DTYPES, Choice
+from deepmatrixinversion.inference.runtime import start
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -49,6 +50,11 @@ def matrices(
     sigma = kappa ** -np.linspace(0, 1, rank) if rank > 1 else np.ones(1)
     left, right = (np.linalg.qr(rng.normal(size=(count, k, k)))[0] for k in sides)
     return (left[:, :, :rank] * sigma) @ right[:, :rank]
+
+
+def session(data: bytes) -> InferenceSession:
+    """The graph in onnxruntime, in one thread."""
+    return start(data, threads=1)
 
 
 def run(graph: InferenceSession, choice: Choice, A: np.ndarray) -> list[np.ndarray]:

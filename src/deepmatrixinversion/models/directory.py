@@ -26,6 +26,7 @@ from safetensors.numpy import load as load_safetensors
 
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.config import ModelConfig
+from deepmatrixinversion.models.weights import first_misfit, weight_shapes
 
 CONFIG = "config.json"
 GRAPH = "model.onnx"
@@ -94,7 +95,8 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
     Raises
     ------
     ModelError
-        When the file is no safetensors file or a tensor is not float32 or not finite.
+        When the file is no safetensors file, a tensor is not float32 or not finite, or names and
+        shapes are not those of the configured network.
     """
     name = member_file(member)
     try:
@@ -106,6 +108,12 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
             raise ModelError(f"{model.path / name}: {key} is {value.dtype}, not float32")
         if not np.isfinite(value).all():
             raise ModelError(f"{model.path / name}: {key} has entries that are not finite")
+    found = {key: value.shape for key, value in tensors.items()}
+    if misfit := first_misfit(found, weight_shapes(model.config.net)):
+        raise ModelError(
+            f"{model.path}: the weights of member {member} do not fit the configured network "
+            f"({misfit})"
+        )
     return tensors
 
 
