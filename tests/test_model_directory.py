@@ -438,6 +438,20 @@ def _whole(name, values):
     return numpy_helper.from_array(np.array(values), name)
 
 
+def _hidden(count):
+    """``zeros``: as many indices 0 as said, for three matrices, which no shape inference sees."""
+    return [
+        _node("Shape", ["A"], ["shape"]),
+        _node("ReduceMin", ["shape"], ["least"], keepdims=1),  # 3
+        _node("Div", ["least", "3"], ["one"]),
+        _node("Mul", ["one", str(count)], ["count"]),
+        _node("Expand", ["0", "count"], ["zeros"]),
+    ]
+
+
+HIDING = [_whole(str(k), [k]) for k in range(4)]
+
+
 def _endless_loop():
     """X <- A for 2^62 times."""
     body = helper.make_graph(
@@ -497,12 +511,20 @@ BAD_GRAPHS = {
         "does not load",
     ),
     "one answer for all": (
-        graph([_node("ReduceMax", ["A", "first"], ["X"])], initializers=[_whole("first", [0])]),
+        graph(
+            [*_hidden(1), _node("Gather", ["A", "zeros"], ["X"], axis=0)],
+            initializers=HIDING,
+        ),
         "gave shape (1, 3, 3) for matrices of shape (3, 3, 3)",
     ),
     "fails when it runs": (
         graph(
-            [_node("Reshape", ["A", "two"], ["X"])], initializers=[_whole("two", [2, 3, 3])]
+            [
+                *_hidden(2),
+                _node("Gather", ["A", "zeros"], ["two"], axis=0),
+                _node("Add", ["A", "two"], ["X"]),
+            ],
+            initializers=HIDING,
         ),
         "does not run",
     ),
