@@ -16,7 +16,7 @@ from deepmatrixinversion.inference.solution import solve_by
 from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.linalg.engine import Inversion, invert
-from deepmatrixinversion.linalg.product import chunks
+from deepmatrixinversion.linalg.stack import chunks
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
 from deepmatrixinversion.linalg.scaling import normalise, times_power
 from deepmatrixinversion.models.config import ANY_ORDER

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.arrays import embed, from_parts, real_form
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import solution_error_bound
+from deepmatrixinversion.linalg.solution_bound import solution_error_bound
 from deepmatrixinversion.linalg.engine import Inversion
 
 
