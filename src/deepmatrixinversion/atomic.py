@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 # What only a write can meet: the error does not say by itself which file it was.
-_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 # Opening one of these means writing to an open stream of a process, which a rename would miss.
 _STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
@@ -68,7 +68,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with _replacement(name, mode) as file:
             yield file
     except OSError as error:
-        if error.filename is None and error.errno in _FULL:
+        if error.filename is None and error.errno in NO_SPACE:
             error.filename = name
         raise
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from deepmatrixinversion.atomic import NO_SPACE
 from deepmatrixinversion.errors import USER_ERRORS
 from deepmatrixinversion.signals import Terminated, exit_on_termination
 from deepmatrixinversion.version import __version__
@@ -95,8 +96,6 @@ def run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namesp
         _say(f"ended by {signal.name}")
         return int(str(signal.code))
     except USER_ERRORS as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error = _of_output() or error
         _say(f"{sys.argv[0].rsplit('/', 1)[-1]}: {_sentence(error)}")
         return 2
 
@@ -108,19 +107,9 @@ def _flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError as error:
+    except OSError:
         _abandon_output()
-        error.filename = "standard output"
         raise
-
-
-def _of_output() -> OSError | None:
-    """The error that standard output still has, named; None where it has none."""
-    try:
-        _flush()
-    except OSError as error:
-        return error
-    return None
 
 
 def _abandon_output() -> None:
@@ -135,8 +124,10 @@ def _say(message: str) -> None:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        name = f"{error.filename}: " if error.filename is not None else ""
-        return f"{name}{error.strerror}"
+        name = error.filename
+        if name is None and error.errno in NO_SPACE:  # of a file it would be named
+            name = "standard output"
+        return error.strerror if name is None else f"{name}: {error.strerror}"
     if isinstance(error, MemoryError):
         return f"not enough memory ({error})" if str(error) else "not enough memory"
     return " ".join(str(error).split()) or type(error).__name__
