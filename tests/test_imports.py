@@ -52,7 +52,9 @@ def test_what_needs_no_graph_loads_none(code, tmp_path):
 
 def test_a_graph_that_runs_leaves_nothing_in_the_home(tmp_path):
     code = "import numpy as np, deepmatrixinversion as d; d.inv(np.eye(3) + 1)\n"
-    code += "import sys, os; print('onnxruntime' in sys.modules, os.environ['ORT_DISABLE_TELEMETRY'])"
+    code += (
+        "import sys, os; print('onnxruntime' in sys.modules, os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
     out, found = python(code, tmp_path)
     assert out.split() == ["True", "1"]
     assert found == []

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deepmatrixinversion.linalg.solution_bound import solution_error_bound
 
 from deepmatrixinversion.linalg.certificate import certify, entrywise_error_bound
-from deepmatrixinversion.linalg.solution_bound import solution_error_bound
 
 flint = pytest.importorskip("flint")
 

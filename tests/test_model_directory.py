@@ -477,8 +477,9 @@ def _second_operator():
     """A node whose operator is named twice: the last name counts."""
     op_type = b"\x22\x03Add\x22\x04Loop"  # in as many bytes as the inputs and output of the other
     plain = b"\x0a\x01A\x12\x01X\x22\x08Identity"
-    assert (found := identity_graph()).count(plain) == 1
-    return found.replace(plain, op_type + b"\x1a\x03abc")
+    data = identity_graph()
+    assert data.count(plain) == 1
+    return data.replace(plain, op_type + b"\x1a\x03abc")
 
 
 def _with_function():
@@ -515,7 +516,7 @@ BAD_GRAPHS = {
             [*_hidden(1), _node("Gather", ["A", "zeros"], ["X"], axis=0)],
             initializers=HIDING,
         ),
-        "gave shape (1, 3, 3) for matrices of shape (3, 3, 3)",
+        "gave shape (1, 3, 3) for matrices of shape (8, 3, 3)",
     ),
     "fails when it runs": (
         graph(
@@ -659,7 +660,7 @@ def fuzz(folder, rounds, seed):
     rng = np.random.default_rng(seed)
     files = ["config.json", "model.onnx", "member_1.safetensors"]
     originals = {name: (folder / name).read_bytes() for name in files}
-    refusals = 0
+    refusals = longest = 0
     for _ in range(rounds):
         name = files[rng.integers(3)]
         spoiled = mutations(originals[name], rng)
@@ -674,10 +675,11 @@ def fuzz(folder, rounds, seed):
                 Session(opened)(np.ones((2, 3, 3)))
         except ModelError as error:
             refusals += 1
-            assert len(str(error)) < 3000
+            longest = max(longest, len(str(error)))
         finally:
             for file in ("config.json", name):
                 (folder / file).write_bytes(originals[file])
+    assert longest < 3000
     return refusals
 
 

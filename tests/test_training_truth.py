@@ -1,4 +1,4 @@
-"""What dmxtrain says of a training: whether it helped, how to go on, that somebody else is at it."""
+"""What dmxtrain says of a training: whether it helped, how to go on, who else is at it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def test_a_running_training_has_one_writer(here, capsys):
         assert command.main(["--resume", str(directory)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[-1].endswith("another process is training there; wait for it, or end it first")
+    assert err.splitlines()[-1].endswith(
+        "another process is training there; wait for it, or end it first"
+    )
     assert sorted(directory.iterdir()) == before
     assert command.main(["--resume", str(directory)]) == 0  # the lock is gone
 

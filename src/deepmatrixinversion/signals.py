@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: by an exception, so that everything cleans up."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: by an exception, so that all cleans up."""
 
 from __future__ import annotations
 

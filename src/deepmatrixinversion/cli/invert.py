@@ -111,9 +111,7 @@ def _invert(options: argparse.Namespace) -> int:
         )
         target = None
         if options.invtarget is not None:
-            target = stack.enter_context(
-                read_blocks(options.invtarget, square=True, finite=False)
-            )
+            target = stack.enter_context(read_blocks(options.invtarget, square=True, finite=False))
             _check_same_order(source, target)
         method, model = choose_method(options, source.rows)
         out = stack.enter_context(MatrixWriter(options.inverseout))

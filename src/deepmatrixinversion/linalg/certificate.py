@@ -117,10 +117,10 @@ def _largest_row(E: Stack, rest: Array, weights: Array | None, exponents: NDArra
         rows = E.row_sums() + rest
     else:
         rows = E.moduli(weights)[0] + rest * E.rowwise(E.largest(weights))
-    return _shifted(E.largest(np.ldexp(inflated(rows, E.order), exponents)))
+    return shifted(E.largest(np.ldexp(inflated(rows, E.order), exponents)))
 
 
-def _shifted(bound: Array) -> Array:
+def shifted(bound: Array) -> Array:
     """A bound that a power of two may have made subnormal, rounded up; NaN becomes inf."""
     return inflated(bound, 0) + smallest_result()
 
@@ -201,7 +201,7 @@ class Comparison(NamedTuple):
     def entrywise(self) -> Array:
         """At least |A^-1 - Z|_ij each, (k, n, n)."""
         E = self.E.array + (self.rest[:, None] if self.E.last else self.rest[:, :, None])
-        E = _shifted(np.ldexp(inflated(E, 0), -self.scaled.exponents()))
+        E = shifted(np.ldexp(inflated(E, 0), -self.scaled.exponents()))
         return Stack(E, self.E.last).matrices()
 
 

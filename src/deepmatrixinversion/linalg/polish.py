@@ -54,8 +54,8 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.residual import (
     ETA,
-    U,
     Residual,
+    U,
     gamma,
     residual,
     two_sum,

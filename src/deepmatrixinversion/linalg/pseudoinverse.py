@@ -143,7 +143,7 @@ def _project(A: Array, X: Array) -> Array:
     return np.matmul(left, P.swapaxes(-1, -2))
 
 
-def _wide(A: Array, rtol: float) -> tuple[Array, NDArray[np.int64]]:
+def _wide(A: Array, rtol: Array) -> tuple[Array, NDArray[np.int64]]:
     """Pseudo-inverses and ranks of normalised (k, p, q) matrices, p <= q."""
     k, p, _ = A.shape
     X = np.zeros((k, A.shape[2], p))
@@ -193,7 +193,7 @@ def _penrose(A: Array, X: Array) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
+def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversion:
     r"""Moore-Penrose inverses of any shape and rank, singular values below a tolerance taken as 0.
 
     .. math:: A^+ = \sum_{\sigma_i > \mathrm{rtol}\,\sigma_1} \frac{1}{\sigma_i} v_i u_i^T
@@ -201,9 +201,10 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
     Parameters
     ----------
     A : (..., p, q) float64 or float32 array_like
-        finite
-    rtol : float, optional
-        max(p, q) eps by default, with eps of A's dtype, as NumPy's ``matrix_rank``
+        a matrix with NaN or infinite entries gives NaN and rank -1, and disturbs no neighbour
+    rtol : (...) array_like, optional
+        one for all or one each; max(p, q) eps by default, with eps of A's dtype, as NumPy's
+        ``matrix_rank``
 
     Returns
     -------
@@ -213,7 +214,7 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
     Raises
     ------
     ValueError
-        for fewer than two axes, non-finite entries, another dtype, or rtol outside [0, 1)
+        for fewer than two axes, another dtype, and rtol below 0, NaN, or of another shape
 
     Notes
     -----
@@ -240,30 +241,37 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
         raise ValueError(f"matrices (..., p, q) are needed, not shape {A.shape}")
     if A.dtype.kind != "f" or A.dtype.itemsize not in (4, 8):
         raise ValueError(f"float64 or float32 matrices are needed, not {A.dtype}")
-    if not np.isfinite(A).all():
-        raise ValueError("matrices have NaN or infinite entries")
     dtype = A.dtype.newbyteorder("=")
     p, q = A.shape[-2:]
-    tolerance = max(p, q) * float(np.finfo(dtype).eps) if rtol is None else float(rtol)
-    if not 0.0 <= tolerance < 1.0:
-        raise ValueError(f"rtol must be in [0, 1), not {tolerance}")
-    # Below this, rounding errors would be counted as singular values.
-    tolerance = max(tolerance, 2.0**-52)
     batch = A.shape[:-2]
     k = math.prod(batch)
+    default = max(p, q) * float(np.finfo(dtype).eps)
+    given = np.asarray(default if rtol is None else rtol, dtype=np.float64)
+    if not (given >= 0.0).all():
+        raise ValueError(f"rtol must be at least 0, not {rtol}")
+    try:
+        # Below this, rounding errors would be counted as singular values.
+        tolerance = np.broadcast_to(given, batch).reshape(k).clip(2.0**-52, 2.0)
+    except ValueError:
+        raise ValueError(
+            f"rtol of shape {given.shape} does not fit matrices of shape {A.shape}"
+        ) from None
     a = A.reshape(k, p, q)
     X = np.zeros((k, q, p), dtype=dtype)
     rank, penrose = np.zeros(k, dtype=np.int64), np.zeros((k, 4))
     if p and q:
         with np.errstate(all="ignore"):
             for part in chunks(k, max(p, q)):
-                S, exponent = normalise(a[part])
+                finite = np.isfinite(a[part]).all(axis=(1, 2))
+                S, exponent = normalise(np.where(finite[:, None, None], a[part], 0.0))
                 tall = p > q
                 W = np.ascontiguousarray(S.swapaxes(1, 2)) if tall else S
-                Y, rank[part] = _wide(W, tolerance)
+                Y, rank[part] = _wide(W, tolerance[part])
                 penrose[part] = _penrose(W, Y)
                 if tall:
                     Y = np.ascontiguousarray(Y.swapaxes(1, 2))
                     penrose[part] = penrose[part][:, [0, 1, 3, 2]]
                 X[part] = times_power(Y, -exponent[:, None, None])
+                bad = np.flatnonzero(~finite) + part.start
+                X[bad], rank[bad], penrose[bad] = np.nan, -1, np.nan
     return PseudoInversion(X.reshape(*batch, q, p), rank.reshape(batch), penrose.reshape(*batch, 4))

@@ -74,13 +74,13 @@ def slice_bits(n: int) -> int:
     return min(26, math.floor(26.75 - math.log2(max(n, 1)) / 4))
 
 
-def _unit(A: Stack) -> Array:
+def unit(A: Stack) -> Array:
     """2^e > ‖A‖F, a power of two for each matrix (k,)."""
     # The exponent's bits alone are 2^(e - 1); a masked view is several times faster than frexp.
     return 2.0 * (A.norm().view(np.int64) & EXPONENT_BITS).view(np.float64)
 
 
-def _leading(A: Stack, unit: Array, bits: int) -> Stack:
+def leading(A: Stack, unit: Array, bits: int) -> Stack:
     """A rounded to multiples of 2^-bits times the unit of each matrix."""
     shift = A.spread(unit * (1.5 * 2.0 ** (52 - bits)))
     high = A.array + shift
@@ -97,7 +97,7 @@ def _from_identity(P: Stack) -> tuple[Stack, Array]:
 
 def _two_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> Stack:
     """The residual by (1), s = 2, with little memory."""
-    A1, X1 = _leading(A, unit_A, bits), _leading(X, unit_X, bits)
+    A1, X1 = leading(A, unit_A, bits), leading(X, unit_X, bits)
     high, error = _from_identity(A1 @ X1)
     np.subtract(X.array, X1.array, out=X1.array)
     low = A1 @ X1
@@ -112,9 +112,9 @@ def _two_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> 
 
 def _three_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> Stack:
     """The residual by (1), s = 3."""
-    A1, X1 = _leading(A, unit_A, bits), _leading(X, unit_X, bits)
+    A1, X1 = leading(A, unit_A, bits), leading(X, unit_X, bits)
     above_A1, above_X1 = A - A1, X - X1
-    A2, X2 = _leading(above_A1, unit_A, 2 * bits), _leading(above_X1, unit_X, 2 * bits)
+    A2, X2 = leading(above_A1, unit_A, 2 * bits), leading(above_X1, unit_X, 2 * bits)
     high, error = _from_identity(A1 @ X1)
     low = Stack(np.zeros_like(high.array), high.last)
     low.diagonal()[...] = error
@@ -164,7 +164,7 @@ def _sliced(
     """The residual by (1), and the vectors p and q."""
     n = A.order
     bits = 26 if slices == 2 else slice_bits(n)
-    unit_A, unit_X = _unit(A), _unit(X)
+    unit_A, unit_X = unit(A), unit(X)
     if slices == 2:
         r = _two_slices(A, X, unit_A, unit_X, bits)
     else:

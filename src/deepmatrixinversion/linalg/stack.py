@@ -151,7 +151,7 @@ class Stack:
         return self.moduli(ones[:, None] if self.last else ones[None])[0]
 
     def moduli(self, *vectors: Array) -> list[Array]:
-        """The products \|A\| v with each of some vectors v >= 0."""
+        """The products |A| v with each of some vectors v >= 0."""
         A = self.array
         if self.last:
             columns = [np.abs(A[:, j]) for j in range(A.shape[1])]

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, printable, quoted
 
 _T = TypeVar("_T")
 
@@ -124,7 +124,7 @@ class ModelConfig:
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text in which no object has a key twice.
+    """The value of a JSON text in which no object has a key twice: readers differ in which counts.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
     except RecursionError:
         raise ModelError(f"{where} is nested too deep") from None
     except ValueError as error:
-        raise ModelError(f"{where} is not JSON: {error}") from None
+        raise ModelError(f"{where} is not JSON: {printable(error)}") from None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in table if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:60]!a} is there twice")
+        raise ValueError(f"the key {quoted(twice)} is there twice")
     return table
 
 
@@ -152,7 +152,8 @@ def from_dict(cls: type[_T], values: object, where: str) -> _T:
     """Build the dataclass ``cls`` from a JSON or TOML table whose keys are exactly its fields."""
     table = _object(values, where)
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    _require(not (extra := sorted(set(table) - known)), f"{where}: unknown keys {extra}")
+    extra = sorted(set(table) - known)
+    _require(not extra, f"{where}: unknown keys {printable(extra)}")
     _require(not (missing := sorted(known - set(table))), f"{where}: missing keys {missing}")
     return cls(**table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from deepmatrixinversion.errors import quoted
 from deepmatrixinversion.models.advice import ANSWERS, BLOCKS, SEEN
 from deepmatrixinversion.models.config import NetConfig
 
@@ -33,7 +34,7 @@ def first_misfit(found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> s
             return f"{name} is missing"
         if found[name] != shape:
             return f"{name} has shape {found[name]}, not {shape}"
-    return next((f"{name[:60]!a} belongs to none" for name in found if name not in expected), None)
+    return next((f"{quoted(name)} belongs to none" for name in found if name not in expected), None)
 
 
 def _dense(c: NetConfig) -> dict[str, Shape]:

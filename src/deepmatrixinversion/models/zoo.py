@@ -7,7 +7,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, quoted
 from deepmatrixinversion.models.directory import ModelDirectory, open_model
 from deepmatrixinversion.models.hub import fetch
 
@@ -20,7 +20,6 @@ LARGE = "feedback-3"
 # The bundled network that itself sees matrices of any order.
 ANY = "spectral"
 
-_DRIVE = re.compile(r"[A-Za-z]:")
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -44,31 +43,14 @@ def name_for_order(order: int) -> str:
     return DEFAULTS[min(larger)] if larger else LARGE
 
 
-def path_of(model: str | os.PathLike[str]) -> str | None:
-    """The absolute path that a model's name means; None where it is bundled or on the Hub.
-
-    A path is what is no string, what starts with ``.``, ``/``, ``~`` or a drive, and a name with a
-    separator that an existing directory has. A bare name never is one, whatever lies in the
-    working directory.
-    """
-    name = os.fspath(model)
-    separated = any(mark in name for mark in (os.sep, os.altsep) if mark)
-    if (
-        not isinstance(model, str)
-        or name.startswith((".", "/", "~"))
-        or _DRIVE.match(name)
-        or (separated and os.path.isdir(name))
-    ):
-        return os.path.abspath(os.path.expanduser(name))
-    return None
-
-
 def locate(model: str | os.PathLike[str]) -> ModelDirectory:
-    """Find and verify a model: a directory, a bundled name or ``user/repo[@revision]``.
+    """Find and verify a model by one rule, wherever a name is asked for.
 
-    Paths are told from names by ``path_of``: ``./feedback-3`` is a directory and ``feedback-3`` the
-    bundled model. A model from the hub is named ``user/repo@commit``, with the commit that the
-    revision resolved to.
+    * A bare name is that of a bundled model, whatever lies in the working directory.
+    * What starts with ``.``, ``/``, ``~`` or a drive, or is an existing directory named with a
+      separator, is a path; so is every ``pathlib.Path``.
+    * Anything else with one slash is ``user/repo[@revision]`` on the Hugging Face Hub. It is named
+      ``user/repo@commit``, with the commit that the revision resolved to.
 
     Raises
     ------
@@ -78,8 +60,8 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         When it names a hub repository and the extra ``hub`` is not installed.
     """
     name = os.fspath(model)
-    if (path := path_of(model)) is not None:
-        return open_model(path)
+    if is_path(model):
+        return open_model(os.path.expanduser(name))
     if name in bundled_names():
         return open_model(bundled_folder() / name)
     if match := _HUB_NAME.fullmatch(name):
@@ -88,8 +70,18 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         except ModelError as error:
             raise ModelError(f"{error} (nor is there a directory of that name)") from None
         return open_model(path, f"{match['repo']}@{commit}")
-    remedy = f"; the directory here is './{name}'" if name and os.path.isdir(name) else ""
+    here = f"; the directory here is './{name}'" if name and Path(name).is_dir() else ""
     raise ModelError(
-        f"'{name}' is neither a model directory, nor a bundled model "
-        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub{remedy}"
+        f"{quoted(name, 200)} is neither a model directory, nor a bundled model "
+        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub{here}"
     )
+
+
+def is_path(model: str | os.PathLike[str]) -> bool:
+    """Whether a model's name is a path, by the rule of `locate`."""
+    name = os.fspath(model)
+    if not isinstance(model, str) or name.startswith((".", "/", "~", os.sep)):
+        return True
+    if re.match(r"[A-Za-z]:", name):  # a drive
+        return True
+    return bool({"/", os.sep} & set(name)) and Path(name).is_dir()

@@ -26,8 +26,6 @@ from deepmatrixinversion.nets.algebra import (
 from deepmatrixinversion.nets.normalisation import normalised
 from deepmatrixinversion.nets.trajectory import Trajectory
 
-FEEDBACK_DEGREE = 5
-"""Largest degree of a polynomial step: beyond, float32 rounding undoes what it gains."""
 MEASURED = 4
 """Most directions of the measured step."""
 ROUNDING = 1e-7

@@ -10,7 +10,6 @@ from deepmatrixinversion.models.weights import GROWTH_STEPS
 from deepmatrixinversion.nets.dense import Direct
 
 
-
 class GrowthBlock(nn.Module):
     """Four times x <- concat(x, relu(W x)), then a zero-initialised projection back, added to x."""
 

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from deepmatrixinversion.training.curve import Look
 from deepmatrixinversion.training.recipe import Recipe
 
-
 SECONDS = 30.0  # between two lines of a log
 
 
