@@ -140,7 +140,9 @@ def tally(results: list[Result], dtype: np.dtype) -> Tally:
         share(condition > reaches[1]),
         float((error[certified] / limit[certified]).max()) if certified.any() else 0.0,
         float(np.median(error[certified]) / u) if certified.any() else float("nan"),
-        float(np.median(bound[known & easy] / error[known & easy])) if (known & easy).any() else 1.0,
+        float(np.median(bound[known & easy] / error[known & easy]))
+        if (known & easy).any()
+        else 1.0,
     )
 
 
