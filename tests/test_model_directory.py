@@ -516,7 +516,7 @@ BAD_GRAPHS = {
             [*_hidden(1), _node("Gather", ["A", "zeros"], ["X"], axis=0)],
             initializers=HIDING,
         ),
-        "gave shape (1, 3, 3) for matrices of shape (8, 3, 3)",
+        "gave shape (1, 3, 3) for matrices of shape",
     ),
     "fails when it runs": (
         graph(
