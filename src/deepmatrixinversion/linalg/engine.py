@@ -292,9 +292,9 @@ def invert(
 
     Scaled exactly by powers of two, rows and columns evenly; guessed by ``guess`` (padded below
     ``order``, through `schur.block_inverse` above), or where that is no use by elimination, block
-    recursion through butterflies or from A^T; refined by Newton-Schulz steps; polished with residuals in
-    extended precision until the error bound is the last rounding, or stops falling; unscaled, cast
-    and certified as returned.
+    recursion through butterflies or from A^T; refined by Newton-Schulz steps; polished with
+    residuals in extended precision until the error bound is the last rounding, or stops falling;
+    unscaled, cast and certified as returned.
 
     Parameters
     ----------
