@@ -10,12 +10,27 @@ from typing import Any
 
 import numpy as np
 
+from deepmatrixinversion.quotation import printable
 
-class MatrixFormatError(ValueError):
+_LONGEST = 2000  # characters of a message
+
+
+class _Quoting(ValueError):
+    """An error about something from outside, whose text may not reach the terminal as it is."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message, _LONGEST))
+
+
+class MatrixFormatError(_Quoting):
     """A file of matrices is malformed; the message names file, matrix and line."""
 
 
-class ModelError(ValueError):
+class MatrixFormatWarning(UserWarning):
+    """A file of matrices was read, but may not hold what was meant."""
+
+
+class ModelError(_Quoting):
     """A model directory is missing, incomplete, inconsistent or not to be trusted."""
 
 

@@ -17,9 +17,12 @@ import numpy as np
 from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.npy_file import ArrayBlocks, NpySink, read_header
+from deepmatrixinversion.quotation import printable, printable_list
 
 KEY = "matrices"
 _MOST_DEFLATE = 1032  # deflate makes a kilobyte of at least one byte, never more
+_MOST_SQUEEZED = 200  # what stacks of sparse matrices reach; beyond, almost all of it is zero
+_LARGE = 2**30
 
 
 class NpzBlocks:
@@ -36,10 +39,10 @@ class NpzBlocks:
             header = read_header(stream, source.name)
             if header.size != member.file_size - stream.tell():
                 raise MatrixFormatError(
-                    f"{source.name}: the header of {member.filename} declares {header.size} bytes"
+                    f"{source.name}: the header of {printable(member.filename)} declares {header.size} bytes"
                     f" of numbers, but {member.file_size - stream.tell()} bytes follow it"
                 )
-            self._array = ArrayBlocks(stream, header, source.name, mappable=False)
+            self._array = ArrayBlocks(stream, header, source.name, seekable=False)
             self._close = stack.pop_all()
         self.count, self.rows, self.cols = header.shape
 
@@ -75,7 +78,7 @@ def _readable(name: str) -> Iterator[None]:
         OverflowError,
         NotImplementedError,  # a version or a compression of tomorrow
     ) as error:
-        raise MatrixFormatError(f"{name}: the .npz archive is damaged ({error})") from error
+        raise MatrixFormatError(f"{name}: the .npz archive is damaged ({printable(error)})") from error
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
@@ -88,23 +91,29 @@ def _choose(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
     named = [info for info in members if info.filename == f"{KEY}.npy"]
     if len(named) != 1 and len(members) != 1:
-        keys = ", ".join(info.filename.removesuffix(".npy") for info in members[:5]) or "none"
+        keys = printable_list([info.filename.removesuffix(".npy") for info in members])
         raise MatrixFormatError(
             f"{name}: the archive holds {len(members)} arrays ({keys}); name the one to be read"
             f" '{KEY}'"
         )
     (member,) = named if len(named) == 1 else members
+    shown = printable(member.filename)
     if member.flag_bits & 1:
-        raise MatrixFormatError(f"{name}: {member.filename} is encrypted")
+        raise MatrixFormatError(f"{name}: {shown} is encrypted")
     most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _MOST_DEFLATE}.get(member.compress_type)
     if most is None:
         raise MatrixFormatError(
-            f"{name}: the compression of {member.filename} is not one that NumPy writes"
+            f"{name}: the compression of {shown} is not one that NumPy writes"
         )
     if member.file_size > most * member.compress_size:
         raise MatrixFormatError(
-            f"{name}: {member.filename} claims to unpack {member.compress_size} bytes to"
+            f"{name}: {shown} claims to unpack {member.compress_size} bytes to"
             f" {member.file_size}, which is impossible"
+        )
+    if member.file_size > max(_LARGE, _MOST_SQUEEZED * member.compress_size):
+        raise MatrixFormatError(
+            f"{name}: {shown} would unpack {member.compress_size} bytes to {member.file_size}; if"
+            " these are matrices, and not a trap, save them uncompressed, with numpy.savez"
         )
     return member
 
