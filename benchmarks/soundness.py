@@ -87,15 +87,18 @@ def row_norm(M: flint.fmpz_mat | flint.fmpq_mat, n: int) -> flint.fmpz | flint.f
 
 
 def violation(
-    A: np.ndarray, X: np.ndarray, certified: bool, residual_bound: float, error_bound: float
+    A: np.ndarray,
+    X: np.ndarray,
+    certified: bool,
+    residual_bound: float,
+    error_bound: float,
+    relative_error_bound: float = np.inf,
 ) -> str | None:
     """What is wrong with a certificate, None where nothing is."""
     n = len(A)
     if not np.isfinite(A).all() or not np.isfinite(X).all():
         return "certified non-finite matrices" if certified else None
-    if not certified and error_bound != np.inf:
-        return "finite error bound without certificate"
-    if not certified and residual_bound == np.inf:
+    if not certified and error_bound == residual_bound == np.inf:
         return None
     M, e = integers(A)
     Y, f = integers(X)
@@ -111,8 +114,9 @@ def violation(
     )
     if residual_bound < np.inf and rational(residual_bound) * unit < residual:
         return "residual bound violated"
-    if not certified:
+    if not certified and error_bound == np.inf:
         return None
+    # A finite error bound proves A nonsingular, accurate or not.
     try:
         inverse = M.inv()
     except ZeroDivisionError:
@@ -121,6 +125,11 @@ def violation(
         difference = inverse * power(-e) - flint.fmpq_mat(Y) * power(f)
         if rational(error_bound) < row_norm(difference, n):
             return "error bound violated"
+        norm = row_norm(Y, n) * power(f)
+        if relative_error_bound < np.inf and rational(relative_error_bound) * norm < row_norm(
+            difference, n
+        ):
+            return "relative error bound violated"
     return None
 
 
@@ -300,8 +309,8 @@ def cases(
 def check(A: np.ndarray, X: np.ndarray, proof: Certificate) -> list[str]:
     """Violations among a stack's certificates."""
     found = (
-        violation(np.float64(a), np.float64(x), bool(c), float(r), float(e))
-        for a, x, c, r, e in zip(A, X, *proof[:3], strict=True)
+        violation(np.float64(a), np.float64(x), bool(c), *map(float, bounds))
+        for a, x, c, *bounds in zip(A, X, *proof, strict=True)
     )
     return [one for one in found if one]
 

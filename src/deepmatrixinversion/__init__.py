@@ -17,8 +17,9 @@ from deepmatrixinversion.errors import (
 )
 from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import Certificate, certify
+from deepmatrixinversion.linalg.certificate import Certificate, entrywise_error_bound
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
@@ -36,6 +37,7 @@ __all__ = [
     "TrainingError",
     "__version__",
     "certify",
+    "entrywise_error_bound",
     "inv",
     "inv_ex",
     "pinv",

@@ -55,4 +55,21 @@ class SingularMatrixError(np.linalg.LinAlgError):
         return type(self), (str(self), self.inversion)
 
 
+def quoted(text: object, most: int = 60) -> str:
+    """Foreign text for a message: in quotes, cut, and with nothing that moves a terminal.
+
+    >>> quoted("a" * 100, 8), quoted("\x1b[2J")
+    ("'aaaaaaaa...'", "'\\\\x1b[2J'")
+    """
+    return f"'{printable(text, most)}'"
+
+
+def printable(text: object, most: int = 200) -> str:
+    """Foreign text cut, and with everything escaped that is not printable."""
+    whole = str(text)
+    cut = whole[:most]
+    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    return escaped + ("..." if len(whole) > most else "")
+
+
 USER_ERRORS = (ValueError, TrainingError, SingularMatrixError, OSError, MemoryError, ImportError)

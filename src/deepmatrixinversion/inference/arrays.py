@@ -40,9 +40,11 @@ def real_form(
     Raises
     ------
     ValueError
-        For another dtype, fewer than two axes, matrices that are not square where they must be,
-        integers that float64 cannot hold, NaN and infinities.
+        For another kind of array or dtype, fewer than two axes and integers that float64 cannot
+        hold; ``numpy.linalg.LinAlgError``, which is one, for matrices that are not square where
+        they must be.
     """
+    _check_kind(A, name)
     A = np.asarray(A)
     _check_dtype(A, name)
     if A.ndim < 2 and not (vectors and A.ndim == 1):
@@ -52,18 +54,28 @@ def real_form(
             f"not {A.shape}"
         )
     if square and A.shape[-1] != A.shape[-2]:
-        raise ValueError(f"{name} must hold square matrices, not of shape {A.shape}")
+        raise np.linalg.LinAlgError(f"{name} must hold square matrices, not of shape {A.shape}")
     if A.dtype.kind in "biu":
         A = _exact_integers(A, name)
     A = A.astype(A.dtype.newbyteorder("="), copy=False)
-    if not np.isfinite(A).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
-        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
     if A.ndim == 1:
         A = A[:, None]
     if A.dtype.kind != "c":
         return RealForm(A, False)
     return RealForm(embed(A), True)
+
+
+def require_finite(A: ArrayLike, name: str = "A") -> None:
+    """Refuse NaN and infinities, by the index of the first."""
+    bad = ~np.isfinite(np.asarray(A))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
+
+
+def like(X: NDArray, A: object) -> NDArray:
+    """X as the subclass of ``numpy.ndarray`` that A is of, such as ``numpy.matrix``."""
+    return X if not isinstance(A, np.ndarray) or type(A) is np.ndarray else A.__array_wrap__(X)
 
 
 def embed(C: NDArray[Any]) -> NDArray[Any]:
@@ -90,6 +102,31 @@ def from_parts(S: NDArray) -> NDArray:
     return C
 
 
+# What to do with arrays that NumPy would convert silently, or not understand.
+REMEDIES = {
+    "torch": "use deepmatrixinversion.torch, or pass A.numpy()",
+    "jax": "pass numpy.asarray(A)",
+    "jaxlib": "pass numpy.asarray(A)",
+    "cupy": "pass cupy.asnumpy(A)",
+    "dask": "pass A.compute(), or map the function over the blocks",
+    "tensorflow": "pass A.numpy()",
+    "sparse": "pass A.todense()",
+    "scipy": "pass A.toarray(): the inverse of a sparse matrix is dense",
+}
+
+
+def _check_kind(A: object, name: str) -> None:
+    """Refuse arrays whose meaning would be lost on the way to ``numpy.ndarray``."""
+    if isinstance(A, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, and an inverse needs every entry; pass {name}.filled(value)"
+        )
+    module = type(A).__module__.partition(".")[0]
+    if module in REMEDIES and not isinstance(A, np.ndarray):
+        remedy = REMEDIES[module].replace("A.", f"{name}.").replace("(A)", f"({name})")
+        raise ValueError(f"{name} is an array of {module}, not of NumPy; {remedy}")
+
+
 def _check_dtype(A: NDArray, name: str) -> None:
     native = A.dtype.newbyteorder("=")
     if native in (np.float32, np.float64, np.complex64, np.complex128) or native.kind in "biu":
@@ -99,7 +136,10 @@ def _check_dtype(A: NDArray, name: str) -> None:
     elif A.dtype.kind in "fc":
         reason = "its bounds would not hold in float64; convert to float64 or complex128"
     else:
-        reason = "its entries are not numbers of a fixed precision; convert to float64"
+        reason = (
+            "its entries are not numbers of a fixed precision; convert to float64 "
+            "(numpy.stack for a sequence of arrays)"
+        )
     raise ValueError(f"{name} has dtype {A.dtype}: {reason}")
 
 

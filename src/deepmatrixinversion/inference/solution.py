@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,67 +10,77 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.arrays import embed, from_parts, real_form
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import solution_error_bound
+from deepmatrixinversion.linalg.certificate import default_rtol
 from deepmatrixinversion.linalg.engine import Inversion
+from deepmatrixinversion.linalg.solution import solutions
+from deepmatrixinversion.linalg.stack import chunks
 
 
-def solve_by(invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike) -> Solution:
+def solve_by(
+    invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike, rtol: float | None = None
+) -> Solution:
     """The solution of A Y = B by ``invert``, which inverts stacks of real matrices.
 
-    Y = X B is refined once, Y <- Y + X (B - A Y) (Higham 2002, section 12.1), before its error is
-    bounded. See ``Inverter.solve_ex``, whose work this is.
+    See ``Inverter.solve_ex``, whose work this is.
     """
     form, right = real_form(A), real_form(B, square=False, vectors=True, name="B")
-    B = np.asarray(B)
-    vector = B.ndim == 1
-    _check_fit(np.shape(A), B.shape)
+    vector = np.ndim(B) == 1
+    _check_fit(np.shape(A), np.shape(B))
+    E, F = form.array, right.array
     is_complex = form.is_complex or right.is_complex
-    E = embed(form.array + 0j) if is_complex and not form.is_complex else form.array
     if is_complex:
+        E = E if form.is_complex else embed(E + 0j)
         # The left half of a complex B's embedding, or a real B over zeros.
-        F = right.array
-        F = (
-            F[..., : F.shape[-1] // 2]
-            if right.is_complex
-            else np.concatenate([F, np.zeros_like(F)], axis=-2)
-        )
-    else:
-        F = right.array
-    dtype = np.result_type(E.dtype, right.array.dtype)
-    # Contiguous: the bits of a product may depend on its factors' strides.
+        half = F[..., : F.shape[-1] // 2]
+        F = half if right.is_complex else np.concatenate([F, np.zeros_like(F)], axis=-2)
+    dtype = np.result_type(E.dtype, F.dtype)
     E, F = np.ascontiguousarray(E, dtype=dtype), np.ascontiguousarray(F, dtype=dtype)
     inversion = invert(E)
-    X, E64, F64 = (M.astype(np.float64, copy=False) for M in (inversion.inverse, E, F))
-    with np.errstate(all="ignore"):
-        Y = X @ F64
-        Y = (Y + X @ (F64 - E64 @ Y)).astype(dtype)
-    bound = _solution_bound(E, inversion, F, Y)
+    Y, bound, relative = _broadcast(E, inversion, F)
     if is_complex:
         Y = from_parts(Y)
-        # |re| and |im| are each within the bound; sqrt(2), rounded up.
+        # |re| and |im| are each within the bound; sqrt(2), rounded up. |y| is at least either.
         bound = np.nextafter(bound * 1.4142135623730951, np.inf)
+        relative = np.nextafter(relative * 1.4142135623730951, np.inf)
+    tolerance = default_rtol(dtype) if rtol is None else rtol
+    certified = (relative <= tolerance) & inversion.certificate.certified[..., None]
     if vector:
-        Y, bound = Y[..., 0], bound[..., 0]
-    return Solution(Y, bound, inversion)
+        Y, bound, relative, certified = (M[..., 0] for M in (Y, bound, relative, certified))
+    return Solution(Y, bound, inversion, relative, certified)
 
 
-def _solution_bound(A: NDArray, inversion: Inversion, B: NDArray, Y: NDArray) -> NDArray:
-    """Bounds on the largest |A⁻¹B - Y| of each column, finite wherever A is certified."""
-    X, (certified, alpha, error, _) = inversion.inverse, inversion.certificate
-    bound = solution_error_bound(A, X, B, Y, alpha)
-    bound = np.broadcast_to(bound, (*Y.shape[:-2], Y.shape[-1])).copy()
-    weak = certified & ~(alpha < 1)
-    if not weak.any():
-        return bound
-    # Certified by ‖I - AX‖: with r = b - Ay there is |A⁻¹r| <= |Xr| + ‖A⁻¹ - X‖ ‖r‖, and with
-    # 0 for ‖I - XA‖ the function bounds |Xr| alone, and ‖r‖ for X = I.
-    none, identity = np.zeros_like(alpha), np.eye(A.shape[-1])
+def _broadcast(A: NDArray, inversion: Inversion, B: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """`solutions` of each matrix of A with each of B that broadcasting pairs it with."""
+    n, p = B.shape[-2:]
+    batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+    k = math.prod(batch)
+    a, x = A.reshape(-1, n, n) if n else A, inversion.inverse.reshape(-1, n, n) if n else A
+    b = B.reshape(-1, n, p) if n and p else B
+    Y = np.full((k, n, p), np.nan, dtype=A.dtype)
+    bound, relative = np.full((k, p), np.inf), np.full((k, p), np.inf)
+    if not (n and p and k):
+        zero = np.zeros((*batch, p))
+        return Y.reshape(*batch, n, p), zero, zero.copy()
+    proofs = inversion.certificate.reshaped((len(a),))
+    which_a, which_b = (
+        np.broadcast_to(np.arange(len(M)).reshape(shape), batch).ravel()
+        for M, shape in ((a, A.shape[:-2]), (b, B.shape[:-2]))
+    )
+    usable = np.isfinite(x).all(axis=(1, 2))[which_a]
     with np.errstate(all="ignore"):
-        by_X = solution_error_bound(A, X, B, Y, none)
-        by_error = error[..., None] * solution_error_bound(A, identity, B, Y, none)
-        # Three roundings, and an underflow of the product, are covered.
-        other = (by_X + by_error + 2.0**-1021) * (1 + 2.0**-50)
-    return np.where(weak[..., None], np.where(np.isnan(other), np.inf, other), bound)
+        for part in chunks(k, max(n, p)):
+            index = np.arange(part.start, part.stop)[usable[part]]
+            if not index.size:
+                continue
+            i, j = which_a[index], which_b[index]
+            # A column that is not finite is solved as zero, so that the others never notice.
+            right = b[j]
+            finite = np.isfinite(right).all(axis=1)
+            right = np.where(finite[:, None, :], right, 0.0)
+            y, e, r = solutions(a[i], x[i], proofs.at(i), right, A.dtype)
+            Y[index] = np.where(finite[:, None, :], y, np.nan)
+            bound[index], relative[index] = np.where(finite, e, np.inf), np.where(finite, r, np.inf)
+    return Y.reshape(*batch, n, p), bound.reshape(*batch, p), relative.reshape(*batch, p)
 
 
 def _check_fit(A: tuple[int, ...], B: tuple[int, ...]) -> None:

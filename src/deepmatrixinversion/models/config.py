@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, printable, quoted
 
 _T = TypeVar("_T")
 
@@ -117,22 +117,33 @@ class ModelConfig:
     def from_json(cls, text: str | bytes) -> Self:
         """Read ``config.json``; unknown, missing and ill-typed keys raise ``ModelError``."""
         try:
-            values = json.loads(text)
+            values = json.loads(text, object_pairs_hook=_unique)
         except RecursionError:
             raise ModelError("config.json is not a configuration: it is nested too deep") from None
         except ValueError as error:
-            raise ModelError(f"config.json is not JSON: {error}") from None
+            raise ModelError(f"config.json is not JSON: {printable(error)}") from None
         values = dict(_object(values, "config.json"))
         values["net"] = from_dict(NetConfig, values.get("net"), "net")
         values["data"] = from_dict(TrainingData, values.get("data"), "data")
         return from_dict(cls, values, "config.json")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, none of whose keys stands twice: readers differ in which of them counts."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ModelError(f"config.json has the key {quoted(twice)} twice")
+    return table
+
+
 def from_dict(cls: type[_T], values: object, where: str) -> _T:
     """Build the dataclass ``cls`` from a JSON or TOML table whose keys are exactly its fields."""
     table = _object(values, where)
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    _require(not (extra := sorted(set(table) - known)), f"{where}: unknown keys {extra}")
+    extra = sorted(set(table) - known)
+    _require(not extra, f"{where}: unknown keys {printable(extra)}")
     _require(not (missing := sorted(known - set(table))), f"{where}: missing keys {missing}")
     return cls(**table)
 
