@@ -284,9 +284,8 @@ def test_a_hyphen_is_standard_input_and_output(monkeypatch, capfdbinary):
     stdin = io.TextIOWrapper(io.BytesIO(b"1,2\r\n3,4\r\nEND\r\n5,6\n7,8"))
     monkeypatch.setattr(sys, "stdin", stdin)
     cut = r"standard input: line 5: the file does not end in a newline"
-    with pytest.warns(MatrixFormatWarning, match=cut), read_blocks("-") as reader:
-        assert reader.bytes_total is None
-        stack = np.concatenate(list(reader))
+    with pytest.warns(MatrixFormatWarning, match=cut):
+        stack = read_matrices("-")
     assert not stdin.closed
     write_matrices("-", stack)
     assert capfdbinary.readouterr().out == b"1.0,2.0\n3.0,4.0\nEND\n5.0,6.0\n7.0,8.0\nEND\n"

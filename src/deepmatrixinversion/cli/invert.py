@@ -16,6 +16,7 @@ from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.cli.methods import choose_method, replaced
 from deepmatrixinversion.cli.program import Parser, positive_float, positive_int, run
 from deepmatrixinversion.cli.progress import reading_progress
+from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.models.zoo import bundled_names
@@ -73,6 +74,7 @@ def parser() -> Parser:
         default=DEFAULT_BATCH,
         help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
     )
+    add_text_options(p)
     return p
 
 
@@ -86,13 +88,18 @@ def _invert(options: argparse.Namespace) -> int:
     replace = options.on_uncertified or ("keep" if options.raw else "nan")
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
     certificates = CertificateSummary()
-    seconds = 0.0
+    seconds, left_out = 0.0, 0
     with ExitStack() as stack:
         progress = stack.enter_context(reading_progress("inverting"))
-        source = stack.enter_context(read_blocks(options.inputmx, square=True, progress=progress))
+        dialect = asked_dialect(options)
+        source = stack.enter_context(
+            read_blocks(options.inputmx, square=True, dialect=dialect, progress=progress)
+        )
         target = None
         if options.invtarget is not None:
-            target = stack.enter_context(read_blocks(options.invtarget, square=True))
+            target = stack.enter_context(
+                read_blocks(options.invtarget, square=True, dialect=dialect)
+            )
             _check_same_order(source, target)
         method, model = choose_method(options, source.rows)
         out = stack.enter_context(MatrixWriter(options.inverseout))
@@ -106,7 +113,9 @@ def _invert(options: argparse.Namespace) -> int:
             X = replaced(A, X, certificate.certified, replace)
             out.write(X)
             if truth is not None:
-                shown = certificate.certified if replace == "nan" else slice(None)
+                comparable = np.isfinite(truth).all(axis=(1, 2))
+                left_out += int((~comparable).sum())
+                shown = comparable & certificate.certified if replace == "nan" else comparable
                 errors.add(X[shown], truth[shown])
                 entries.add(X[shown], truth[shown])
         order = source.rows
@@ -129,6 +138,12 @@ def _invert(options: argparse.Namespace) -> int:
         _plot(options.plotout, report, residuals.values(), entries)
     # With the inverses on standard output, the table must not get between them.
     Console(stderr=options.inverseout == "-").print(report.to_table())
+    if left_out:
+        verb = "is not finite and was" if left_out == 1 else "are not finite and were"
+        print(
+            f"dmxinvert: {left_out} of {certificates.matrices} targets {verb} not compared",
+            file=sys.stderr,
+        )
     if certificates.certified == certificates.matrices:
         return 0
     written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]

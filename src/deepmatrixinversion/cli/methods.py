@@ -39,7 +39,18 @@ def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str 
             f"own output, but {inverter.model.name} is of order {inverter.order}: leave out --raw, "
             f"or train a model with 'dmxtrain --msize {order}'"
         )
-    return lambda A: _certified(A, inverter.guess(A)), inverter.model.name
+    return lambda A: _certified(A, _guesses(inverter, A)), inverter.model.name
+
+
+def _guesses(inverter: Inverter, A: np.ndarray) -> np.ndarray:
+    """The network's raw answers, NaN for matrices that are not finite."""
+    finite = np.isfinite(A).all(axis=(1, 2))
+    if finite.all():
+        return inverter.guess(A)
+    # The identity in their place: one stack, whatever is in it.
+    X = inverter.guess(np.where(finite[:, None, None], A, np.eye(A.shape[-1], dtype=A.dtype)))
+    X[~finite] = np.nan
+    return X
 
 
 def replaced(A: np.ndarray, X: np.ndarray, certified: np.ndarray, how: str) -> np.ndarray:

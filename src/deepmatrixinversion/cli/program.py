@@ -11,12 +11,14 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from deepmatrixinversion.errors import USER_ERRORS
+from deepmatrixinversion.errors import USER_ERRORS, MatrixFormatWarning, printable
 from deepmatrixinversion.version import __version__
 
+_LONGEST = 2000  # characters of a message
 _NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+|inf|nan)([eE][-+]?\d+)?$")
 
 
@@ -49,7 +51,10 @@ def run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namesp
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = command(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MatrixFormatWarning)
+            warnings.showwarning = _warn
+            status = command(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -60,17 +65,28 @@ def run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namesp
         print("interrupted", file=sys.stderr)
         return 130
     except USER_ERRORS as error:
-        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: {_sentence(error)}", file=sys.stderr)
+        print(f"{_program()}: {_sentence(error)}", file=sys.stderr)
         return 2
 
 
 def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename is not None else ""
-        return f"{name}{error.strerror}"
+        text = f"{name}{error.strerror}"
     if isinstance(error, MemoryError):
-        return f"not enough memory ({error})" if str(error) else "not enough memory"
-    return " ".join(str(error).split()) or type(error).__name__
+        text = f"not enough memory ({error})" if str(error) else "not enough memory"
+    # Names and libraries' messages, too, come from outside.
+    return printable(text, _LONGEST)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line on stderr."""
+    print(f"{_program()}: warning: {printable(message, _LONGEST)}", file=sys.stderr)
+
+
+def _program() -> str:
+    return printable(sys.argv[0].rsplit("/", 1)[-1])
 
 
 def positive_int(text: str) -> int:

@@ -10,11 +10,11 @@ import csv
 import re
 from dataclasses import dataclass
 
-from deepmatrixinversion.quotation import printable
+from deepmatrixinversion.errors import quoted
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " "}
 DECIMALS = {"point": ".", "comma": ","}
-_IN_NUMBERS = "0123456789+-.eE\"#%\r\n"
+_IN_NUMBERS = '0123456789+-.eE"#%\r\n'
 _COMMENT = re.compile(rb"[#%].*")
 _EXTRA = (b"#", b"%", b'"')
 
@@ -54,11 +54,11 @@ class Dialect:
         d = self.delimiter
         if d is not None and (len(d) != 1 or not d.isascii() or d in _IN_NUMBERS):
             raise ValueError(
-                f"delimiter is '{printable(d)}': it must be one ASCII character that is no part of"
+                f"delimiter is {quoted(d)}: it must be one ASCII character that is no part of"
                 " a number"
             )
         if self.decimal not in (None, ".", ","):
-            raise ValueError(f"decimal is '{printable(self.decimal)}': it must be '.' or ','")
+            raise ValueError(f"decimal is {quoted(self.decimal)}: it must be '.' or ','")
         if self.skip_header is not None and self.skip_header < 0:
             raise ValueError(f"skip_header is {self.skip_header}: it must not be negative")
 
@@ -74,9 +74,7 @@ class Dialect:
             return [b"END"] if line.strip() else []
         delimiter = self.delimiter or ","
         if b'"' in line:
-            # Latin-1 keeps every byte; a field that is not closed ends with the line.
-            row = next(csv.reader([line.decode("latin-1")], delimiter=delimiter, strict=False))
-            fields = [field.encode("latin-1").strip() for field in row]
+            fields = _unquoted(line, delimiter)
         elif delimiter == " ":
             fields = line.replace(b"\t", b" ").split(b" ")
         else:
@@ -116,3 +114,13 @@ class Dialect:
             exchange = bytes.maketrans(b",.", b".!" if self.decimal == "," else b"!.")
             fields = [field.translate(exchange) for field in fields]
         return b",".join(fields)
+
+
+def _unquoted(line: bytes, delimiter: str) -> list[bytes]:
+    """The fields of a line some of which are in double quotes."""
+    try:
+        # Latin-1 keeps every byte; a field that is not closed ends with the line.
+        row = next(csv.reader([line.strip().decode("latin-1")], delimiter=delimiter))
+    except csv.Error:  # a carriage return within, a field of more than 128 KiB
+        return [line]
+    return [field.encode("latin-1") for field in row]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import codecs
 import warnings
 
-from deepmatrixinversion.errors import MatrixFormatError, MatrixFormatWarning
+from deepmatrixinversion.errors import MatrixFormatError, MatrixFormatWarning, printable
 from deepmatrixinversion.matrices.input_file import InputFile
-from deepmatrixinversion.quotation import printable
 
 CHUNK = 2**20  # bytes parsed at a time: small enough for the cache
 LONGEST_LINE = 64 * 2**20  # bytes: about three million numbers
@@ -48,8 +47,8 @@ class LineChunks:
         """Warn where the last line has no newline: the number at its end may be half of one."""
         if self._unterminated:
             warnings.warn(
-                f"{printable(self._source.name, 500)}: line {self.line}: the file does not end in a newline; if it"
-                " was cut off, its last number is wrong",
+                f"{printable(self._source.name)}: line {self.line}: the file does not end in a"
+                " newline; if it was cut off, its last number is wrong",
                 MatrixFormatWarning,
                 stacklevel=2,
             )
@@ -72,8 +71,10 @@ class LineChunks:
                 )
         self._tail = b""
         text = b"".join(pieces)
+        if not text:
+            return b""
         self._unterminated = bool(text.strip())
-        return text + b"\n" * bool(text)
+        return text + b"\n"
 
     def _piece(self) -> bytes:
         """Read and decode; sets ``ended``."""

@@ -12,12 +12,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, printable, quoted
 from deepmatrixinversion.matrices.elements import EXACT, as_elements, stack_shape
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.line_chunks import LineChunks
 from deepmatrixinversion.matrices.memory import check_memory
-from deepmatrixinversion.quotation import printable
 
 _BANNER = b"%%matrixmarket matrix "
 _FIELDS = {"real": "real", "double": "real", "integer": "integer", "pattern": "pattern"}
@@ -107,7 +106,7 @@ class MatrixMarketBlocks:
         )
         if not known:
             raise self._malformed(
-                f"'{printable(' '.join(words))}' is no kind of matrix that is read here: array or"
+                f"{quoted(' '.join(words))} is no kind of matrix that is read here: array or"
                 " coordinate; real, integer or (coordinate) pattern; general, symmetric or"
                 " skew-symmetric"
             )
@@ -167,7 +166,7 @@ class MatrixMarketBlocks:
                 raise self._malformed(f"more than the {count} entries that the header declares")
             if len(words) != self._kind.words:
                 raise self._malformed(
-                    f"'{printable(line)}' is not one entry, which has {self._kind.words} word(s)"
+                    f"{quoted(line)} is not one entry, which has {self._kind.words} word(s)"
                 )
             count += 1
             yield words
@@ -204,7 +203,7 @@ class MatrixMarketBlocks:
 
     def _triple(self, words: list[bytes]) -> tuple[int, int, float]:
         if not (words[0].isdigit() and words[1].isdigit() and max(map(len, words[:2])) < 19):
-            raise self._malformed(f"'{printable(b' '.join(words[:2]))}' is no row and column")
+            raise self._malformed(f"{quoted(b' '.join(words[:2]))} is no row and column")
         row, col = int(words[0]), int(words[1])
         if not (0 < row <= self.rows and 0 < col <= self.cols):
             raise self._malformed(
@@ -225,7 +224,7 @@ class MatrixMarketBlocks:
             value = None
         if value is None or b"_" in word:  # Python reads 1_000, which no other program does
             kind = "a whole number" if whole else "a number"
-            raise self._malformed(f"'{printable(word)}' is not {kind}")
+            raise self._malformed(f"{quoted(word)} is not {kind}")
         if whole and not abs(value) <= EXACT:
             raise self._malformed(
                 f"{printable(word)} is an integer beyond 2^53, where float64 no longer holds every"

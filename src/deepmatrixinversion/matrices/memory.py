@@ -76,7 +76,7 @@ def _machine(root: Path) -> Iterator[int]:
 def _control_groups(root: Path) -> Iterator[int]:
     mount = root / "sys/fs/cgroup"
     for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        controllers, _, path = line.partition(":")[2].partition(":")
         if controllers == "":
             folders, files = (mount, mount / "unified"), ("memory.max", "memory.current")
         elif "memory" in controllers.split(","):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
+import warnings
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -86,7 +87,9 @@ def read_header(file: BinaryIO, name: str) -> Header:
     if size > _LONGEST_HEADER:
         raise MatrixFormatError(f"{name}: a .npy header of {size} bytes is not one of an array")
     try:
-        shape, fortran, dtype = parse(io.BytesIO(length + file.read(size)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python's, about the literal
+            shape, fortran, dtype = parse(io.BytesIO(length + file.read(size)))
     except Exception as error:  # NumPy evaluates a literal here: what that raises is not documented
         raise MatrixFormatError(f"{name}: the .npy header is malformed") from error
     element_type(dtype, name)

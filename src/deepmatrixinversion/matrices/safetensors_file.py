@@ -9,11 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, listed, printable, quoted
 from deepmatrixinversion.matrices.elements import stack_shape
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.npy_file import ArrayBlocks, Header
-from deepmatrixinversion.quotation import printable, printable_list
 
 KEY = "matrices"
 _READABLE = {
@@ -44,7 +43,7 @@ class SafetensorsBlocks:
         keys = list(tensors)
         if KEY not in keys and len(keys) != 1:
             raise MatrixFormatError(
-                f"{source.name}: the file holds {len(keys)} tensors ({printable_list(keys)}); name"
+                f"{source.name}: the file holds {len(keys)} tensors ({listed(keys)}); name"
                 f" the one to be read '{KEY}'"
             )
         header, begin = self._header(tensors[KEY if KEY in keys else keys[0]])
@@ -88,7 +87,7 @@ class SafetensorsBlocks:
         header.pop("__metadata__", None)
         for key, tensor in header.items():
             if not _is_tensor(tensor):
-                raise self._invalid(f"its header is wrong about '{printable(key)}'")
+                raise self._invalid(f"its header is wrong about {quoted(key)}")
         return header
 
     def _header(self, tensor: dict[str, Any]) -> tuple[Header, int]:

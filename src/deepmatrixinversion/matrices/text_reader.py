@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, printable, quoted
 from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.line_chunks import LineChunks
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.matrices.sniffing import sniff
-from deepmatrixinversion.quotation import printable
 
 # What numbers and the spaces around them are made of; taking it away leaves the separators.
 _NUMERIC = b"0123456789+-.eE \t\r"
@@ -215,7 +214,7 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile, dialect: Dialec
             if source.finite and not abs(value) < float("inf"):
                 beyond = b"n" not in field.lower()
                 raise malformed(
-                    f"'{printable(field, 20)}' is "
+                    f"{quoted(field, 20)} is "
                     + ("beyond the range of float64" if beyond else "not finite")
                 )
             values.append(value)
@@ -230,12 +229,12 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile, dialect: Dialec
 
 def _no_number(field: bytes, dialect: Dialect) -> str:
     """Say what is wrong with a field, naming the culprit where a number comes before it."""
-    shown = f"'{printable(field, 20)}' is not a number"
+    shown = f"{quoted(field, 20)} is not a number"
     more = _NUMBER_AND_MORE.match(field)
     if more is None:
         return shown
-    found = more[2].strip(b" ") or b" "
-    return f"{shown}: found '{printable(found)}' after it, expected '{printable(dialect.delimiter)}'"
+    number, found = more[1], more[2].strip(b" ") or b" "
+    return f"{shown}: found {quoted(found)} after {printable(number, 20)}, expected {quoted(dialect.delimiter)}"
 
 
 def _rows(count: int) -> str:
