@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.errors import MatrixFormatError, MatrixFormatWarning
-from deepmatrixinversion.matrices import FORMATS, read_blocks, read_matrices, write_matrices
 from deepmatrixinversion.matrices import memory as module
+from deepmatrixinversion.matrices import read_blocks, read_matrices, write_matrices
 
 STACK = np.random.default_rng(0).standard_normal((40, 30, 20))
 
@@ -99,11 +99,9 @@ def test_a_last_line_without_a_newline_is_read_with_a_warning(tmp_path, name, te
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["1,2\n3,4\n", "1,2\n3,4\nEND", "1,2\n3,4\nEND\n", "1,2\n3,4\n\n "]
-)
-def test_nothing_is_said_of_text_that_ends(tmp_path, text, recwarn):
-    (tmp_path / "a.mx").write_text(text)
+@pytest.mark.parametrize("end", ["\n", "\nEND", "\nEND\n", "\n\n "])
+def test_nothing_is_said_of_text_that_ends(tmp_path, end, recwarn):
+    (tmp_path / "a.mx").write_text("1,2\n3,4" + end)
     assert read_matrices(tmp_path / "a.mx").tolist() == [[[1, 2], [3, 4]]]
     assert [w for w in recwarn if w.category is MatrixFormatWarning] == []
 
@@ -113,7 +111,8 @@ def test_the_command_warns_in_one_line(tmp_path, piped):
     path = tmp_path / "a.mx"
     path.write_text("1,2\n3,4\nEND\n5,6\n7,8.2")
     source = "-" if piped else path
-    done = invert("--inputmx", source, "--inverseout", tmp_path / "x.mx", stdin=open(path))
+    with open(path) as file:
+        done = invert("--inputmx", source, "--inverseout", tmp_path / "x.mx", stdin=file)
     name = "standard input" if piped else str(path)
     assert done.returncode == 0
     (line,) = done.stderr.decode().splitlines()
@@ -149,8 +148,8 @@ def test_a_few_bytes_that_unpack_to_gigabytes_are_refused(tmp_path):
     # What it claims to unpack to, in the directory: as much as deflate can make of 2 MB.
     size, claimed = len(data) + 2**21, len(data) + 8 * 16000**2
     text = path.read_bytes()
-    assert text.count(struct.pack("<I", size)) == 1
-    path.write_bytes(text.replace(struct.pack("<I", size), struct.pack("<I", claimed)))
+    at = text.rindex(struct.pack("<I", size))
+    path.write_bytes(text[:at] + struct.pack("<I", claimed) + text[at + 4 :])
     with quickly():
         fails(path, "would unpack .* to 2048000.* save them uncompressed")
 
@@ -229,7 +228,7 @@ def test_endless_rows_of_any_shape_end_where_memory_does(monkeypatch):
 
     monkeypatch.setattr(module, "free_memory", lambda: 20 * 2**20)
     monkeypatch.setattr(sys, "stdin", type("Input", (), {"buffer": Endless()}))
-    with pytest.raises(MatrixFormatError, match="matrix 0 so far takes .* of memory"):
+    with pytest.raises(MatrixFormatError, match=r"matrix 0 so far takes .* of memory"):
         read_matrices("-")
 
 
@@ -357,16 +356,14 @@ def test_nor_do_those_of_a_name(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mx", ".csv", ".npy", ".npz", ".safetensors"])
-@pytest.mark.parametrize(
-    "mode", [[], ["--invert_mode", "numpy"], ["--raw", "--on_uncertified", "nan"]]
-)
+@pytest.mark.parametrize("mode", ["", "--invert_mode numpy", "--raw --on_uncertified nan"])
 def test_one_nan_in_the_last_block_spoils_its_matrix_alone(tmp_path, suffix, mode):
     count = 1500
     stack = np.random.default_rng(0).standard_normal((count, 3, 3)) + 4 * np.eye(3)
     stack[-1, 1, 2], stack[7, 0, 0] = np.nan, -np.inf
     write_matrices(tmp_path / f"a{suffix}", stack)
     out = tmp_path / f"x{suffix}"
-    done = invert("--inputmx", tmp_path / f"a{suffix}", "--inverseout", out, *mode)
+    done = invert("--inputmx", tmp_path / f"a{suffix}", "--inverseout", out, *mode.split())
     assert done.returncode == 1, done.stderr
     assert b"matrices [7, 1499] of 1500 could not be certified" in done.stderr
     X = read_matrices(out)
@@ -389,94 +386,3 @@ def test_targets_that_are_not_finite_are_read(tmp_path):
     assert done.returncode == 0, done.stderr
     assert b"1 of 5 targets is not finite and was not compared" in done.stderr
     assert json.loads((tmp_path / "r.json").read_text())["metrics"]["max_abs_error"] < 1e-12
-
-
-# --- fuzzing -------------------------------------------------------------------------------------
-
-
-def originals(folder):
-    """One small valid file of each kind: name -> bytes."""
-    stack = np.random.default_rng(2).standard_normal((3, 2, 2))
-    for suffix in FORMATS:
-        with contextlib.suppress(ImportError):
-            write_matrices(folder / f"a{suffix}", stack[:1] if suffix == ".mtx" else stack)
-    np.save(folder / "fortran.npy", np.asfortranarray(stack))
-    np.savez_compressed(folder / "packed.npz", a=stack)
-    (folder / "sparse.mtx").write_text(
-        "%%MatrixMarket matrix coordinate integer symmetric\n% x\n3 3 3\n1 1 4\n3 2 -1\n3 3 5\n"
-    )
-    (folder / "people.csv").write_text('"x";y\n# note\n"1,5";2\n3;4e-1\n')
-    (folder / "windows.csv").write_bytes("a\tb\r\n1,5\t2\r\n3\t4\r\n".encode("utf-16"))
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-TOKENS = [b"4e", b"e", b"-", b"nan", b"END", b"\n", b",", b";", b"\t", b'"', b"\x00", b"\xff\xfe"]
-TOKENS += [b"99999999999999999999", b"%", b"#", b"_", b"\r", b"(", b"[[", b"{", b"1e400", b" "]
-
-
-def mutated(data, rng):
-    """``data`` after one to three small accidents."""
-    data = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        at, end = sorted(rng.integers(0, len(data) + 1, 2).tolist())
-        match int(rng.integers(6)):
-            case 0 if data:
-                data[min(at, len(data) - 1)] ^= 1 << int(rng.integers(8))
-            case 1:
-                del data[at:]
-            case 2:
-                del data[at : min(end, at + 8)]
-            case 3:
-                data[at:at] = TOKENS[rng.integers(len(TOKENS))]
-            case 4:
-                data[at:end] = data[at:end] * 2
-            case _ if data:
-                data[min(at, len(data) - 1)] = int(rng.integers(256))
-    return bytes(data)
-
-
-def fuzz(folder, rounds, seed):
-    rng = np.random.default_rng(seed)
-    files = originals(folder)
-    outcomes = {"read": 0, "refused": 0}
-    for _ in range(rounds):
-        for name, data in files.items():
-            path = folder / name
-            path.write_bytes(mutated(data, rng))
-            try:
-                stack = read_matrices(path, square=bool(rng.integers(2)))
-                assert stack.ndim == 3
-                assert stack.dtype in (np.float32, np.float64)
-                outcomes["read"] += 1
-            except MatrixFormatError as error:
-                assert str(error).isprintable()
-                assert len(str(error)) < 2100
-                outcomes["refused"] += 1
-    return outcomes
-
-
-@pytest.mark.filterwarnings("ignore::deepmatrixinversion.errors.MatrixFormatWarning")
-def test_accidents_to_files_end_in_matrices_or_in_one_sentence(tmp_path):
-    outcomes = fuzz(tmp_path, 300, seed=0)
-    assert min(outcomes.values()) > 100
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::deepmatrixinversion.errors.MatrixFormatWarning")
-@pytest.mark.parametrize("seed", range(1, 11))
-def test_many_more_accidents(tmp_path, seed):
-    fuzz(tmp_path, 3000, seed)
-
-
-@pytest.mark.filterwarnings("ignore::deepmatrixinversion.errors.MatrixFormatWarning")
-def test_matrix_market_survives_every_cut_and_every_byte(tmp_path):
-    path = tmp_path / "a.mtx"
-    text = b"%%MatrixMarket matrix coordinate real general\n2 2 2\n1 1 1.5e-1\n2 2 4e2\n"
-    for data in [text[:i] for i in range(len(text))] + [
-        text[:i] + bytes([byte]) + text[i + 1 :]
-        for i in range(len(text))
-        for byte in b"e-+ .%\n0\xff"
-    ]:
-        path.write_bytes(data)
-        with contextlib.suppress(MatrixFormatError):
-            read_matrices(path)

@@ -49,7 +49,7 @@ def _guesses(inverter: Inverter, A: np.ndarray) -> np.ndarray:
         return inverter.guess(A)
     # The identity in their place: one stack, whatever is in it.
     X = inverter.guess(np.where(finite[:, None, None], A, np.eye(A.shape[-1], dtype=A.dtype)))
-    X[~finite] = np.nan
+    X[np.logical_not(finite)] = np.nan
     return X
 
 

@@ -118,8 +118,10 @@ class Dialect:
 
 def _unquoted(line: bytes, delimiter: str) -> list[bytes]:
     """The fields of a line some of which are in double quotes."""
+    if line.count(b'"') % 2:
+        return [line]
     try:
-        # Latin-1 keeps every byte; a field that is not closed ends with the line.
+        # Latin-1 keeps every byte.
         row = next(csv.reader([line.strip().decode("latin-1")], delimiter=delimiter))
     except csv.Error:  # a carriage return within, a field of more than 128 KiB
         return [line]

@@ -22,7 +22,8 @@ def sniff(head: bytes, asked: Dialect) -> Dialect:
     Parameters
     ----------
     head : bytes
-        The first lines of the file, each with its newline.
+        The first lines of the file, each with its newline; without those to be skipped where
+        ``asked`` has a ``skip_header``.
     asked : Dialect
         What is known.
 
@@ -36,7 +37,7 @@ def sniff(head: bytes, asked: Dialect) -> Dialect:
     >>> sniff(b"x;y\\n0,5;1\\n2;3\\n", Dialect())
     Dialect(delimiter=';', decimal=',', skip_header=1, index_column=False)
     """
-    lines = head.split(b"\n", _LINES + (asked.skip_header or 0))[:-1]
+    lines = head.split(b"\n", _LINES)[:-1]
     candidates = list(_candidates(asked, quoted=b'"' in head))
     for some in (lines, lines[:10], lines[:1]):
         for dialect in candidates:
@@ -59,13 +60,12 @@ def _candidates(asked: Dialect, quoted: bool) -> Iterator[Dialect]:
 
 def _fitting(dialect: Dialect, lines: list[bytes]) -> Dialect | None:
     """The dialect with its header and index column if the lines are numbers in it."""
-    start = dialect.skip_header or 0
     rows = [dialect.all_fields(line) for line in lines]
-    skip = start
+    skip = 0
     if dialect.skip_header is None:
         while skip < len(rows) and _is_header(dialect, rows[skip]):
             skip += 1
-    header = next((row for row in reversed(rows[start:skip]) if row), [])
+    header = next((row for row in reversed(rows[:skip]) if row), [])
     rows = [row for row in rows[skip:] if row]
     matrix = rows[: rows.index([b"END"])] if [b"END"] in rows else rows
     rows = [row for row in rows if row != [b"END"]]
@@ -80,9 +80,9 @@ def _fitting(dialect: Dialect, lines: list[bytes]) -> Dialect | None:
     numbers = (dialect.number(field) for row in rows for field in row[int(index) :])
     if any(number is None for number in numbers):
         return None
-    if skip and not header:
-        skip = start  # empty lines alone
-    return replace(dialect, skip_header=skip, index_column=index)
+    if dialect.skip_header is None:
+        dialect = replace(dialect, skip_header=skip if header else 0)
+    return replace(dialect, index_column=index)
 
 
 def _is_header(dialect: Dialect, row: list[bytes]) -> bool:
@@ -90,7 +90,7 @@ def _is_header(dialect: Dialect, row: list[bytes]) -> bool:
     if row == [b"END"]:
         return False
     names = row[1:] if row and not row[0] else row
-    named = all(name and dialect.number(name) is None for name in names)
+    named = all(_is_name(dialect, name) for name in names)
     return named or (len(names) < len(row) and _is_numbered(names))
 
 
@@ -99,10 +99,15 @@ def _has_index(dialect: Dialect, header: list[bytes], rows: list[list[bytes]]) -
     labels = [row[0] for row in rows]
     if len(set(labels)) < len(labels) or b"" in labels:
         return False
-    if all(dialect.number(label) is None for label in labels):
+    if all(_is_name(dialect, label) for label in labels):
         return len(labels) > 1
     unnamed = (len(header) == len(rows[0]) and not header[0]) or len(header) == len(rows[0]) - 1
     return bool(header) and unnamed and _is_numbered(labels)
+
+
+def _is_name(dialect: Dialect, field: bytes) -> bool:
+    """Does it begin with a letter? What begins with a digit may be a number in another dialect."""
+    return dialect.number(field) is None and (field[:1].isalpha() or field[:1] >= b"\x80")
 
 
 def _is_numbered(labels: list[bytes]) -> bool:

@@ -9,6 +9,7 @@ whenever it is not certain, so all the rules are in the slow one. Other spelling
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -95,8 +96,11 @@ class TextBlocks:
         """Parse the next chunk of whole lines and return its rows (k, cols); None at the end."""
         while not self._chunks.ended:
             state, chunk = self._state, self._chunks.read()
+            if self._chunks.line <= (self._source.dialect.skip_header or 0):
+                self._state = state._replace(line=self._chunks.line)
+                continue
             if self._dialect is None:
-                self._dialect = sniff(chunk, self._source.dialect)
+                self._dialect = _dialect(chunk, state.line, self._source.dialect)
             parsed = _parse_fast(self._dialect.plain(chunk, state.line), state)
             values, ends = parsed or _parse_lines(chunk, state, self._source, self._dialect)
             open_rows = len(values) - ends[-1] if len(ends) else state.open_rows + len(values)
@@ -134,6 +138,14 @@ class TextBlocks:
             )
         self._chunks.warn_if_cut()
         return state._replace(rows=state.open_rows, open_rows=0, matrix=state.matrix + 1)
+
+
+def _dialect(chunk: bytes, before: int, asked: Dialect) -> Dialect:
+    """Find out the dialect of a file from its first chunk that is not to be skipped."""
+    if asked.skip_header is None:
+        return sniff(chunk, asked)
+    head = chunk.split(b"\n", asked.skip_header - before)[-1]
+    return replace(sniff(head, replace(asked, skip_header=0)), skip_header=asked.skip_header)
 
 
 def _parse_fast(chunk: bytes, state: _State) -> _Parsed | None:
@@ -233,8 +245,9 @@ def _no_number(field: bytes, dialect: Dialect) -> str:
     more = _NUMBER_AND_MORE.match(field)
     if more is None:
         return shown
-    number, found = more[1], more[2].strip(b" ") or b" "
-    return f"{shown}: found {quoted(found)} after {printable(number, 20)}, expected {quoted(dialect.delimiter)}"
+    found, expected = more[2].strip(b" ") or b" ", dialect.delimiter
+    where = f"after {printable(more[1], 20)}"
+    return f"{shown}: found {quoted(found)} {where}, expected {quoted(expected)}"
 
 
 def _rows(count: int) -> str:
