@@ -44,12 +44,12 @@ def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str 
 
 def _guesses(inverter: Inverter, A: np.ndarray) -> np.ndarray:
     """The network's raw answers, NaN for matrices that are not finite."""
-    finite = np.isfinite(A).all(axis=(1, 2))
+    finite = np.all(np.isfinite(A), axis=(1, 2))
     if finite.all():
         return inverter.guess(A)
     # The identity in their place: one stack, whatever is in it.
     X = inverter.guess(np.where(finite[:, None, None], A, np.eye(A.shape[-1], dtype=A.dtype)))
-    X[np.logical_not(finite)] = np.nan
+    X[~finite] = np.nan
     return X
 
 
