@@ -9,3 +9,5 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests import onnxruntime themselves, and would write into the home that they run in.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -25,7 +25,7 @@ LAYERS = [
     "matrices",
     "linalg",
 ]
-FOUNDATION = {"atomic", "errors", "runtime", "version"}
+FOUNDATION = {"atomic", "errors", "runtime", "signals", "version"}
 TORCH = {"nets", "training", "export", "torch"}
 TORCH_NAMES = {"torch", "onnx", "onnxscript", "lightning", "lightning_fabric", "tensorboard"}
 

@@ -14,6 +14,7 @@ from deepmatrixinversion.errors import (
     ModelError,
     SingularMatrixError,
     TrainingError,
+    UnsupportedArrayError,
 )
 from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
@@ -35,6 +36,7 @@ __all__ = [
     "SingularMatrixError",
     "Solution",
     "TrainingError",
+    "UnsupportedArrayError",
     "__version__",
     "certify",
     "entrywise_error_bound",

@@ -37,6 +37,13 @@ class TrainingError(RuntimeError):
     """A training run cannot go on; what it had learned is kept on disk."""
 
 
+class UnsupportedArrayError(TypeError, ValueError):
+    """An array of a kind or dtype that is not inverted here; the message says what to do instead.
+
+    NumPy raises ``TypeError`` for these, and callers of this package expect ``ValueError``.
+    """
+
+
 class SingularMatrixError(np.linalg.LinAlgError):
     """Matrices could not be certified as inverted; the message names their indices.
 

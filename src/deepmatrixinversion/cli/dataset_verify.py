@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from deepmatrixinversion.cli.program import Parser, positive_float, run
+from deepmatrixinversion.cli.program import Parser, positive_float, require_streams, run
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.matrices.datasets import block_size
@@ -48,6 +48,8 @@ def parser() -> Parser:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Print the verdict; 0 if the data set is valid, 1 if not."""
+    for path in (arguments.x, arguments.y):
+        require_streams(path, None)
     tol = getattr(arguments, "tol", None)
     summary = verify_blocks(
         _paired(arguments.x, arguments.y, asked_dialect(arguments)), arguments.kind, tol

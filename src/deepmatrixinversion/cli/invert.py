@@ -14,7 +14,13 @@ from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.cli.methods import choose_method, replaced
-from deepmatrixinversion.cli.program import Parser, positive_float, positive_int, run
+from deepmatrixinversion.cli.program import (
+    Parser,
+    positive_float,
+    positive_int,
+    require_streams,
+    run,
+)
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
@@ -43,8 +49,11 @@ def parser() -> Parser:
     add("--inverseout", required=True, metavar="FILE", help="where their inverses go")
     add(
         "--model",
-        help=f"a bundled model ({', '.join(bundled_names())}), a model directory, or "
-        "user/repo[@revision] on the Hugging Face Hub (default: the bundled one for the order)",
+        nargs="+",
+        metavar="MODEL",
+        help=f"a bundled model ({', '.join(bundled_names())}), a model directory such as ./mine "
+        "(of several, as in ./Model_3x3_*, the newest), or user/repo[@revision] on the Hugging "
+        "Face Hub (default: the bundled one for the order)",
     )
     add("--invtarget", metavar="FILE", help="the true inverses, to compare with")
     add("--plotout", metavar="FILE", help="plot of the result: a .png, .pdf or .svg, or 'screen'")
@@ -69,12 +78,19 @@ def parser() -> Parser:
         "to working accuracy)",
     )
     add(
+        "--rtol",
+        type=positive_float,
+        help="relative error that a certified inverse is proven to have at most (default: 1e-6 in "
+        "float64, 1e-3 in float32)",
+    )
+    add(
         "--batch_size",
         type=positive_int,
         default=DEFAULT_BATCH,
         help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
     )
     add_text_options(p)
+    add("--quiet", action="store_true", help="no progress and no table")
     return p
 
 
@@ -88,10 +104,11 @@ def _invert(options: argparse.Namespace) -> int:
     replace = options.on_uncertified or ("keep" if options.raw else "nan")
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
     certificates = CertificateSummary()
-    seconds, left_out = 0.0, 0
+    seconds, not_finite, not_compared = 0.0, 0, 0
     with ExitStack() as stack:
-        progress = stack.enter_context(reading_progress("inverting"))
+        progress = stack.enter_context(reading_progress("inverting", quiet=options.quiet))
         dialect = asked_dialect(options)
+        # A matrix that is not finite is one without a certificate, not the end of all others.
         source = stack.enter_context(
             read_blocks(options.inputmx, square=True, dialect=dialect, progress=progress)
         )
@@ -111,11 +128,13 @@ def _invert(options: argparse.Namespace) -> int:
             residuals.add(block_residuals)
             certificates.add(block_residuals, certificate, steps)
             X = replaced(A, X, certificate.certified, replace)
+            not_finite += len(A) - int(np.isfinite(A).all(axis=(-2, -1)).sum())
             out.write(X)
             if truth is not None:
-                comparable = np.isfinite(truth).all(axis=(1, 2))
-                left_out += int((~comparable).sum())
-                shown = comparable & certificate.certified if replace == "nan" else comparable
+                shown = np.isfinite(truth).all(axis=(-2, -1))
+                not_compared += len(truth) - int(shown.sum())
+                if replace == "nan":
+                    shown &= certificate.certified
                 errors.add(X[shown], truth[shown])
                 entries.add(X[shown], truth[shown])
         order = source.rows
@@ -137,23 +156,26 @@ def _invert(options: argparse.Namespace) -> int:
     if options.plotout is not None:
         _plot(options.plotout, report, residuals.values(), entries)
     # With the inverses on standard output, the table must not get between them.
-    Console(stderr=options.inverseout == "-").print(report.to_table())
-    if left_out:
-        verb = "is not finite and was" if left_out == 1 else "are not finite and were"
-        print(
-            f"dmxinvert: {left_out} of {certificates.matrices} targets {verb} not compared",
-            file=sys.stderr,
-        )
+    if not options.quiet:
+        Console(stderr=options.inverseout == "-").print(report.to_table())
+    if not_compared:
+        print(f"dmxinvert: targets that are not finite: {not_compared}, left out", file=sys.stderr)
     if certificates.certified == certificates.matrices:
         return 0
     written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]
+    if not_finite and replace != "nan":
+        written += f", but NaN for {not_finite} with NaN or infinity, for which there is none"
     print(f"dmxinvert: {certificates.describe_uncertified()}; written: {written}", file=sys.stderr)
     # --raw asks for the network's own answers, whatever they are worth; unless NaN was asked for.
+    if not_finite:
+        return 1
     return 0 if replace == "pinv" or (options.raw and replace == "keep") else 1
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot end well, before the first matrix is read."""
+    require_streams(options.inputmx, options.inverseout)
+    require_streams(options.invtarget, None)
     if options.invert_mode == "numpy" and (options.model is not None or options.raw):
         raise ValueError("--invert_mode numpy uses no network: leave out --model and --raw")
     if options.tol is not None and (options.invert_mode == "numpy" or options.raw):

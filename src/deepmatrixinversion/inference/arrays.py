@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.inference.kinds import as_array
+
 
 class RealForm(NamedTuple):
     """A stack of matrices in float32 or float64, complex ones as real ones of twice the size.
@@ -44,12 +46,10 @@ def real_form(
         hold; ``numpy.linalg.LinAlgError``, which is one, for matrices that are not square where
         they must be.
     """
-    _check_kind(A, name)
-    A = np.asarray(A)
-    _check_dtype(A, name)
+    A = as_array(A, name)
     if A.ndim < 2 and not (vectors and A.ndim == 1):
         vector = "one vector, " if vectors else ""
-        raise ValueError(
+        raise np.linalg.LinAlgError(
             f"{name} must be {vector}one matrix or a stack of them, shape (..., m, n), "
             f"not {A.shape}"
         )
@@ -67,15 +67,19 @@ def real_form(
 
 def require_finite(A: ArrayLike, name: str = "A") -> None:
     """Refuse NaN and infinities, by the index of the first."""
-    bad = ~np.isfinite(np.asarray(A))
+    bad = ~np.isfinite(as_array(A, name))
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
 
 
-def like(X: NDArray, A: object) -> NDArray:
-    """X as the subclass of ``numpy.ndarray`` that A is of, such as ``numpy.matrix``."""
-    return X if not isinstance(A, np.ndarray) or type(A) is np.ndarray else A.__array_wrap__(X)
+def from_lower_triangle(A: NDArray) -> NDArray:
+    """The Hermitian matrices whose lower triangles are those of A."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise np.linalg.LinAlgError(f"A must hold square matrices, not of shape {A.shape}")
+    below = np.tril(A, -1)
+    diagonal = np.real(np.einsum("...ii->...i", A))[..., None] * np.eye(A.shape[-1], dtype=bool)
+    return below + diagonal.astype(A.dtype) + below.conj().swapaxes(-1, -2)
 
 
 def embed(C: NDArray[Any]) -> NDArray[Any]:
@@ -125,22 +129,6 @@ def _check_kind(A: object, name: str) -> None:
     if module in REMEDIES and not isinstance(A, np.ndarray):
         remedy = REMEDIES[module].replace("A.", f"{name}.").replace("(A)", f"({name})")
         raise ValueError(f"{name} is an array of {module}, not of NumPy; {remedy}")
-
-
-def _check_dtype(A: NDArray, name: str) -> None:
-    native = A.dtype.newbyteorder("=")
-    if native in (np.float32, np.float64, np.complex64, np.complex128) or native.kind in "biu":
-        return
-    if A.dtype == np.float16:
-        reason = "float16 has too few bits for an inverse; convert to float32 or float64"
-    elif A.dtype.kind in "fc":
-        reason = "its bounds would not hold in float64; convert to float64 or complex128"
-    else:
-        reason = (
-            "its entries are not numbers of a fixed precision; convert to float64 "
-            "(numpy.stack for a sequence of arrays)"
-        )
-    raise ValueError(f"{name} has dtype {A.dtype}: {reason}")
 
 
 def _exact_integers(A: NDArray, name: str) -> NDArray[np.float64]:

@@ -9,7 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.inference.arrays import extract, like, real_form, require_finite
+from deepmatrixinversion.inference.arrays import (
+    extract,
+    from_lower_triangle,
+    real_form,
+    require_finite,
+)
+from deepmatrixinversion.inference.kinds import as_array, like
 from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
@@ -242,13 +248,15 @@ class Inverter:
     ) -> NDArray:
         """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``.
 
-        ``rcond`` is NumPy's older name for ``rtol``; ``hermitian`` says that the matrices are, of
-        which this has no use: the answer is the same. Raises ``ValueError`` for NaN and infinities.
+        ``rcond`` is NumPy's older name for ``rtol``; ``hermitian`` says that the matrices are, so
+        that their lower triangle alone is read, as NumPy does. Raises ``ValueError`` for NaN and
+        infinities.
         """
         if rcond is not None and rtol is not None:
             raise ValueError("`rtol` and `rcond` can't be both set.")
-        result = self.pinv_ex(A, rtol=rtol if rcond is None else rcond)
         require_finite(A)
+        M = from_lower_triangle(as_array(A, "A")) if hermitian else A
+        result = self.pinv_ex(M, rtol=rtol if rcond is None else rcond)
         return like(result.pseudoinverse, A)
 
     def pinv_ex(self, A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
@@ -319,4 +327,6 @@ class Inverter:
         is, and its own relative error bound is at most ``rtol``; never one with an infinite
         component. What is not finite in A or B gives NaN in the solutions that it touches.
         """
+        if rtol is not None and not rtol >= 0:
+            raise ValueError(f"rtol must be a number of at least 0, not {rtol}")
         return solve_by(lambda E: invert(E, self.leaf, self._leaf_order(E), rtol=rtol), A, B, rtol)

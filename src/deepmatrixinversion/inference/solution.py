@@ -1,4 +1,4 @@
-"""Linear systems by a certified inverse, each solution with a bound on its error."""
+"""Linear systems by an inverse, each solution with a bound on its error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.arrays import embed, from_parts, real_form
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.linalg.arithmetic import flushed
 from deepmatrixinversion.linalg.certificate import default_rtol
 from deepmatrixinversion.linalg.engine import Inversion
-from deepmatrixinversion.linalg.solution import solutions
-from deepmatrixinversion.linalg.stack import chunks
+from deepmatrixinversion.linalg.solution import Columns, solve_columns
+from deepmatrixinversion.linalg.stack import Array, chunks
 
 
 def solve_by(
@@ -26,61 +27,78 @@ def solve_by(
     form, right = real_form(A), real_form(B, square=False, vectors=True, name="B")
     vector = np.ndim(B) == 1
     _check_fit(np.shape(A), np.shape(B))
-    E, F = form.array, right.array
     is_complex = form.is_complex or right.is_complex
-    if is_complex:
-        E = E if form.is_complex else embed(E + 0j)
-        # The left half of a complex B's embedding, or a real B over zeros.
-        half = F[..., : F.shape[-1] // 2]
-        F = half if right.is_complex else np.concatenate([F, np.zeros_like(F)], axis=-2)
+    E = embed(form.array + 0j) if is_complex and not form.is_complex else form.array
+    F = right.array
+    if right.is_complex:
+        F = F[..., : F.shape[-1] // 2]  # the left half of an embedding
+    elif is_complex:
+        F = np.concatenate([F, np.zeros_like(F)], axis=-2)
     dtype = np.result_type(E.dtype, F.dtype)
-    E, F = np.ascontiguousarray(E, dtype=dtype), np.ascontiguousarray(F, dtype=dtype)
+    E, F = E.astype(dtype, copy=False), F.astype(dtype, copy=False)
     inversion = invert(E)
-    Y, bound, relative = _broadcast(E, inversion, F)
+    Y, bound = _columns(E, F, inversion)
     if is_complex:
         Y = from_parts(Y)
-        # |re| and |im| are each within the bound; sqrt(2), rounded up. |y| is at least either.
-        bound = np.nextafter(bound * 1.4142135623730951, np.inf)
-        relative = np.nextafter(relative * 1.4142135623730951, np.inf)
-    tolerance = default_rtol(dtype) if rtol is None else rtol
-    certified = (relative <= tolerance) & inversion.certificate.certified[..., None]
+        # |re| and |im| are each within the bound; sqrt(2), rounded up.
+        bound = np.nextafter(bound * 1.4142135623730951, np.inf, where=bound > 0, out=bound.copy())
+    relative = _relative(bound, Y)
+    certified = relative <= (default_rtol(dtype) if rtol is None else rtol)
+    certified &= inversion.certificate.certified[..., None]
     if vector:
-        Y, bound, relative, certified = (M[..., 0] for M in (Y, bound, relative, certified))
-    return Solution(Y, bound, inversion, relative, certified)
+        Y, bound = Y[..., 0], bound[..., 0]
+        relative, certified = relative[..., 0], certified[..., 0]
+    return Solution(Y, bound, inversion, np.asarray(relative), np.asarray(certified))
 
 
-def _broadcast(A: NDArray, inversion: Inversion, B: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """`solutions` of each matrix of A with each of B that broadcasting pairs it with."""
-    n, p = B.shape[-2:]
-    batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+def _columns(E: NDArray, F: NDArray, inversion: Inversion) -> Columns:
+    """Solutions and bounds of the broadcast stack; NaN and inf where something is not finite."""
+    n, p = F.shape[-2:]
+    batch = np.broadcast_shapes(E.shape[:-2], F.shape[:-2])
     k = math.prod(batch)
-    a, x = A.reshape(-1, n, n) if n else A, inversion.inverse.reshape(-1, n, n) if n else A
-    b = B.reshape(-1, n, p) if n and p else B
-    Y = np.full((k, n, p), np.nan, dtype=A.dtype)
-    bound, relative = np.full((k, p), np.inf), np.full((k, p), np.inf)
-    if not (n and p and k):
-        zero = np.zeros((*batch, p))
-        return Y.reshape(*batch, n, p), zero, zero.copy()
-    proofs = inversion.certificate.reshaped((len(a),))
-    which_a, which_b = (
-        np.broadcast_to(np.arange(len(M)).reshape(shape), batch).ravel()
-        for M, shape in ((a, A.shape[:-2]), (b, B.shape[:-2]))
-    )
-    usable = np.isfinite(x).all(axis=(1, 2))[which_a]
+    a, x = E.reshape(-1, n, n) if n else E, inversion.inverse.reshape(-1, n, n) if n else E
+    f = F.reshape(math.prod(F.shape[:-2]), n, p)
+    of_E, of_F = (_places(M.shape[:-2], batch) for M in (E, F))
+    Y, bound = np.empty((k, n, p), dtype=E.dtype), np.zeros((k, p))
+    if not (n and p):
+        return Columns(Y.reshape(*batch, n, p), bound.reshape(*batch, p))
+    # A residual bound of inf: not finite, or flushed, or not rounded to nearest.
+    sound = np.isfinite(inversion.certificate.residual_bound).ravel()
     with np.errstate(all="ignore"):
-        for part in chunks(k, max(n, p)):
-            index = np.arange(part.start, part.stop)[usable[part]]
-            if not index.size:
-                continue
-            i, j = which_a[index], which_b[index]
-            # A column that is not finite is solved as zero, so that the others never notice.
-            right = b[j]
-            finite = np.isfinite(right).all(axis=1)
-            right = np.where(finite[:, None, :], right, 0.0)
-            y, e, r = solutions(a[i], x[i], proofs.at(i), right, A.dtype)
-            Y[index] = np.where(finite[:, None, :], y, np.nan)
-            bound[index], relative[index] = np.where(finite, e, np.inf), np.where(finite, r, np.inf)
-    return Y.reshape(*batch, n, p), bound.reshape(*batch, p), relative.reshape(*batch, p)
+        for part in chunks(k, max(n, math.isqrt(n * p))):
+            A, B = a[of_E[part]], f[of_F[part]]
+            # What is not finite is solved as something that is: neighbours never notice.
+            good = np.asarray(np.isfinite(A).all(axis=(1, 2)))
+            A = np.where(good[:, None, None], A, np.eye(n, dtype=A.dtype))
+            fine = np.asarray(np.isfinite(B).all(axis=1))
+            safe = np.where(fine[:, None, :], B, 0)
+            found = solve_columns(
+                A.astype(np.float64), x[of_E[part]], safe.astype(np.float64), E.dtype
+            )
+            fine &= good[:, None]
+            Y[part] = np.where(fine[:, None, :], found.solution, np.nan)
+            fine &= sound[of_E[part], None] & ~flushed(safe)[:, None]
+            fine &= ~flushed(found.solution)[:, None]
+            bound[part] = np.where(fine, found.error_bound, np.inf)
+    return Columns(Y.reshape(*batch, n, p), bound.reshape(*batch, p))
+
+
+def _places(shape: tuple[int, ...], batch: tuple[int, ...]) -> NDArray[np.intp]:
+    """Which matrix of a stack of this shape each of the broadcast stack is."""
+    return np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), batch).ravel()
+
+
+def _relative(bound: Array, Y: NDArray) -> Array:
+    """The bound over each column's largest modulus, rounded up; 0 over 0 is 0."""
+    if not Y.shape[-2]:
+        return np.zeros_like(bound)
+    with np.errstate(all="ignore"):
+        largest = np.abs(Y).astype(np.float64).max(axis=-2)
+        # The modulus of a complex number is off by a few roundings of its dtype.
+        slack = 8 * float(np.finfo(Y.dtype).eps) if Y.dtype.kind == "c" else 2.0**-50
+        relative = np.nextafter(bound / largest * (1 + slack), np.inf)
+    relative = np.where(bound == 0, 0.0, relative)
+    return np.where(np.isfinite(largest) & np.isfinite(relative), relative, np.inf)
 
 
 def _check_fit(A: tuple[int, ...], B: tuple[int, ...]) -> None:

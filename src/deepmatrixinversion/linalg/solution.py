@@ -1,142 +1,227 @@
-r"""Solutions of A y = b by a certified inverse, refined, each with a rigorous bound on its error.
+r"""Solutions of A Y = B by an approximate inverse, refined and bounded column by column.
 
-**Scaling.** With S = 2^(-r) A 2^(-c) and its inverse Y (`scaling`), solve S x = 2^(-r) b, then
-y_j = 2^(-c_j) x_j; each right-hand side is scaled by a power of two beside that, so that the
-largest |x_j| lies in [1/2, 1). Nothing overflows on the way.
+**System.** With S_ij = 2^(-r_i - c_j) A_ij (`scaling`) and a column b, let
+b'_i = 2^(-r_i - f) b_i, largest entry in [1/2, 1), and W the inverse of S that is at hand. Then
+A^-1 b = 2^(f - c) S^-1 b' entry by entry.
 
-**Refinement** (Higham 2002, section 12.1): x <- x + Y (b - S x), with b - S x in three slices as in
-`residual`, its error entry by entry at most
+**Refinement.** z = h + l is held in two doubles; from h = fl(W b'), l = 0,
+d = fl(W r), z <- z + d, with r close to the exact b' - S z, as long as d shrinks to half.
 
-.. math:: D_{ij} = u |r_{ij}| + \gamma_{n+9} q_i + 16 u^2 (|r_{ij}| + p_i + q_i) + \nu_i, \\
-    q_i = (a_i + n h_1) g_2 + 2 n h_1 g_1 + n h_2, \quad
-    p_i = 2 (a_i + n h_1) g_1 + 2 n h_1 (1 + g_1), \quad
-    \nu_i = 64 n (n + 4) \eta + 4 \eta a_i
+**Residual.** S = S_1 + S_2 + S_>2 and h = h_1 + h_2 + h_>2 are split as in `residual`, h by its
+column's norm, so that P = S_1 h_1, S_1 h_2, S_2 h_1 are exact, and
 
-since no entry of x exceeds 1 (row sums there; the largest entry here).
+.. math:: r = b' - S_1 h_1 - S_1 h_2 - S_2 h_1 - (S_1 h_{>2} + S_2 h_{>1} + S_{>2} h) - S l.
 
-**Bound.** The exact residual R of x is within D of r. With row sums of |S^-1 - Y| at most eps, from
-the certificate, w = fl(Y r) and z = fl(x + w), d = x + w - z exactly,
+The exact products are subtracted one by one, the errors of that caught by two-sums, at most u of
+|b'| + p each, p the sum of the moduli of P, up to 1 + 4u; those three, the four rounded products
+and the final sum are 8 plain additions, each after dot products of length n. With a = |S| 1,
+x = max|h|, 2^e > ‖S‖F, 2^f > ‖h‖2, H_i = 2^(e - ib - 1), G_i = 2^(f - ib - 1),
+y = max |l|, the moduli of the rounded products are at most
 
-.. math:: |S^{-1} b - z| \le |d| + \gamma_n |Y||r| + |Y| D
-    + \varepsilon (\max_k |r_k| + \max_k D_k) + 16 n (n + 2) \eta (1 + \sigma),
+.. math:: q = (a + n H_1) G_2 + 2 n H_1 G_1 + n H_2 x + a y, \qquad
+    |r - (b' - S z)| \le D := u |r| + \gamma_{n+8} q + 64 u^2 (|b'| + p) + \nu            \tag{1}
 
-sigma = |Y| 1, all times 1 + (4 n + 64) u. What unscaling or a cast rounds is added, exactly.
+and nu = 64 n (n + 4) eta (1 + a) (1 + x) covers underflow, in scaling too, as in `residual`.
+
+**Error.** With R = I - W S, row sums of |R| at most v (`residual`), alpha = max v < 1:
+S^-1 = (I - R)^-1 W = W + R (I - R)^-1 W, so with g = |fl(W r)| + gamma_{n+2} |W||r| + |W| D + nu,
+
+.. math:: |S^{-1} b' - z|_i \le g_i + \frac{v_i}{1 - \alpha} \max_j g_j.                  \tag{2}
+
+The answer y_j = fl(2^(f - c_j) z_j), perhaps in float32, is y'_j = 2^(c_j - f) y_j after scaling
+back, exact but for eta; |z - y'| = |(h - y') + l| is added: it is most of the bound, and no bound.
+A column of zeros has the solution zero, exactly. Sums of the bound itself are covered by the factor
+of `polish.inflated`, at twice the order.
 
 References
 ----------
-Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd ed.; Rump 2010, Acta Numerica 19,
-section 10.
+Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 12.1; Rump 2010,
+Acta Numerica 19, section 10; Demmel et al. 2006, "Error bounds from extra-precise iterative
+refinement", ACM Trans. Math. Softw. 32.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from deepmatrixinversion.linalg.certificate import Certificate, shifted
-from deepmatrixinversion.linalg.polish import inflated
-from deepmatrixinversion.linalg.residual import ETA, U, gamma, leading, slice_bits, two_sum, unit
+from deepmatrixinversion.linalg.arithmetic import smallest_result
+from deepmatrixinversion.linalg.polish import PRECISE_ORDER, inflated
+from deepmatrixinversion.linalg.residual import (
+    ETA,
+    U,
+    gamma,
+    residual,
+    slice_bits,
+    two_sum,
+)
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.linalg.stack import Array, Stack
 
-ROUNDS = 2
-"""Refinements before the last, bounded one: each gains a factor of about u kappa."""
+ROUNDS = 20
+"""Corrections, at most: each shrinks the error by ‖I - WS‖, at least to half."""
+
+ENOUGH = 2.0**-75
+"""A correction beside which the rounding of the answer is all that is left."""
 
 
-def _residual(S: Stack, x: Array, b: Array) -> tuple[Array, Array]:
-    """b - S x for (k, n, p) arrays, and D."""
-    A, X = Stack(S.matrices(), last=False), Stack(x, last=False)
-    n, bits = A.order, slice_bits(A.order)
-    unit_A, unit_X = unit(A), unit(X)
-    A1, X1 = leading(A, unit_A, bits), leading(X, unit_X, bits)
-    above_A1, above_X1 = A - A1, X - X1
-    A2, X2 = leading(above_A1, unit_A, 2 * bits), leading(above_X1, unit_X, 2 * bits)
-    high, low = b, np.zeros_like(b)
-    for product in (A1 @ X1, A1 @ X2, A2 @ X1):
-        high, error = two_sum(high, -product.array)
-        low += error
-    low -= (A1 @ (above_X1 - X2)).array
-    low -= (A2 @ above_X1).array
-    low -= ((above_A1 - A2) @ X).array
-    r = high + low
-    a = A.row_sums()
-    h = [(unit_A * 2.0 ** (-i * bits - 1))[:, None] for i in (1, 2)]
-    g = [(unit_X * 2.0 ** (-i * bits - 1))[:, None] for i in (1, 2)]
-    top = a + n * h[0]
-    q = top * g[1] + 2 * n * h[0] * g[0] + n * h[1]
-    p = 2 * top * g[0] + 2 * n * h[0] * (1 + g[0])
-    nu = 64 * n * (n + 4) * ETA + 4 * ETA * a
-    fixed = gamma(n + 9) * q + 16 * U * U * (p + q) + nu
-    return r, (U + 16 * U * U) * np.abs(r) + fixed[:, :, None]
+class Columns(NamedTuple):
+    """Solutions (k, n, p) with bounds (k, p) on the largest error of each column."""
+
+    solution: NDArray
+    error_bound: Array
 
 
-def _column_exponents(x: Array) -> NDArray[np.int64]:
-    """e (k, 1, p) with 2^(e-1) <= max |x| < 2^e of each column; 0 for zero and what is no number."""
-    largest = np.abs(x).max(axis=1, keepdims=True)
-    return np.where(np.isfinite(largest), np.frexp(largest)[1], 0).astype(np.int64)
+class Split(NamedTuple):
+    """Matrices (k, n, m) as leading slices and rests, and half units H_1, H_2, for (1)."""
+
+    slices: tuple[Array, Array]
+    rests: tuple[Array, Array]
+    halves: tuple[Array, Array]
+
+    @classmethod
+    def of(cls, A: Array, squares: Array, bits: int) -> Split:
+        """Split A, given the sums of squares of what shares a unit, which broadcast against A."""
+        unit = np.ldexp(1.0, np.frexp(np.sqrt(squares) * (1 + 2.0**-40))[1])
+        first = _rounded(A, unit * (1.5 * 2.0 ** (52 - bits)))
+        rest = A - first
+        second = _rounded(rest, unit * (1.5 * 2.0 ** (52 - 2 * bits)))
+        halves = (unit * 2.0 ** (-bits - 1), unit * 2.0 ** (-2 * bits - 1))
+        return cls((first, second), (rest, rest - second), halves)
 
 
-def solutions(
-    A: NDArray, X: NDArray, proof: Certificate, B: NDArray, dtype: np.dtype
-) -> tuple[NDArray, Array, Array]:
-    """Solutions of A Y = B, at least |A^-1 B - Y| column by column, and that over the column's size.
+def _rounded(A: Array, shift: Array) -> Array:
+    return (A + shift) - shift
+
+
+class System(NamedTuple):
+    """Scaled systems of one chunk: S (k, n, n), its inverse W, right-hand sides b (k, n, p)."""
+
+    S: Array
+    W: Array
+    b: Array
+    split: Split
+    sums: Array
+
+    @classmethod
+    def of(cls, S: Array, W: Array, b: Array) -> System:
+        """The systems with what all their residuals share."""
+        squares = (S * S).sum(axis=(1, 2), keepdims=True)
+        split = Split.of(S, squares, slice_bits(S.shape[-1]))
+        return cls(S, W, b, split, np.abs(S).sum(axis=2, keepdims=True))
+
+    def residual(self, h: Array, low: Array) -> tuple[Array, Array]:
+        """r and D of (1)."""
+        n = self.S.shape[-1]
+        s, bits = self.split, slice_bits(n)
+        t = Split.of(h, (h * h).sum(axis=1, keepdims=True), bits)
+        high, error = self.b, np.zeros_like(h)
+        size = np.abs(self.b)
+        for i, j in ((0, 0), (0, 1), (1, 0)):
+            product = s.slices[i] @ t.slices[j]
+            size += np.abs(product)
+            high, left = two_sum(high, -product)
+            error += left
+        error -= s.slices[0] @ t.rests[1]
+        error -= s.slices[1] @ t.rests[0]
+        error -= s.rests[1] @ h
+        error -= self.S @ low
+        r = high + error
+        a, x, y = self.sums, _largest(h), _largest(low)
+        (H1, H2), (G1, G2) = s.halves, t.halves
+        q = (a + n * H1) * G2 + 2 * n * H1 * G1 + n * H2 * x + a * y
+        nu = 64 * n * (n + 4) * ETA * (1 + a) * (1 + x)
+        return r, U * np.abs(r) + gamma(n + 8) * q + 64 * U * U * size + nu
+
+    def refined(self) -> tuple[Array, Array]:
+        """h and l, each column's corrections its own business."""
+        h = self.W @ self.b
+        low = np.zeros_like(h)
+        before = _largest(h)
+        going = np.isfinite(before)
+        for _ in range(ROUNDS):
+            r, _ = self.residual(h, low)
+            d = self.W @ r
+            size = _largest(d)
+            going = going & (size <= 0.5 * before)
+            total, left = two_sum(h, np.where(going, d + low, 0.0))
+            h, low = np.where(going, total, h), np.where(going, left, low)
+            going = going & (size > ENOUGH * _largest(h))
+            if not going.any():
+                break
+            before = size
+        return h, low
+
+    def error(self, h: Array, low: Array) -> Array:
+        """Bounds (k, n, p) on |S^-1 b - h - l|, by (2); inf where alpha >= 1."""
+        n = self.S.shape[-1]
+        r, D = self.residual(h, low)
+        v = _row_sums_of_residual(self.W, self.S)[:, :, None]
+        alpha = inflated(v.max(axis=1, keepdims=True), n)
+        w = np.abs(self.W @ r)
+        nu = 64 * n * (n + 4) * ETA * (1 + np.abs(self.W).sum(axis=2, keepdims=True))
+        g = w + np.abs(self.W) @ (gamma(n + 2) * np.abs(r) + D) + nu * (1 + _largest(r))
+        one = np.where(alpha < 1.0, 1.0 - alpha, np.nan)
+        return inflated(g + v / one * _largest(g), 2 * n)
+
+
+def _largest(columns: Array) -> Array:
+    """The largest modulus of each column, (k, 1, p)."""
+    return np.abs(columns).max(axis=1, keepdims=True)
+
+
+def _row_sums_of_residual(W: Array, S: Array) -> Array:
+    """At least sum_j |I - W S|_ij, (k, n); with 26 bits more where plain products say little."""
+    n = S.shape[-1]
+    W_stack, S_stack = Stack.of(W), Stack.of(S)
+    found = residual(W_stack, S_stack, 1)
+    v = found.rho + found.delta
+    rough = np.flatnonzero(~(W_stack.largest(v) < 2.0**-10))
+    if rough.size and n <= PRECISE_ORDER:
+        finer = residual(W_stack[rough], S_stack[rough], 2)
+        where = (slice(None), rough) if S_stack.last else rough
+        v[where] = finer.rho + finer.delta
+    return inflated(v.T if S_stack.last else v, n)
+
+
+def solve_columns(A: Array, X: NDArray, B: Array, dtype: np.dtype) -> Columns:
+    """Solve A Y = B for one chunk of finite systems, given approximate inverses.
 
     Parameters
     ----------
-    A, X : (k, n, n) arrays
-        matrices and inverses, both finite
-    proof : Certificate
-        of these, (k,)
-    B : (k, n, p) array
-        finite
-    dtype : numpy.dtype
-        of the solutions
-
-    Returns
-    -------
-    Y : (k, n, p) array of ``dtype``
-    error_bound, relative_error_bound : (k, p) float64
-        inf where A is not proven nonsingular, or a component overflows
+    A : (k, n, n) float64
+    X : (k, n, n) float64 or float32
+        approximate inverses; whatever they are, what is bounded is bounded rightly
+    B : (k, n, p) float64
+    dtype : dtype
+        of the solutions: float64 or float32
 
     Notes
     -----
-    Cost: 4 products and 18 of slices, of an n x n by an n x p matrix each.
+    Cost: 1 product of order n, 3 where that leaves ‖I - XA‖ above 2^-10; for each correction 8
+    products of an n x n by an n x p matrix, and as many for the bound.
     """
-    scaled = Scaled.of(A.astype(np.float64, copy=False))
-    Y = Stack(scaled.scaled(Stack.of(X)).matrices(), last=False)
-    n, p = B.shape[1:]
+    scaled = Scaled.of(A)
+    S, W = scaled.S.matrices(), scaled.scaled(Stack.of(X)).matrices()
     rows, columns = scaled.rows[:, :, None], scaled.columns[:, :, None]
-    # The right-hand side, its largest entry near 1: exact, or off by eta beside that.
-    mantissa, exponent = np.frexp(B.astype(np.float64, copy=False))
-    exponent = exponent - rows
-    shift = np.where(mantissa == 0, -(1 << 20), exponent).max(axis=1, keepdims=True)
-    shift = np.where(shift < -(1 << 19), 0, shift)
-    b = np.ldexp(mantissa, exponent - shift)
-    x = Y.array @ b
-    more = _column_exponents(x)
-    b, x, shift = np.ldexp(b, -more), np.ldexp(x, -more), shift + more
-    for _ in range(ROUNDS):
-        x = x + Y.array @ _residual(scaled.S, x, b)[0]
-    # Entries that grew beyond 1 in refinement, by rounding: once more.
-    more = _column_exponents(x)
-    b, x, shift = np.ldexp(b, -more), np.ldexp(x, -more), shift + more
-    r, D = _residual(scaled.S, x, b)
-    z, d = two_sum(x, Y.array @ r)
-    modulus = np.abs(Y.array)
-    sigma = Y.row_sums()
-    eps = proof.relative_error_bound * sigma.max(axis=1) * (1 + 2 * n * U)
-    largest = np.abs(r).max(axis=1, keepdims=True) + D.max(axis=1, keepdims=True)
-    rest = gamma(n) * (modulus @ np.abs(r)) + modulus @ (D + ETA) + eps[:, None, None] * largest
-    rest += 16 * n * (n + 2) * ETA * (1 + sigma)[:, :, None]
-    power = shift - columns
-    held = np.ldexp(z, power).astype(dtype)
-    lost = np.abs(z - np.ldexp(held.astype(np.float64, copy=False), -power)) + ETA
-    # (1 + n sigma) eta: what the right-hand side lost to underflow.
-    error = inflated(np.abs(d) + rest + lost + 2 * n * ETA * (1 + sigma)[:, :, None], n)
-    bound = shifted(np.ldexp(error, power)).max(axis=1)
-    size = np.abs(held).astype(np.float64, copy=False).max(axis=1)
-    sound = np.isfinite(held).all(axis=1) & (proof.error_bound < np.inf)[:, None]
-    bound = np.where((B == 0).all(axis=1), 0.0, bound)  # of which the solution is zero, exactly
-    bound = np.where(sound, bound, np.inf)
-    relative = np.where(bound == 0, 0.0, np.where(size > 0, inflated(bound / size, n), np.inf))
-    return held, bound, relative
+    exponent = _exponents(B, rows)
+    system = System.of(S, W, np.ldexp(B, -(rows + exponent)))
+    h, low = system.refined()
+    held = np.ldexp(h, exponent - columns).astype(dtype)
+    back = np.ldexp(held.astype(np.float64), columns - exponent)
+    E = np.abs((h - back) + low) + system.error(h, low) + 4 * ETA * (1 + _largest(h))
+    bound = np.ldexp(inflated(E, 0), exponent - columns).max(axis=1)
+    bound = np.nextafter(bound + smallest_result(), np.inf)
+    bound = np.where(np.isfinite(held).all(axis=1) & np.isfinite(bound), bound, np.inf)
+    nothing = (B == 0).all(axis=1) & np.isfinite(bound)
+    return Columns(held, np.where(nothing, 0.0, bound))
+
+
+def _exponents(B: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """f (k, 1, p) for which the columns of 2^(-rows - f) B have their largest in [1/2, 1)."""
+    lowest = -(1 << 20)
+    sizes = np.where(B == 0, lowest, np.frexp(B)[1].astype(np.int64) - rows)
+    largest = sizes.max(axis=1, keepdims=True)
+    return np.where(largest > lowest // 2, largest, 0)

@@ -146,17 +146,3 @@ def advise(
 def _like(out: Any, i: int, R: Any) -> Any:
     """Column i, to be multiplied by residuals."""
     return out[:, i].reshape(-1, *[1] * (R.ndim - 1))
-
-
-def weight_shapes(units: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights of a network of this width."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for i in range(len(SEEN) * BLOCKS):
-        seen, answers = SEEN[i % len(SEEN)], ANSWERS[i % len(ANSWERS)]
-        for name, rows, columns in (
-            ("gate", 2 * units, seen + units),
-            ("mix", units, units),
-            ("out", answers, units),
-        ):
-            shapes[f"{name}.{i}.weight"], shapes[f"{name}.{i}.bias"] = (rows, columns), (rows,)
-    return shapes

@@ -116,25 +116,35 @@ class ModelConfig:
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read ``config.json``; unknown, missing and ill-typed keys raise ``ModelError``."""
-        try:
-            values = json.loads(text, object_pairs_hook=_unique)
-        except RecursionError:
-            raise ModelError("config.json is not a configuration: it is nested too deep") from None
-        except ValueError as error:
-            raise ModelError(f"config.json is not JSON: {printable(error)}") from None
+        values = parse_json(text, "config.json")
         values = dict(_object(values, "config.json"))
         values["net"] = from_dict(NetConfig, values.get("net"), "net")
         values["data"] = from_dict(TrainingData, values.get("data"), "data")
         return from_dict(cls, values, "config.json")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, none of whose keys stands twice: readers differ in which of them counts."""
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text in which no object has a key twice: readers differ in which counts.
+
+    Raises
+    ------
+    ModelError
+        Its message begins with ``where``, the file's name.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ModelError(f"{where} is nested too deep") from None
+    except ValueError as error:
+        raise ModelError(f"{where} is not JSON: {printable(error)}") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
-    if len(table) != len(pairs):
+    if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ModelError(f"config.json has the key {quoted(twice)} twice")
+        twice = next(key for key in table if keys.count(key) > 1)
+        raise ValueError(f"the key {quoted(twice)} is there twice")
     return table
 
 

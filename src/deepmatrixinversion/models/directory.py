@@ -25,9 +25,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from deepmatrixinversion.errors import ModelError, printable, quoted
-from deepmatrixinversion.models.advice import weight_shapes
-from deepmatrixinversion.models.config import ANY_ORDER, ModelConfig
+from deepmatrixinversion.models.config import ModelConfig
 from deepmatrixinversion.models.graph import check_graph
+from deepmatrixinversion.models.weights import first_misfit, weight_shapes
 
 CONFIG = "config.json"
 GRAPH = "model.onnx"
@@ -105,13 +105,14 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
     Raises
     ------
     ModelError
-        When the file is no safetensors file or a tensor is not float32 or not finite.
+        When the file is no safetensors file, a tensor is not float32 or not finite, or names and
+        shapes are not those of the configured network.
     """
     name = member_file(member)
     where = f"{model.path / name}"
     data = _read(model.path, name, MAX_FILE_BYTES)
     if int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
-        raise ModelError(f"{where}: not a safetensors file of ours: its header is too long")
+        raise ModelError(f"{where}: not a safetensors file of a model (its header is too long)")
     try:
         tensors = load_safetensors(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -121,23 +122,13 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
             raise ModelError(f"{where}: {quoted(key)} is {value.dtype}, not float32")
         if not np.isfinite(value).all():
             raise ModelError(f"{where}: {quoted(key)} has entries that are not finite")
-    if model.config.net.msize == ANY_ORDER:
-        _check_shapes(tensors, weight_shapes(model.config.net.nunits), where)
-    return tensors
-
-
-def _check_shapes(
-    tensors: dict[str, np.ndarray], expected: dict[str, tuple[int, ...]], where: str
-) -> None:
     found = {key: value.shape for key, value in tensors.items()}
-    if found == expected:
-        return
-    wrong = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
-    got = found.get(wrong[0], "missing")
-    raise ModelError(
-        f"{where}: {quoted(wrong[0])} is {got} where the configuration asks for "
-        f"{expected.get(wrong[0], 'none')}; copy the whole model directory again"
-    )
+    if misfit := first_misfit(found, weight_shapes(model.config.net)):
+        raise ModelError(
+            f"{model.path}: the weights of member {member} do not fit the configured network "
+            f"({misfit})"
+        )
+    return tensors
 
 
 def _check_file(path: Path, name: str, most: int) -> None:

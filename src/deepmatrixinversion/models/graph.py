@@ -1,151 +1,127 @@
-"""What an ONNX graph may be, read from its bytes: no runtime, no ``onnx`` package.
+"""What a model's graph may hold, checked on its bytes before onnxruntime sees them.
 
-A model directory's graph is data from anywhere. Before a runtime sees it, it is held to what our
-networks are made of: standard operators without bodies or side doors, one input A and one output
-X of the configured order, all weights inside. So nothing loops for ever, no other file is read, and
-no small file asks for a large memory.
-
-References
-----------
-Protocol Buffers, "Encoding" (wire types); onnx.proto of ONNX 1.x (field numbers).
+One input A and one output X of the configured order. Operators of matrix algebra from ONNX's own
+domain alone: no loops, branches or functions, so that a run ends; no sizes but the input's and
+small constants, so that it fits in memory; and every number of a tensor within the file itself. Parsed
+here, because ``onnx`` is not needed to invert matrices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import NamedTuple
 
-from deepmatrixinversion.errors import ModelError, quoted
+import numpy as np
 
-# What dense, resnet, feedback and spectral networks are exported with: none has a subgraph, and
-# none makes more entries than its inputs have, but for those whose shapes are checked below.
-OPERATORS = frozenset(
-    [
-        "Abs",
-        "Add",
-        "Cast",
-        "Clip",
-        "Concat",
-        "Constant",
-        "Div",
-        "Equal",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Gemm",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "MatMul",
-        "Max",
-        "Mean",
-        "Min",
-        "Mul",
-        "Neg",
-        "Not",
-        "Pow",
-        "Range",
-        "Reciprocal",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Shape",
-        "Sigmoid",
-        "Slice",
-        "Softplus",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    ]
-)
+from deepmatrixinversion.errors import ModelError, printable, quoted
+from deepmatrixinversion.models.wire import fields, integers
 
-MOST_NODES = 200_000
-MOST_OPERATOR_ENTRIES = 1 << 22
-"""Largest number that a whole-number constant, a shape for Expand or a limit of Range, may hold."""
+# What the networks of this package export to, and their nearest relatives.
+OPERATORS = frozenset((
+    "Abs", "Add", "Clip", "Concat", "Div", "Equal", "Exp", "Expand", "Gather", "Gemm",
+    "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max",
+    "Min", "Mul", "Neg", "Pow", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
+    "ReduceSumSquare", "Relu", "Reshape", "Shape", "Sigmoid", "Split", "Sqrt", "Squeeze", "Sub",
+    "Tanh", "Transpose", "Unsqueeze", "Where",
+))  # fmt: skip
+ANY_ORDER_OPERATORS = frozenset(("Cast", "Range", "Slice"))  # where n itself is an input
+DOMAINS = (b"", b"ai.onnx")  # two names of one
+MAX_NODES = 100_000
+MAX_RANK = 8
+LEAST_BOUND = 64  # of whole numbers in any graph: axes, shapes, indices
+NO_END = (1 << 63) - 1  # of a slice
 
-FLOAT, INT64, EXTERNAL = 1, 7, 1
+# ONNX's numbers for the element types, and the field that holds them where raw_data does not.
+FLOAT, INT32, INT64, BOOL, DOUBLE = 1, 6, 7, 9, 11
+RAW, EXTERNAL, LOCATION = 9, 13, 14
+ITEMS = {FLOAT: 4, INT32: 4, INT64: 8, BOOL: 1, DOUBLE: 8}
+TYPED = {FLOAT: 4, INT32: 5, BOOL: 5, INT64: 7, DOUBLE: 10}
 
 
-class Malformed(ValueError):
-    """The bytes are no protocol buffer, or not this one."""
+def check_graph(data: bytes, order: int, where: str) -> None:
+    """Refuse the bytes of an ONNX model that are not those of a network for one order.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    order : int
+        Order n of the matrices, up to whose square whole numbers in the graph may go; 0 for any.
+    where : str
+        The file's name, with which the message begins.
+
+    Raises
+    ------
+    ModelError
+    """
+    try:
+        graph = _only(memoryview(data), 7, "graph", forbidden={20: "training", 25: "functions"})
+        _check(graph, order)
+    except _Outside:
+        raise ModelError(f"{where} refers to weights outside the file") from None
+    except ValueError as error:
+        raise ModelError(f"{where} does not load ({error})") from None
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise Malformed("it ends in the middle")
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
+class _Outside(Exception):
+    """A tensor is kept in another file."""
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a message: whole numbers, or bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if kind == 2:
-            size, at = _varint(data, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise Malformed(f"a field of unknown kind {kind}")
-        if size > len(data) - at:
-            raise Malformed("it ends in the middle")
-        yield number, data[at : at + size]
-        at += size
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise Malformed("a number where a message belongs")
-    return value
-
-
-def _text(value: int | memoryview) -> str:
-    return bytes(_message(value)).decode("utf-8", "replace")
-
-
-class Signature(NamedTuple):
-    """Name, element type and shape of a graph's input or output; names of axes as they are."""
+class _Signature(NamedTuple):
+    """Name, element type and shape of an input or output; names of axes as they are."""
 
     name: str
     kind: int
     shape: list[int | str]
 
 
-def _signature(value: memoryview) -> Signature:
+def _check(graph: memoryview, order: int) -> None:
+    operators = OPERATORS if order else OPERATORS | ANY_ORDER_OPERATORS
+    bound = max(order**2, LEAST_BOUND)
+    values: dict[int, list[_Signature]] = {11: [], 12: []}
+    nodes = 0
+    for number, value in fields(graph):
+        if number == 1:
+            nodes += 1
+            if nodes > MAX_NODES:
+                raise ValueError(f"it has more than {MAX_NODES} operators")
+            _check_node(_bytes(value), operators, bound)
+        elif number == 5:
+            _check_tensor(_bytes(value), bound, no_end=not order)
+        elif number in values:
+            values[number].append(_signature(_bytes(value)))
+        elif number == 15:
+            raise ValueError("it holds sparse tensors")
+    _check_signature(values[11], "A", order)
+    _check_signature(values[12], "X", order)
+
+
+def _check_signature(found: list[_Signature], name: str, order: int) -> None:
+    right = len(found) == 1 and found[0].name == name and found[0].kind == FLOAT
+    right = right and len(found[0].shape) == 3 and isinstance(found[0].shape[0], str)
+    if right and order:
+        right = found[0].shape[1:] == [order, order]
+    if not right:
+        got, n = printable([tuple(s) for s in found]), order or "n"
+        raise ValueError(
+            f"it has {got} where one float32 tensor '{name}' of shape (batch, {n}, {n}) belongs"
+        )
+
+
+def _signature(value: memoryview) -> _Signature:
+    """Of a ValueInfoProto: name, and within its type the tensor's elements and shape."""
     name, kind, shape = "", 0, []
     for number, part in fields(value):
         if number == 1:
-            name = _text(part)
+            name = bytes(_bytes(part)).decode("utf-8", "replace")
         elif number == 2:
-            for _, tensor in (f for f in fields(_message(part)) if f[0] == 1):
-                for inner, item in fields(_message(tensor)):
+            for tensor in _within(part, 1):
+                for inner, item in fields(_bytes(tensor)):
                     if inner == 1 and isinstance(item, int):
                         kind = item
                     elif inner == 2:
-                        shape = [_axis(_message(d)) for n, d in fields(_message(item)) if n == 1]
-    return Signature(name, kind, shape)
+                        shape += [_axis(_bytes(axis)) for axis in _within(item, 1)]
+    return _Signature(name, kind, shape)
 
 
 def _axis(value: memoryview) -> int | str:
@@ -153,111 +129,90 @@ def _axis(value: memoryview) -> int | str:
         if number == 1 and isinstance(part, int):
             return part
         if number == 2:
-            return _text(part)
+            return bytes(_bytes(part)).decode("utf-8", "replace")
     return "?"
 
 
-def _check_tensor(value: memoryview) -> None:
-    """Refuse weights outside the file, and whole numbers that ask for giant results."""
-    kind, numbers, raw = 0, [], b""
-    for number, part in fields(value):
-        if number == 2 and isinstance(part, int):
-            kind = part
-        elif number == 13 or (number == 14 and part == EXTERNAL):
-            raise Malformed("it refers to weights outside the file")
-        elif number == 7:
-            numbers += [part] if isinstance(part, int) else _packed(part)
-        elif number == 9:
-            raw = bytes(_message(part))
-    if kind != INT64:
-        return
-    numbers += [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
-    # The largest int64, and negative ones, are ends of slices and axes to be inferred.
-    if any(MOST_OPERATOR_ENTRIES < n < (1 << 62) for n in numbers):
-        raise Malformed("it has a constant that asks for a giant result")
+def _within(message: int | memoryview, wanted: int) -> list[int | memoryview]:
+    return [value for number, value in fields(_bytes(message)) if number == wanted]
 
 
-def _packed(data: memoryview) -> list[int]:
-    numbers, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        numbers.append(value)
-    return numbers
-
-
-def _check_node(value: memoryview) -> None:
-    operator = domain = ""
-    for number, part in fields(value):
-        if number == 4:
-            operator = _text(part)
-        elif number == 7:
-            domain = _text(part)
+def _check_node(node: memoryview, operators: frozenset[str], bound: int) -> None:
+    names: dict[int, list[bytes]] = {4: [], 7: []}
+    attributes = []
+    for number, value in fields(node):
+        if number in names:
+            names[number].append(bytes(_bytes(value)))
         elif number == 5:
-            for inner, item in fields(_message(part)):
-                if inner in (6, 11):
-                    raise Malformed("it has an operator with a graph of its own")
-                if inner in (5, 10):
-                    _check_tensor(_message(item))
-    if domain not in ("", "ai.onnx") or operator not in OPERATORS:
-        name = f"{domain}.{operator}" if domain else operator
-        raise Malformed(f"it has the operator {quoted(name)}, which no network of ours is made of")
+            attributes.append(_bytes(value))
+    # Of a field that is there twice, the last one counts: check them all.
+    known = names[4] and all(name.decode("latin-1") in operators for name in names[4])
+    if not known or not all(domain in DOMAINS for domain in names[7]):
+        shown = quoted(b"::".join([*names[7], *names[4]]).decode("utf-8", "replace"))
+        raise ValueError(f"it has the operator {shown}, which no network of this package has")
+    for attribute in attributes:
+        _check_attribute(attribute, bound)
 
 
-def check_graph(data: bytes, order: int, where: str) -> None:
-    """Refuse a graph that is not a network of this package.
-
-    Parameters
-    ----------
-    data : bytes
-        An ONNX model.
-    order : int
-        The order n of its matrices: A float32 (batch, n, n) -> X float32 (batch, n, n); 0 for any.
-    where : str
-        What to call the file in messages.
-
-    Raises
-    ------
-    ModelError
-        When it is no such graph, in one sentence.
-    """
-    try:
-        graphs = []
-        for number, part in fields(memoryview(data)):
-            if number == 7:
-                graphs.append(_message(part))
-            elif number == 25:
-                raise Malformed("it defines functions of its own")
-        if len(graphs) != 1:
-            raise Malformed("it has no graph" if not graphs else "it has several graphs")
-        inputs, outputs, nodes = [], [], 0
-        for number, part in fields(graphs[0]):
-            if number == 1:
-                _check_node(_message(part))
-                nodes += 1
-            elif number == 5:
-                _check_tensor(_message(part))
-            elif number == 11:
-                inputs.append(_signature(_message(part)))
-            elif number == 12:
-                outputs.append(_signature(_message(part)))
-            elif number == 15:
-                raise Malformed("it has sparse weights")
-        if not 0 < nodes <= MOST_NODES:
-            raise Malformed(f"it has {nodes} operators")
-        _check_signature(inputs, "A", order)
-        _check_signature(outputs, "X", order)
-    except Malformed as error:
-        raise ModelError(f"{where}: no graph of this package: {error}") from None
+def _check_attribute(attribute: memoryview, bound: int) -> None:
+    for number, value in fields(attribute):
+        if number in (3, 8):  # i, ints
+            _check_size(integers(value), bound)
+        elif number in (5, 6, 10, 11, 14, 15, 22, 23):  # tensors, graphs, types
+            raise ValueError("an operator's attribute holds a tensor or a graph")
 
 
-def _check_signature(found: list[Signature], name: str, order: int) -> None:
-    right = len(found) == 1 and found[0].name == name and found[0].kind == FLOAT
-    right = right and len(found[0].shape) == 3 and isinstance(found[0].shape[0], str)
-    if right and order:
-        right = found[0].shape[1:] == [order, order]
-    if not right:
-        got = quoted(str([(s.name, s.shape) for s in found]))
-        n = order or "n"
-        raise Malformed(
-            f"it has {got} where one float32 tensor '{name}' of shape (batch, {n}, {n}) belongs"
-        )
+def _check_tensor(tensor: memoryview, bound: int, *, no_end: bool) -> None:
+    shape: list[int] = []
+    kind, raw, typed = 0, [], dict.fromkeys(set(TYPED.values()), 0)
+    whole: list[int] = []
+    for number, value in fields(tensor):
+        if number == EXTERNAL or (number == LOCATION and value != 0):
+            raise _Outside
+        if number == 1:
+            shape += integers(value)
+        elif number == 2 and isinstance(value, int):
+            kind = value
+        elif number == RAW:
+            raw.append(_bytes(value))
+        elif number in (5, 7):
+            found = integers(value)
+            whole += found
+            typed[number] += len(found)
+        elif number in typed:
+            typed[number] += len(_bytes(value)) // (4 if number == 4 else 8)
+    if kind not in ITEMS:
+        raise ValueError(f"a tensor has elements of type {kind}")
+    if len(shape) > MAX_RANK or any(length < 0 for length in shape):
+        raise ValueError("a tensor has an impossible shape")
+    count = math.prod(shape)
+    stored = len(raw[-1]) / ITEMS[kind] if raw else typed[TYPED[kind]]
+    if stored != count:
+        raise ValueError(f"a tensor of shape {tuple(shape)} comes with {stored:g} elements")
+    if raw and kind in (INT32, INT64):
+        whole += np.frombuffer(raw[-1], np.dtype("<i4" if kind == INT32 else "<i8")).tolist()
+    _check_size([n for n in whole if not (no_end and n == NO_END)], bound)
+
+
+def _check_size(values: list[int], bound: int) -> None:
+    if values and max(map(abs, values)) > bound:
+        raise ValueError(f"it has a whole number beyond {bound}, too large for a shape or an axis")
+
+
+def _only(message: memoryview, wanted: int, what: str, forbidden: dict[int, str]) -> memoryview:
+    """The one occurrence of a field: a reader would merge several into one."""
+    found = []
+    for number, value in fields(message):
+        if number in forbidden:
+            raise ValueError(f"it holds {forbidden[number]}")
+        if number == wanted:
+            found.append(_bytes(value))
+    if len(found) != 1:
+        raise ValueError(f"it holds {len(found) or 'no'} {what}{'s' if found else ''}")
+    return found[0]
+
+
+def _bytes(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number stands where a message belongs")
+    return value

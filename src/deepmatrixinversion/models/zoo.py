@@ -72,8 +72,8 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         return open_model(path, f"{match['repo']}@{commit}")
     here = f"; the directory here is './{name}'" if name and Path(name).is_dir() else ""
     raise ModelError(
-        f"{quoted(name, 200)} is no bundled model ({', '.join(bundled_names())}), no path (those "
-        f"start with './', '/' or '~') and no user/repo[@revision] on the Hugging Face Hub{here}"
+        f"{quoted(name, 200)} is neither a model directory, nor a bundled model "
+        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub{here}"
     )
 
 
@@ -82,6 +82,6 @@ def is_path(model: str | os.PathLike[str]) -> bool:
     name = os.fspath(model)
     if not isinstance(model, str) or name.startswith((".", "/", "~", os.sep)):
         return True
-    if re.match(r"[A-Za-z]:[\\/]", name):
+    if re.match(r"[A-Za-z]:", name):  # a drive
         return True
     return bool({"/", os.sep} & set(name)) and Path(name).is_dir()
