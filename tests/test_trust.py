@@ -1,31 +1,12 @@
 """A sample of the trust benchmark: no certified inverse is worse than LAPACK's, nothing is lost."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+import trust
 
 
-@pytest.fixture(scope="module")
-def trust():
-    pytest.importorskip("flint")
-    spec = importlib.util.spec_from_file_location("trust", BENCHMARKS / "trust.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-def test_certified_inverses_are_accurate_and_the_others_few(trust):
+def test_certified_inverses_are_accurate_and_the_others_few():
     results = {}
     for name, dtype, _, result in trust.stacks(0.006, seed=1, largest=16):
         results.setdefault((name, dtype), []).append(result)
@@ -38,7 +19,7 @@ def test_certified_inverses_are_accurate_and_the_others_few(trust):
     assert max(t.tight for t in tallies.values()) <= 1.1
 
 
-def test_the_yardstick_sees_what_is_wrong(trust):
+def test_the_yardstick_sees_what_is_wrong():
     A = np.array([[1, 0.5], [0.5, 0.25000002]])
     inverse, norm = trust.truth(A)
     X = np.linalg.inv(A)
