@@ -22,6 +22,7 @@ from deepmatrixinversion.cli.program import (
     run,
 )
 from deepmatrixinversion.cli.progress import reading_progress
+from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.models.zoo import bundled_names
@@ -88,6 +89,7 @@ def parser() -> Parser:
         default=DEFAULT_BATCH,
         help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
     )
+    add_text_options(p)
     add("--quiet", action="store_true", help="no progress and no table")
     return p
 
@@ -102,16 +104,19 @@ def _invert(options: argparse.Namespace) -> int:
     replace = options.on_uncertified or ("keep" if options.raw else "nan")
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
     certificates = CertificateSummary()
-    seconds, not_finite = 0.0, 0
+    seconds, not_finite, not_compared = 0.0, 0, 0
     with ExitStack() as stack:
         progress = stack.enter_context(reading_progress("inverting", quiet=options.quiet))
+        dialect = asked_dialect(options)
         # A matrix that is not finite is one without a certificate, not the end of all others.
         source = stack.enter_context(
-            read_blocks(options.inputmx, square=True, finite=False, progress=progress)
+            read_blocks(options.inputmx, square=True, dialect=dialect, progress=progress)
         )
         target = None
         if options.invtarget is not None:
-            target = stack.enter_context(read_blocks(options.invtarget, square=True, finite=False))
+            target = stack.enter_context(
+                read_blocks(options.invtarget, square=True, dialect=dialect)
+            )
             _check_same_order(source, target)
         method, model = choose_method(options, source.rows)
         out = stack.enter_context(MatrixWriter(options.inverseout))
@@ -127,6 +132,7 @@ def _invert(options: argparse.Namespace) -> int:
             out.write(X)
             if truth is not None:
                 shown = np.isfinite(truth).all(axis=(-2, -1))
+                not_compared += len(truth) - int(shown.sum())
                 if replace == "nan":
                     shown &= certificate.certified
                 errors.add(X[shown], truth[shown])
@@ -152,6 +158,8 @@ def _invert(options: argparse.Namespace) -> int:
     # With the inverses on standard output, the table must not get between them.
     if not options.quiet:
         Console(stderr=options.inverseout == "-").print(report.to_table())
+    if not_compared:
+        print(f"dmxinvert: targets that are not finite: {not_compared}, left out", file=sys.stderr)
     if certificates.certified == certificates.matrices:
         return 0
     written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]

@@ -12,14 +12,16 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from deepmatrixinversion.atomic import NO_SPACE
-from deepmatrixinversion.errors import USER_ERRORS
+from deepmatrixinversion.errors import USER_ERRORS, MatrixFormatWarning, printable
 from deepmatrixinversion.signals import Terminated, exit_on_termination
 from deepmatrixinversion.version import __version__
 
+_LONGEST = 2000  # characters of a message
 _NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+|inf|nan)([eE][-+]?\d+)?$")
 
 
@@ -81,7 +83,9 @@ def run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namesp
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with exit_on_termination():
+        with exit_on_termination(), warnings.catch_warnings():
+            warnings.simplefilter("always", MatrixFormatWarning)
+            warnings.showwarning = _warn
             status = command(arguments)
             _flush()
             return status
@@ -96,7 +100,7 @@ def run(command: Callable[[argparse.Namespace], int], arguments: argparse.Namesp
         _say(f"ended by {signal.name}")
         return int(str(signal.code))
     except USER_ERRORS as error:
-        _say(f"{sys.argv[0].rsplit('/', 1)[-1]}: {_sentence(error)}")
+        _say(f"{_program()}: {_sentence(error)}")
         return 2
 
 
@@ -119,7 +123,17 @@ def _abandon_output() -> None:
 
 def _say(message: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may be gone
-        print(message, file=sys.stderr, flush=True)
+        # Names and libraries' messages come from outside, too.
+        print(printable(message, _LONGEST), file=sys.stderr, flush=True)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line."""
+    _say(f"{_program()}: warning: {' '.join(str(message).split())}")
+
+
+def _program() -> str:
+    return sys.argv[0].rsplit("/", 1)[-1]
 
 
 def _sentence(error: BaseException) -> str:
