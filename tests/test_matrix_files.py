@@ -1,5 +1,6 @@
 """What holds for every file format: bitwise round trips, blocks, all-or-nothing writing."""
 
+import importlib.util
 import io
 import os
 import subprocess
@@ -21,8 +22,11 @@ from deepmatrixinversion.matrices import (
     write_matrices,
 )
 
+# What this Python has the libraries for.
+NEEDS = {".mat": "scipy", ".parquet": "pyarrow"}
+FORMATS = [suffix for suffix in FORMATS if importlib.util.find_spec(NEEDS.get(suffix, "numpy"))]
 STACKS = [suffix for suffix in FORMATS if suffix != ".mtx"]
-TEXT = [".mx", ".csv"]
+TEXT = [".mx", ".csv", ".tsv", ".txt"]
 BINARY = [".npy", ".npz", ".safetensors"]
 
 # Where decimals go wrong: signed zero, subnormals, the ends of the range, integers, 17 digits.
@@ -199,8 +203,8 @@ def test_suffixes_are_read_in_either_case(tmp_path):
 
 @pytest.mark.parametrize("act", [read_matrices, read_blocks, MatrixWriter])
 def test_an_unknown_suffix_is_answered_with_the_known_ones(act):
-    with pytest.raises(MatrixFormatError, match=r"a\.txt: the suffix '\.txt' is unknown.*\.mx, \."):
-        act("a.txt")
+    with pytest.raises(MatrixFormatError, match=r"a\.xyz: the suffix '\.xyz' is unknown.*\.mx, \."):
+        act("a.xyz")
     with pytest.raises(MatrixFormatError, match=r"no suffix.*safetensors"):
         act("somewhere/a")
 

@@ -44,9 +44,10 @@ def element_type(dtype: np.dtype, name: str) -> np.dtype:
             f"{name}: complex matrices are not supported;"
             " invert the real matrix [[Re, -Im], [Im, Re]] instead"
         )
-    raise MatrixFormatError(
-        f"{name}: entries of type {dtype} are not supported; store float64 or float32"
-    )
+    remedy = "store float64 or float32"
+    if dtype.kind == "O":
+        remedy = "put a column of arrays together with numpy.stack, make numbers of it with astype"
+    raise MatrixFormatError(f"{name}: entries of type {dtype} are not supported; {remedy}")
 
 
 def as_elements(array: np.ndarray, name: str, first: int = 0) -> np.ndarray:

@@ -74,6 +74,8 @@ class MatrixWriter:
         """
         if self._sink is None:
             raise ValueError(f"{self.name}: the writer is not open; use it in a with statement")
+        if hasattr(stack, "toarray"):
+            raise ValueError(f"{self.name}: a sparse matrix is not written; pass A.toarray()")
         array = np.asarray(stack)
         if array.ndim == 3 and not len(array):
             return
