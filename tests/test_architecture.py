@@ -24,6 +24,7 @@ LAYERS = [
     "models",
     "matrices",
     "linalg",
+    "kernel",
 ]
 FOUNDATION = {"atomic", "errors", "version"}
 TORCH = {"nets", "training", "export", "torch"}

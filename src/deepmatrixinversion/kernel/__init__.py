@@ -1,0 +1,14 @@
+"""Certified inverses of stacks of small matrices by the compiled kernel, where it was built."""
+
+from deepmatrixinversion.kernel.stack import LARGEST_ORDER, METHODS, StackInversion, invert_stack
+from deepmatrixinversion.kernel.state import available, show_config, use
+
+__all__ = [
+    "LARGEST_ORDER",
+    "METHODS",
+    "StackInversion",
+    "available",
+    "invert_stack",
+    "show_config",
+    "use",
+]
