@@ -10,11 +10,6 @@
 namespace dmx::DMX_ISA {
 namespace {
 
-// A float of each lane, and the same memory as the floats of either half of the lanes.
-template <int N> struct alignas(64) Floats {
-  Vf of[N];
-};
-
 // What the block works on: LF matrices, in halves of LD where numbers are doubles.
 template <int n> struct Block {
   static constexpr int N = n * n;
@@ -126,13 +121,17 @@ DMX_INLINE void correct(Block<n>& w, const Results& to, long first) {
   store<N>(to.X + k * N, X);
 }
 
+template <int n, Method method> DMX_APART void propose_order(Vf* A) {
+  if constexpr (method == Method::network) propose<n>(A);
+  else eliminate<n>(A);
+}
+
 // LF matrices at A; results from entry `first` on.
 template <int n, Method method>
 DMX_APART void invert_block(const double* A, const Results& to, long first) {
   Block<n> w;
   prepare(w, A);
-  if constexpr (method == Method::network) propose<n>(w.X);
-  else eliminate<n>(w.X);
+  propose_order<n, method>(w.X);
   quantise(w);
   residual(w);
   series(w);
@@ -166,10 +165,23 @@ void choose(int order, const double* A, Results to, long count, std::integer_seq
   orders[order - 1](A, to, count);
 }
 
+using Proposer = void (*)(Vf*);
+template <Method method, int... n>
+void choose(int order, Vf* A, std::integer_sequence<int, n...>) {
+  static constexpr Proposer proposers[] = {propose_order<n + 1, method>...};
+  proposers[order - 1](A);
+}
+
+constexpr std::make_integer_sequence<int, batch_order> orders{};
+
 }  // namespace
 
+void propose_lanes(int n, Method method, Vf* A) {
+  if (method == Method::network) choose<Method::network>(n, A, orders);
+  else choose<Method::elimination>(n, A, orders);
+}
+
 void invert_batch(int n, Method method, const double* A, Results to, long count) {
-  constexpr std::make_integer_sequence<int, batch_order> orders{};
   if (method == Method::network) choose<Method::network>(n, A, to, count, orders);
   else choose<Method::elimination>(n, A, to, count, orders);
 }

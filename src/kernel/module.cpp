@@ -50,24 +50,23 @@ class DefaultEnvironment {
 };
 
 // Matrices first to last of a stack.
-void invert_part(const Kernel& kernel, int n, Method method, const double* A, Results to,
+template <class T>
+void invert_part(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
                  long first, long last) {
   const DefaultEnvironment environment;
-  const long N = (long)n * n;
-  kernel.invert(n, method, A + first * N,
-                {to.X + first * N, to.error + first, to.residual + first, to.relative + first,
-                 to.finished + first},
-                last - first);
+  kernel.run(n, method, A + first * n * n, to.from(first, n), last - first);
 }
 
-void invert_stack(const Kernel& kernel, int n, Method method, const double* A, Results to,
+// The stack in whole blocks of lanes, as even as they go.
+template <class T>
+void invert_stack(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
                   long count, int threads) {
   const long blocks = (count + kernel.lanes - 1) / kernel.lanes;
   threads = (int)std::max(1L, std::min<long>(threads, blocks));
-  auto bound = [&](int t) { return std::min(count, blocks * t / threads * kernel.lanes); };
+  const auto bound = [&](int t) { return std::min(count, blocks * t / threads * kernel.lanes); };
   std::vector<std::thread> others;
   for (int t = 1; t < threads; t++)
-    others.emplace_back(invert_part, std::cref(kernel), n, method, A, to, bound(t), bound(t + 1));
+    others.emplace_back(invert_part<T>, std::cref(kernel), n, method, A, to, bound(t), bound(t + 1));
   invert_part(kernel, n, method, A, to, 0, bound(1));
   for (auto& other : others) other.join();
 }
@@ -80,21 +79,34 @@ const Kernel* best() {
 
 const Kernel* chosen = nullptr;
 
-using In = nb::ndarray<const double, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-template <class T, int dims> using Out = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
+template <class T, int dims>
+using Array = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
 
-void invert_into(In A, Out<double, 3> X, Out<double, 2> bounds, Out<bool, 1> finished, bool network,
-                 int threads) {
+template <class T>
+void invert_into(Array<const T, 3> A, Array<T, 3> X, Array<double, 2> bounds,
+                 Array<bool, 1> finished, bool network, int threads) {
   const size_t count = A.shape(0), n = A.shape(1);
   if (n < 1 || n > (size_t)largest_order || A.shape(2) != n || X.shape(0) != count ||
       X.shape(1) != n || X.shape(2) != n || bounds.shape(0) != 3 || bounds.shape(1) != count ||
       finished.shape(0) != count)
     throw std::invalid_argument("the arrays' shapes do not belong together");
   double* b = bounds.data();
-  const Results to{X.data(), b, b + count, b + 2 * count, finished.data()};
+  const ResultsOf<T> to{X.data(), b, b + count, b + 2 * count, finished.data()};
   const nb::gil_scoped_release unlocked;
   invert_stack(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(), to,
                (long)count, threads);
+}
+
+// One matrix: error, residual and relative bound, and whether it is finished.
+nb::tuple invert_one(Array<const double, 2> A, Array<double, 2> X, bool network) {
+  const size_t n = A.shape(0);
+  if (n < 1 || n > (size_t)largest_order || A.shape(1) != n || X.shape(0) != n || X.shape(1) != n)
+    throw std::invalid_argument("the arrays' shapes do not belong together");
+  double bounds[3];
+  bool finished;
+  invert_part(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(),
+              Results{X.data(), bounds, bounds + 1, bounds + 2, &finished}, 0, 1);
+  return nb::make_tuple(bounds[0], bounds[1], bounds[2], finished);
 }
 
 std::vector<std::string> supported() {
@@ -110,7 +122,7 @@ void use(const std::string& name) {
       chosen = kernel;
       return;
     }
-  throw std::invalid_argument("this processor or build has no kernel for " + name);
+  throw std::invalid_argument("this processor or this build lacks the instruction set " + name);
 }
 
 }  // namespace
@@ -125,7 +137,13 @@ NB_MODULE(_kernel, m) {
   m.def("instruction_set", [] { return chosen->name; });
   m.def("instruction_sets", supported);
   m.def("use", use);
-  m.def("invert_into", invert_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+  // No argument is converted: results go where the arrays are.
+  m.def("invert_into", invert_into<double>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("bounds").noconvert(), nb::arg("finished").noconvert(), nb::arg("network"),
         nb::arg("threads"));
+  m.def("invert_into", invert_into<float>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("bounds").noconvert(), nb::arg("finished").noconvert(), nb::arg("network"),
+        nb::arg("threads"));
+  m.def("invert_one", invert_one, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("network"));
 }

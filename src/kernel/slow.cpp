@@ -267,7 +267,13 @@ void invert_carefully(int n, const double* A, const Results& to, long k) {
   Work s;
   s.n = n;
   if (!equilibrate(s, A)) return;
-  eliminate_one(s);
+  if (to.relative[k] < 0x1p-20) {
+    for (int i = 0; i < n; i++)
+      for (int j = 0; j < n; j++)
+        s.X[i * n + j] = std::ldexp(to.X[k * n * n + i * n + j], s.c[i] + s.r[j]);
+  } else {
+    eliminate_one(s);
+  }
   for (int round = 0; round < rounds && !to.finished[k]; round++)
     if (!correct(s, A, to, k)) return;
 }
