@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
-# Pinned versions, so that every machine and every day gets the same environment.
-PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Pinned versions, so that every machine and every day gets the same environment, the one that
+# builds the kernel included (older pips read the first variable there, newer ones the second).
+PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+          $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test test-all lint format zoo report runtimes jobs clean
 

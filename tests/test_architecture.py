@@ -24,6 +24,7 @@ LAYERS = [
     "models",
     "matrices",
     "linalg",
+    "kernel",
 ]
 FOUNDATION = {"atomic", "errors", "runtime", "signals", "version"}
 TORCH = {"nets", "training", "export", "torch"}

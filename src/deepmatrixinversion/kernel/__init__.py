@@ -1,0 +1,23 @@
+"""Certified inverses of stacks of small matrices by the compiled kernel, where it was built."""
+
+from deepmatrixinversion.kernel.stack import (
+    LARGEST_ORDER,
+    METHODS,
+    SingleInversion,
+    StackInversion,
+    invert_one,
+    invert_stack,
+)
+from deepmatrixinversion.kernel.state import available, show_config, use
+
+__all__ = [
+    "LARGEST_ORDER",
+    "METHODS",
+    "SingleInversion",
+    "StackInversion",
+    "available",
+    "invert_one",
+    "invert_stack",
+    "show_config",
+    "use",
+]

@@ -1,0 +1,65 @@
+"""Whether the compiled kernel is there, and what of it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+try:
+    from deepmatrixinversion.kernel import _kernel as compiled  # type: ignore[attr-defined]
+except ImportError:  # built without a compiler: NumPy code serves
+    compiled: Any = None
+
+
+def available() -> bool:
+    """Whether the compiled kernel was built and this processor can run it."""
+    return compiled is not None
+
+
+def use(instruction_set: str) -> None:
+    """Run the code for another instruction set from now on, in this whole process.
+
+    Parameters
+    ----------
+    instruction_set : str
+        one of ``show_config()["instruction_sets"]``
+
+    Raises
+    ------
+    ValueError
+        for one that this processor, or this build, does not have
+    """
+    if compiled is None:
+        raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
+    compiled.use(instruction_set)
+
+
+def default_threads() -> int:
+    """Threads where the caller says nothing: OMP_NUM_THREADS, or the processors at hand."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def show_config() -> dict[str, Any]:
+    """What the compiled kernel is.
+
+    Returns
+    -------
+    dict
+        ``kernel`` (bool), and where True: ``instruction_set`` that runs, ``instruction_sets`` that
+        could, ``compiler``, ``largest_order``, ``threads`` (the default number)
+    """
+    if compiled is None:
+        return {"kernel": False}
+    return {
+        "kernel": True,
+        "instruction_set": compiled.instruction_set(),
+        "instruction_sets": compiled.instruction_sets(),
+        "compiler": compiled.COMPILER,
+        "largest_order": compiled.LARGEST_ORDER,
+        "threads": default_threads(),
+    }

@@ -1,0 +1,189 @@
+// Orders 1 to 16: many matrices side by side, one in each lane, everything while it is in cache.
+#include "batch.h"
+
+#include "kernel.h"
+#include "propose_gj.h"
+#include "propose_net.h"
+#include "series.h"
+#include "tiles.h"
+
+namespace dmx::DMX_ISA {
+namespace {
+
+// What the block works on: LF matrices, in halves of LD where numbers are doubles.
+template <int n> struct Block {
+  static constexpr int N = n * n;
+  alignas(64) Vd B1[2][N], B2[2][N], X0[2][N], R[2][N];
+  alignas(64) Vf X[N], S[N], Y[N];
+  Vd scale[2];
+  Id in_range[2];
+  Vf B_sum, X0_sum, R_sum;
+};
+
+template <int n> DMX_INLINE Vf largest_row_sum(const Vf* M) {
+  Vf top{}, total{};
+  for (int i = 0; i < n; i++) {
+    Vf sum{};
+    unrolled<n>([&](auto j) DMX_LAMBDA { sum += absolute(M[i * n + j]); });
+    top = larger(sum, top);
+    total += sum;
+  }
+  return top + (total - total);  // NaN where a sum is not finite
+}
+
+// Scale and split; -B1 and -B2 are what the residual adds. B in float32 goes to the proposer.
+template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
+  constexpr int N = n * n;
+  constexpr double shift = split_shift(n);
+  unrolled<2>([&](auto h) DMX_LAMBDA {
+    load<N>(A + h * LD * N, w.B1[h]);
+    const Vd top = largest<N>(w.B1[h]);
+    w.in_range[h] = (top >= 0x1p-900) & (top <= 0x1p900);
+    w.scale[h] = (Vd)((2046LL << 52) - (Id)power_below(top));
+  });
+  for (int e = 0; e < N; e++) {
+    Vd b[2];
+    unrolled<2>([&](auto h) DMX_LAMBDA {
+      b[h] = w.B1[h][e] * w.scale[h];
+      keep(b[h]);
+      const Vd first = (b[h] + shift) - shift;
+      w.B1[h][e] = -first;
+      w.B2[h][e] = first - b[h];
+    });
+    w.X[e] = narrowed(b[0], b[1]);
+  }
+  w.B_sum = largest_row_sum<n>(w.X);
+}
+
+// The candidate in w.X, rounded to a common unit in each lane.
+template <int n> DMX_INLINE void quantise(Block<n>& w) {
+  const Vf shift = candidate_shift(n, largest<n * n>(w.X));
+  for (int e = 0; e < n * n; e++) {
+    Vf x = w.X[e];
+    keep(x);
+    x = (x + shift) - shift;
+    w.X[e] = x;
+    w.X0[0][e] = widened(half<0>(x));
+    w.X0[1][e] = widened(half<1>(x));
+  }
+  w.X0_sum = largest_row_sum<n>(w.X);
+}
+
+// R = I - B1 X0 - B2 X0, to doubled precision.
+template <int n> DMX_INLINE void residual(Block<n>& w) {
+  for (int h = 0; h < 2; h++)
+    tiled<n, Vd>([](int i, int j) DMX_LAMBDA { return splat(i == j ? 1.0 : 0.0); },
+                 [&](auto& c, int i, int j) DMX_LAMBDA {
+                   accumulate<n>(c, w.B1[h] + i * n, w.X0[h] + j);
+                   accumulate<n>(c, w.B2[h] + i * n, w.X0[h] + j);
+                 },
+                 [&](int i, int j, Vd c) DMX_LAMBDA { w.R[h][i * n + j] = c; });
+  for (int e = 0; e < n * n; e++) w.S[e] = narrowed(w.R[0][e], w.R[1][e]);
+  w.R_sum = largest_row_sum<n>(w.S);
+}
+
+// Y = R + R^2 + R^2 (R + R^2) in place of R; the last product in float32.
+template <int n> DMX_INLINE void series(Block<n>& w) {
+  for (int h = 0; h < 2; h++)
+    product<n>(w.R[h], w.R[h], [&](int i, int j, Vd c) DMX_LAMBDA { w.B2[h][i * n + j] = c; });
+  for (int e = 0; e < n * n; e++) {
+    w.S[e] = narrowed(w.B2[0][e], w.B2[1][e]);
+    unrolled<2>([&](auto h) DMX_LAMBDA { w.R[h][e] += w.B2[h][e]; });
+    w.Y[e] = narrowed(w.R[0][e], w.R[1][e]);
+  }
+  product<n>(w.S, w.Y, [&](int i, int j, Vf c) DMX_LAMBDA {
+    w.R[0][i * n + j] += widened(half<0>(c));
+    w.R[1][i * n + j] += widened(half<1>(c));
+  });
+}
+
+// X1 = X0 + X0 Y, its last rounding, and the bounds.
+template <int n, int h>
+DMX_INLINE void correct(Block<n>& w, const Results& to, long first) {
+  constexpr int N = n * n;
+  Vd sums[n] = {};
+  Vd* X = w.B1[h];
+  product<n>(w.X0[h], w.R[h], [&](int i, int j, Vd c) DMX_LAMBDA {
+    keep(c);
+    const Vd x0 = w.X0[h][i * n + j], x1 = x0 + c, d = c - (x1 - x0);
+    X[i * n + j] = x1 * w.scale[h];
+    sums[i] += absolute(d);
+  });
+  Vd top = sums[0], total = sums[0];
+  for (int i = 1; i < n; i++) top = larger(sums[i], top), total += sums[i];
+  const Bounds b = bounds(n, half<h>(w.B_sum), half<h>(w.R_sum), half<h>(w.X0_sum),
+                          top + (total - total), w.scale[h], w.in_range[h]);
+  const long k = first + h * LD;
+  *(Vd_any*)(to.error + k) = b.error;
+  *(Vd_any*)(to.residual + k) = b.residual;
+  *(Vd_any*)(to.relative + k) = b.relative;
+  for (int l = 0; l < LD; l++) to.finished[k + l] = b.finished[l] != 0;
+  store<N>(to.X + k * N, X);
+}
+
+template <int n, Method method> DMX_APART void propose_order(Vf* A) {
+  if constexpr (method == Method::network) propose<n>(A);
+  else eliminate<n>(A);
+}
+
+// LF matrices at A; results from entry `first` on.
+template <int n, Method method>
+DMX_APART void invert_block(const double* A, const Results& to, long first) {
+  Block<n> w;
+  prepare(w, A);
+  propose_order<n, method>(w.X);
+  quantise(w);
+  residual(w);
+  series(w);
+  correct<n, 0>(w, to, first);
+  correct<n, 1>(w, to, first);
+}
+
+// Whole blocks, and a last one that is filled up with copies of its first matrix.
+template <int n, Method method> void invert_order(const double* A, Results to, long count) {
+  constexpr int N = n * n;
+  long k = 0;
+  for (; k + LF <= count; k += LF) invert_block<n, method>(A + k * N, to, k);
+  const int rest = (int)(count - k);
+  if (!rest) return;
+  alignas(64) double a[LF * N], x[LF * N], error[LF], residual[LF], relative[LF];
+  bool finished[LF];
+  for (int b = 0; b < LF; b++)
+    std::memcpy(a + b * N, A + (k + (b < rest ? b : 0)) * N, N * sizeof(double));
+  invert_block<n, method>(a, Results{x, error, residual, relative, finished}, 0);
+  std::memcpy(to.X + k * N, x, rest * N * sizeof(double));
+  std::memcpy(to.error + k, error, rest * sizeof(double));
+  std::memcpy(to.residual + k, residual, rest * sizeof(double));
+  std::memcpy(to.relative + k, relative, rest * sizeof(double));
+  std::memcpy(to.finished + k, finished, rest * sizeof(bool));
+}
+
+using Order = void (*)(const double*, Results, long);
+template <Method method, int... n>
+void choose(int order, const double* A, Results to, long count, std::integer_sequence<int, n...>) {
+  static constexpr Order orders[] = {invert_order<n + 1, method>...};
+  orders[order - 1](A, to, count);
+}
+
+using Proposer = void (*)(Vf*);
+template <Method method, int... n>
+void choose(int order, Vf* A, std::integer_sequence<int, n...>) {
+  static constexpr Proposer proposers[] = {propose_order<n + 1, method>...};
+  proposers[order - 1](A);
+}
+
+constexpr std::make_integer_sequence<int, batch_order> orders{};
+
+}  // namespace
+
+void propose_lanes(int n, Method method, Vf* A) {
+  if (method == Method::network) choose<Method::network>(n, A, orders);
+  else choose<Method::elimination>(n, A, orders);
+}
+
+void invert_batch(int n, Method method, const double* A, Results to, long count) {
+  if (method == Method::network) choose<Method::network>(n, A, to, count, orders);
+  else choose<Method::elimination>(n, A, to, count, orders);
+}
+
+}  // namespace dmx::DMX_ISA

@@ -1,0 +1,108 @@
+// One instruction set's kernel.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "batch.h"
+#include "float32.h"
+#include "rows.h"
+#include "series.h"
+#include "slow.h"
+#include "vec.h"
+
+namespace dmx::DMX_ISA {
+namespace {
+
+bool supported() {
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(__SSE4_2__)
+  return __builtin_cpu_supports("sse4.2");
+#else
+  return true;
+#endif
+}
+
+void invert_once(int n, Method method, const double* A, Results to, long count) {
+  if (n <= batch_order) invert_batch(n, method, A, to, count);
+  else invert_rows(n, method, A, to, count);
+}
+
+// The matrices of one chunk that are not finished, taken together once more in another order of
+// their rows or columns: a leading block may be badly conditioned where the matrix is not.
+// (P A)^-1 = A^-1 P^-1 and (A P)^-1 = P^-1 A^-1, whose bounds are those of A^-1.
+class Retry {
+  static constexpr int most = 8 * LF;
+  const int n, N;
+  std::vector<double> A, X, numbers;
+  std::vector<long> which;
+  std::unique_ptr<bool[]> finished;
+
+ public:
+  enum class Reversed { rows, columns };
+  explicit Retry(int n)
+      : n(n), N(n * n), A(most * N), X(most * N), numbers(3 * most), finished(new bool[most]) {}
+
+  void run(Reversed what, Method method, const double* all, const Results& to, long count) {
+    for (long k = 0; k < count; k++) {
+      if (to.finished[k]) continue;
+      reverse(what == Reversed::rows, all + k * N, A.data() + which.size() * N);
+      which.push_back(k);
+      if (which.size() == most) flush(what, method, to);
+    }
+    flush(what, method, to);
+  }
+
+ private:
+  void reverse(bool rows, const double* from, double* into) const {
+    for (int i = 0; i < n; i++)
+      for (int j = 0; j < n; j++)
+        into[i * n + j] = rows ? from[(n - 1 - i) * n + j] : from[i * n + n - 1 - j];
+  }
+
+  void flush(Reversed what, Method method, const Results& to) {
+    const long m = (long)which.size();
+    double* b = numbers.data();
+    const Results part{X.data(), b, b + most, b + 2 * most, finished.get()};
+    invert_once(n, method, A.data(), part, m);
+    for (long q = 0; q < m; q++) {
+      const long k = which[q];
+      if (!(part.relative[q] < to.relative[k])) continue;
+      reverse(what == Reversed::columns, X.data() + q * N, to.X + k * N);
+      to.error[k] = part.error[q];
+      to.residual[k] = part.residual[q];
+      to.relative[k] = part.relative[q];
+      to.finished[k] = part.finished[q];
+    }
+    which.clear();
+  }
+};
+
+void invert(int n, Method method, const double* A, Results to, long count) {
+  invert_once(n, method, A, to, count);
+  bool* const end = to.finished + count;
+  if (method == Method::network && n > 1 && std::find(to.finished, end, false) != end) {
+    Retry retry(n);
+    retry.run(Retry::Reversed::rows, method, A, to, count);
+    retry.run(Retry::Reversed::columns, method, A, to, count);
+  }
+  for (long k = 0; k < count; k++) {
+    if (!to.finished[k]) invert_carefully(n, A + k * n * n, to, k);
+    if (!(to.error[k] < infinite)) std::fill_n(to.X + k * n * n, n * n, std::nan(""));
+  }
+}
+
+void invert32(int n, Method method, const float* A, Results32 to, long count) {
+  invert_float32(n, method, A, to, count, invert);
+}
+
+}  // namespace
+
+extern const Kernel kernel;
+const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32};
+
+}  // namespace dmx::DMX_ISA

@@ -1,0 +1,149 @@
+// The Python module: chooses the instruction set, sets the floating-point environment, runs threads.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cfenv>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernel.h"
+
+namespace nb = nanobind;
+
+// The namespaces that CMakeLists.txt compiles, the widest first.
+#if defined(__x86_64__)
+#define DMX_EACH_ISA(F) F(v4) F(v3) F(v2)
+#else
+#define DMX_EACH_ISA(F) F(neon)
+#endif
+
+namespace dmx {
+
+#define DMX_DECLARE(isa) \
+  namespace isa {        \
+  extern const Kernel kernel; \
+  }
+DMX_EACH_ISA(DMX_DECLARE)
+#undef DMX_DECLARE
+
+namespace {
+
+#define DMX_LIST(isa) &isa::kernel,
+const Kernel* const kernels[] = {DMX_EACH_ISA(DMX_LIST)};
+#undef DMX_LIST
+
+// The bounds assume rounding to nearest and gradual underflow, whatever the thread was set to.
+class DefaultEnvironment {
+  std::fenv_t before;
+
+ public:
+  DefaultEnvironment() {
+    std::fegetenv(&before);
+    std::fesetenv(FE_DFL_ENV);
+  }
+  ~DefaultEnvironment() { std::fesetenv(&before); }
+};
+
+// Matrices first to last of a stack.
+template <class T>
+void invert_part(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
+                 long first, long last) {
+  const DefaultEnvironment environment;
+  kernel.run(n, method, A + first * n * n, to.from(first, n), last - first);
+}
+
+// The stack in whole blocks of lanes, as even as they go.
+template <class T>
+void invert_stack(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
+                  long count, int threads) {
+  const long blocks = (count + kernel.lanes - 1) / kernel.lanes;
+  threads = (int)std::max(1L, std::min<long>(threads, blocks));
+  const auto bound = [&](int t) { return std::min(count, blocks * t / threads * kernel.lanes); };
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; t++)
+    others.emplace_back(invert_part<T>, std::cref(kernel), n, method, A, to, bound(t), bound(t + 1));
+  invert_part(kernel, n, method, A, to, 0, bound(1));
+  for (auto& other : others) other.join();
+}
+
+const Kernel* best() {
+  for (const Kernel* kernel : kernels)
+    if (kernel->supported()) return kernel;
+  return nullptr;
+}
+
+const Kernel* chosen = nullptr;
+
+template <class T, int dims>
+using Array = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+void invert_into(Array<const T, 3> A, Array<T, 3> X, Array<double, 2> bounds,
+                 Array<bool, 1> finished, bool network, int threads) {
+  const size_t count = A.shape(0), n = A.shape(1);
+  if (n < 1 || n > (size_t)largest_order || A.shape(2) != n || X.shape(0) != count ||
+      X.shape(1) != n || X.shape(2) != n || bounds.shape(0) != 3 || bounds.shape(1) != count ||
+      finished.shape(0) != count)
+    throw std::invalid_argument("the arrays' shapes do not belong together");
+  double* b = bounds.data();
+  const ResultsOf<T> to{X.data(), b, b + count, b + 2 * count, finished.data()};
+  const nb::gil_scoped_release unlocked;
+  invert_stack(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(), to,
+               (long)count, threads);
+}
+
+// One matrix: error, residual and relative bound, and whether it is finished.
+nb::tuple invert_one(Array<const double, 2> A, Array<double, 2> X, bool network) {
+  const size_t n = A.shape(0);
+  if (n < 1 || n > (size_t)largest_order || A.shape(1) != n || X.shape(0) != n || X.shape(1) != n)
+    throw std::invalid_argument("the arrays' shapes do not belong together");
+  double bounds[3];
+  bool finished;
+  invert_part(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(),
+              Results{X.data(), bounds, bounds + 1, bounds + 2, &finished}, 0, 1);
+  return nb::make_tuple(bounds[0], bounds[1], bounds[2], finished);
+}
+
+std::vector<std::string> supported() {
+  std::vector<std::string> names;
+  for (const Kernel* kernel : kernels)
+    if (kernel->supported()) names.push_back(kernel->name);
+  return names;
+}
+
+void use(const std::string& name) {
+  for (const Kernel* kernel : kernels)
+    if (kernel->name == name && kernel->supported()) {
+      chosen = kernel;
+      return;
+    }
+  throw std::invalid_argument("this processor or this build lacks the instruction set " + name);
+}
+
+}  // namespace
+}  // namespace dmx
+
+NB_MODULE(_kernel, m) {
+  using namespace dmx;
+  chosen = best();
+  if (!chosen) throw std::runtime_error("no instruction set of this build is supported");
+  m.attr("LARGEST_ORDER") = largest_order;
+  m.attr("COMPILER") = DMX_COMPILER;
+  m.def("instruction_set", [] { return chosen->name; });
+  m.def("instruction_sets", supported);
+  m.def("use", use);
+  // No argument is converted: results go where the arrays are.
+  m.def("invert_into", invert_into<double>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("bounds").noconvert(), nb::arg("finished").noconvert(), nb::arg("network"),
+        nb::arg("threads"));
+  m.def("invert_into", invert_into<float>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("bounds").noconvert(), nb::arg("finished").noconvert(), nb::arg("network"),
+        nb::arg("threads"));
+  m.def("invert_one", invert_one, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("network"));
+}

@@ -1,0 +1,308 @@
+// Orders 17 to 64: candidates batch last in float32, then one matrix at a time, rows in registers.
+//
+// The steps and bounds are those of series.h. What is proven of LF matrices is put into lanes only
+// at the end, for the bounds.
+#include "rows.h"
+
+#include <memory>
+
+#include "batch.h"
+#include "propose_any.h"
+#include "series.h"
+
+namespace dmx::DMX_ISA {
+namespace {
+
+constexpr int most = largest_order;
+
+// Vectors of either precision under one name.
+template <class V> struct Scalar;
+template <> struct Scalar<Vd> {
+  using type = double;
+  using any = Vd_any;
+  static constexpr int lanes = LD;
+};
+template <> struct Scalar<Vf> {
+  using type = float;
+  using any = Vf_any;
+  static constexpr int lanes = LF;
+};
+
+// c += A X for TI rows from a on and TJ vectors of columns from x on, with inner dimension n.
+template <class V, int TI, int TJ, class T>
+DMX_INLINE void accumulate_rows(V (&c)[TI][TJ], const T* a, int la, const T* x, int lx, int n) {
+  for (int k = 0; k < n; k++) {
+    V row[TJ];
+    unrolled<TJ>([&](auto j) DMX_LAMBDA { row[j] = *(const V*)(x + k * lx + j * Scalar<V>::lanes); });
+    unrolled<TI>([&](auto i) DMX_LAMBDA {
+      V f = V{} + a[i * la + k];
+      keep(f);
+      unrolled<TJ>([&](auto j) DMX_LAMBDA { c[i][j] += f * row[j]; });
+    });
+  }
+}
+
+// Tiles of TJ vectors of columns; the last tile of rows overlaps, so results never overwrite what
+// the products read.
+template <class V, int TJ, class Start, class Add, class Finish>
+DMX_INLINE void panel(int n, int j0, Start&& start, Add&& add, Finish&& finish) {
+  constexpr int TI = 6, L = Scalar<V>::lanes;
+  for (int i0 = 0; i0 < n; i0 += TI) {
+    const int i = i0 + TI <= n ? i0 : n - TI;
+    V c[TI][TJ];
+    unrolled<TI>([&](auto p) DMX_LAMBDA {
+      unrolled<TJ>([&](auto q) DMX_LAMBDA { c[p][q] = start(i + p, j0 + q * L); });
+    });
+    add(c, i, j0);
+    unrolled<TI>([&](auto p) DMX_LAMBDA {
+      unrolled<TJ>([&](auto q) DMX_LAMBDA { finish(i + p, j0 + q * L, c[p][q]); });
+    });
+  }
+}
+template <class V, class Start, class Add, class Finish>
+DMX_INLINE void panels(int n, int vectors, Start&& start, Add&& add, Finish&& finish) {
+  constexpr int TJ = LD == 8 ? 4 : 2, L = Scalar<V>::lanes;
+  int j = 0;
+  for (; j + TJ <= vectors; j += TJ) panel<V, TJ>(n, j * L, start, add, finish);
+  if constexpr (TJ == 4)
+    for (; j + 2 <= vectors; j += 2) panel<V, 2>(n, j * L, start, add, finish);
+  for (; j < vectors; j++) panel<V, 1>(n, j * L, start, add, finish);
+}
+
+// One matrix on its way; every row is padded with zeros to whole vectors.
+struct Work {
+  int n, ld, lf;  // the order; doubles and floats in a padded row
+  alignas(64) double B1[most * most], B2[most * most], X0[most * most], R[most * most];
+  alignas(64) float S[most * most], Y[most * most];
+};
+
+// LF matrices: candidates in lanes, and what the bounds need of each.
+struct Group {
+  alignas(64) Vf candidates[most * most], room[halving_room(most)];
+  alignas(64) float B_sum[LF], R_sum[LF], X0_sum[LF];
+  alignas(64) double d_sum[LF], scale[LF];
+  alignas(64) int64_t in_range[LF];
+  Work work;
+};
+
+template <class T> DMX_INLINE double largest_row_sum(int n, int ld, const T* M) {
+  using V = std::conditional_t<std::is_same_v<T, double>, Vd, Vf>;
+  double top = 0, total = 0;
+  for (int i = 0; i < n; i++) {
+    V sum{};
+    for (int j = 0; j < ld; j += Scalar<V>::lanes) sum += absolute(*(const V*)(M + i * ld + j));
+    double s = 0;
+    for (int l = 0; l < Scalar<V>::lanes; l++) s += sum[l];
+    top = s > top ? s : top;
+    total += s;
+  }
+  return top + (total - total);
+}
+
+// Scale and norm of lane l.
+void measure(Group& g, int n, const double* A, int l) {
+  const int N = n * n;
+  Vd tops{};
+  int e = 0;
+  for (; e + LD <= N; e += LD) tops = larger(absolute(*(const Vd_any*)(A + e)), tops);
+  double top = 0;
+  for (int q = 0; q < LD; q++) top = tops[q] > top ? tops[q] : top;
+  for (; e < N; e++) top = std::fabs(A[e]) > top ? std::fabs(A[e]) : top;
+  g.in_range[l] = top >= 0x1p-900 && top <= 0x1p900 ? -1 : 0;
+  g.scale[l] = g.in_range[l] ? std::ldexp(1.0, -std::ilogb(top)) : 0.0;
+}
+
+// -B1 and -B2, and B in float32 in w.S, padded.
+void split(Work& w, const double* A, double scale) {
+  const double shift = split_shift(w.n);
+  for (int i = 0; i < w.n; i++) {
+    double *B1 = w.B1 + i * w.ld, *B2 = w.B2 + i * w.ld;
+    float* S = w.S + i * w.lf;
+    for (int j = 0; j < w.n; j++) {
+      const double b = A[i * w.n + j] * scale, first = (b + shift) - shift;
+      B1[j] = -first;
+      B2[j] = first - b;
+      S[j] = (float)b;
+    }
+    for (int j = w.n; j < w.lf; j++) S[j] = 0;
+  }
+}
+
+// LF matrices into lanes, in float32; copies of the first where there are fewer.
+void into_lanes(Group& g, int n, const double* A, int count) {
+  const double* a[LF];
+  Vd scale[2];
+  for (int l = 0; l < LF; l++) {
+    a[l] = A + (l < count ? l : 0) * n * n;
+    scale[l / LD][l % LD] = g.scale[l < count ? l : 0];
+  }
+  for (int e = 0; e < n * n; e++) {
+    Vd b[2];
+    for (int l = 0; l < LF; l++) b[l / LD][l % LD] = a[l][e];
+    g.candidates[e] = narrowed(b[0] * scale[0], b[1] * scale[1]);
+  }
+}
+
+// Floats from one candidate to the next at g.room: no power of two, whose lines would all compete
+// for the same places of the cache.
+DMX_INLINE int candidate_size(const Work& w) { return w.n * w.lf + LF; }
+
+// The candidates in lanes, one after the other in padded rows at g.room.
+void out_of_lanes(Group& g) {
+  const int n = g.work.n, lf = g.work.lf;
+  float* to = (float*)g.room;
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < lf; j++) {
+      const Vf x = j < n ? g.candidates[i * n + j] : Vf{};
+      for (int l = 0; l < LF; l++) to[l * candidate_size(g.work) + i * lf + j] = x[l];
+    }
+}
+
+// The candidate in padded rows at S, quantised.
+void quantise(Work& w, const float* S) {
+  const int n = w.n, ld = w.ld, lf = w.lf;
+  Vf tops{};
+  for (int e = 0; e < n * lf; e += LF) tops = larger(absolute(*(const Vf*)(S + e)), tops);
+  float top = 0;
+  for (int l = 0; l < LF; l++) top = tops[l] > top ? tops[l] : top;
+  const Vf shift = candidate_shift(n, splat(top));
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < ld; j += LF) {
+      Vf x = *(const Vf*)(S + i * lf + j);
+      x = (x + shift) - shift;
+      *(Vd*)(w.X0 + i * ld + j) = widened(half<0>(x));
+      if (j + LD < ld) *(Vd*)(w.X0 + i * ld + j + LD) = widened(half<1>(x));
+    }
+}
+
+// The order that `source` gives to the columns of w.S.
+void permute_columns(Work& w, const int* source) {
+  for (int i = 0; i < w.n; i++) {
+    float row[most], *S = w.S + i * w.lf;
+    std::memcpy(row, S, sizeof(float) * w.n);
+    for (int j = 0; j < w.n; j++) S[j] = row[source[j]];
+  }
+}
+
+const struct Unit {
+  double of[2 * most + 2 * LF] = {};
+  Unit() { of[most + LF] = 1; }
+  Vd at(int i, int j) const { return *(const Vd_any*)(of + most + LF - i + j); }
+} unit;
+
+DMX_INLINE void narrow_to(float* to, Vd v) {
+  const Vh narrow = narrowed(v);
+  std::memcpy(to, &narrow, sizeof(Vh));
+}
+
+void residual(Work& w) {
+  const int ld = w.ld;
+  panels<Vd>(w.n, ld / LD, [](int i, int j) DMX_LAMBDA { return unit.at(i, j); },
+             [&](auto& c, int i, int j) DMX_LAMBDA {
+               accumulate_rows(c, w.B1 + i * ld, ld, w.X0 + j, ld, w.n);
+               accumulate_rows(c, w.B2 + i * ld, ld, w.X0 + j, ld, w.n);
+             },
+             [&](int i, int j, Vd c) DMX_LAMBDA { *(Vd*)(w.R + i * ld + j) = c; });
+}
+
+void series(Work& w) {
+  const int ld = w.ld, lf = w.lf;
+  panels<Vd>(w.n, ld / LD, [](int, int) DMX_LAMBDA { return Vd{}; },
+             [&](auto& c, int i, int j) DMX_LAMBDA {
+               accumulate_rows(c, w.R + i * ld, ld, w.R + j, ld, w.n);
+             },
+             [&](int i, int j, Vd c) DMX_LAMBDA {
+               const Vd sum = *(const Vd*)(w.R + i * ld + j) + c;
+               *(Vd*)(w.B1 + i * ld + j) = sum;
+               narrow_to(w.S + i * lf + j, c);
+               narrow_to(w.Y + i * lf + j, sum);
+             });
+  panels<Vf>(w.n, lf / LF, [](int, int) DMX_LAMBDA { return Vf{}; },
+             [&](auto& c, int i, int j) DMX_LAMBDA {
+               accumulate_rows(c, w.S + i * lf, lf, w.Y + j, lf, w.n);
+             },
+             [&](int i, int j, Vf c) DMX_LAMBDA {
+               const double* from = w.B1 + i * ld + j;
+               double* to = w.B2 + i * ld + j;
+               *(Vd*)to = *(const Vd*)from + widened(half<0>(c));
+               if (j + LD < ld) *(Vd*)(to + LD) = *(const Vd*)(from + LD) + widened(half<1>(c));
+             });
+}
+
+// X0 + X0 Y and its rounding errors
+void correct(Work& w, double scale, double* X) {
+  const int n = w.n, ld = w.ld;
+  panels<Vd>(n, ld / LD, [](int, int) DMX_LAMBDA { return Vd{}; },
+             [&](auto& c, int i, int j) DMX_LAMBDA {
+               accumulate_rows(c, w.X0 + i * ld, ld, w.B2 + j, ld, n);
+             },
+             [&](int i, int j, Vd c) DMX_LAMBDA {
+               keep(c);
+               const Vd x0 = *(const Vd*)(w.X0 + i * ld + j), x1 = x0 + c, d = c - (x1 - x0);
+               *(Vd*)(w.R + i * ld + j) = d;
+               const Vd x = x1 * scale;
+               if (j + LD <= n) *(Vd_any*)(X + i * n + j) = x;
+               else std::memcpy(X + i * n + j, &x, sizeof(double) * (n - j));
+             });
+}
+
+void invert_group(Group& g, int n, Method method, const double* A, const Results& to, long first,
+                  int count) {
+  Work& w = g.work;
+  const int N = n * n;
+  w.n = n, w.ld = (n + LD - 1) / LD * LD, w.lf = (n + LF - 1) / LF * LF;
+  std::memset(w.Y, 0, sizeof(float) * n * w.lf);
+  for (int l = 0; l < count; l++) measure(g, n, A + l * N, l);
+  if (method == Method::network) {
+    into_lanes(g, n, A, count);
+    propose_halving(n, g.candidates, g.room);
+    out_of_lanes(g);
+  }
+  for (int l = count; l < LF; l++) {
+    g.in_range[l] = 0, g.scale[l] = 1;
+    g.B_sum[l] = g.R_sum[l] = g.X0_sum[l] = 1, g.d_sum[l] = 0;
+  }
+  for (int l = 0; l < count; l++) {
+    split(w, A + l * N, g.scale[l]);
+    g.B_sum[l] = (float)largest_row_sum(n, w.lf, w.S);
+    if (method == Method::network) {
+      quantise(w, (const float*)g.room + l * candidate_size(w));
+    } else {
+      int source[most];
+      eliminate_rows(n, w.lf, w.S, source);
+      permute_columns(w, source);
+      quantise(w, w.S);
+    }
+    g.X0_sum[l] = (float)largest_row_sum(n, w.ld, w.X0);
+    residual(w);
+    g.R_sum[l] = (float)largest_row_sum(n, w.ld, w.R);
+    series(w);
+    correct(w, g.scale[l], to.X + (first + l) * N);
+    g.d_sum[l] = largest_row_sum(n, w.ld, w.R);
+  }
+  for (int l = 0; l < count; l += LD) {
+    Vh sums[3];
+    std::memcpy(&sums[0], g.B_sum + l, sizeof(Vh));
+    std::memcpy(&sums[1], g.R_sum + l, sizeof(Vh));
+    std::memcpy(&sums[2], g.X0_sum + l, sizeof(Vh));
+    const Bounds b = bounds(n, sums[0], sums[1], sums[2], *(const Vd*)(g.d_sum + l),
+                            *(const Vd*)(g.scale + l), *(const Id*)(g.in_range + l));
+    for (int q = 0; q < LD && l + q < count; q++) {
+      const long k = first + l + q;
+      to.error[k] = b.error[q];
+      to.residual[k] = b.residual[q];
+      to.relative[k] = b.relative[q];
+      to.finished[k] = b.finished[q] != 0;
+    }
+  }
+}
+
+}  // namespace
+
+void invert_rows(int n, Method method, const double* A, Results to, long count) {
+  const std::unique_ptr<Group> group(new Group);  // not cleared
+  for (long k = 0; k < count; k += LF)
+    invert_group(*group, n, method, A + k * n * n, to, k, (int)(count - k < LF ? count - k : LF));
+}
+
+}  // namespace dmx::DMX_ISA

@@ -1,0 +1,125 @@
+// From a candidate to a proven inverse: the split, the series, and the one bound.
+//
+// Write u = 2^-53, v = 2^-24, |.| entrywise, ||.|| the infinity norm, "P." a row sum of a computed
+// matrix. Rounding is to nearest with gradual underflow (module.cpp sees to it); contraction of a
+// product and a sum to one operation may happen anywhere, and only ever lowers what is allowed for.
+//
+// 1. B = s A, s a power of two, max |B| in [1, 2). Scaling is exact but for underflow, below.
+//
+// 2. The split. B = B1 + B2, B1 a multiple of 2^(1 - SA) and |B2| <= 2^-SA, by adding and taking
+//    away 1.5 2^(53 - SA). The candidate X0 is rounded likewise: with 2^e the power of two below
+//    max |X0|, no smaller than 2^-lg, lg = ceil(log2 n), adding and taking away 3 2^e leaves
+//    |X0| <= 2^(e + 1), multiples of 2^(e - 23) (sums fall into [2^e, 5 2^e], whose floats are that
+//    fine, or coarser). Then every partial sum of I - B1 X0 is a multiple of q = 2^(e - 22 - SA) and
+//    at most 1 + n 2^(e + 2). As e >= -lg, that is at most q 2^53 if
+//
+//        2^SA (n + 2^(lg - 2)) <= 2^29:                                                         (1)
+//
+//    the sum is exact, in any order. (A product of 29 - lg and 24 bits is exact by itself.)
+//
+// 3. The residual R = fl(I - B1 X0 - B2 X0) goes on from there: n products on a start S that is
+//    exact, so |R - R0| <= g (|S| + |B2||X0|) for R0 = I - B X0, g = (n+1) u/(1 - (n+1) u), hence,
+//    as |S| <= |R| + |R - R0| + |B2||X0|, with G = 1.01 (n + 2) u,
+//
+//        ||R - R0|| <= delta = G (P.|R| + 2.01 n 2^-SA P.|X0|) + 2^-900,
+//        ||R0||, ||R|| <= rho = P.|R| + delta                                                   (2)
+//
+//    2^-900 stands for underflow: of scaling (2^-1075 an entry, times |X0| < 2^128) and of B2 X0.
+//
+// 4. The series. A^-1 = s X0 (I + Z), Z = R0 (I - R0)^-1 = R0 + R0^2 + R0^2 (R0 + R0^2) + R0^5/(I - R0).
+//    Y is its sum with R for R0 and without the last term; R^2 in float64, the product after it in
+//    float32. With rho <= 0.11, in the norm: R for R0 costs (1 + 2 rho + 3 rho^2 + 4 rho^3) delta; the
+//    rounding of R^2, where it stands and within the product, 1.25 G rho^2; the two sums 2.5 u rho;
+//    the float32 product, its two factors rounded to float32, (n + 2 + ...) v ||R^2|| ||R + R^2||; so
+//
+//        ||Y - Z|| <= eta = 1.25 (delta + G rho^2) + 2.5 u rho + 1.02 (n + 4) v rho^3 (1 + rho)
+//                           + 1.01 rho^5/(1 - rho) + 2^-120,                                    (3)
+//        ||Y|| <= zeta = 1.01 rho/(1 - rho) + eta
+//
+//    (2^-120: an underflow of float32, n (n + 2) times 2^-149, and those of float64).
+//
+// 5. The correction. C = fl(X0 Y) is off by G ||X0|| zeta; X1 = fl(X0 + C); d = X0 + C - X1 by
+//    fl(C - fl(X1 - X0)). This is exact where X0 is a multiple of the last place of C [Rump, Ogita,
+//    Oishi 2008, lemma 2.6], which it is: |C| <= ||X0|| zeta < n 2^e, whose last place is finer than
+//    2^(e - 23). So
+//
+//        ||(s A)^-1 - X1|| <= beta = P.|d| + P.|X0| (G zeta + eta)                              (4)
+//        ||A^-1 - s X1|| <= s beta + (n + 1) 2^-1074                                            (5)
+//
+//    whose last term is what scaling X1 to the result rounds, and the product s beta.
+//
+// 6. Evaluation. Row sums of floats are raised by 1 + 1.0625 (n + 2) v and 2^-120 (rounding to float
+//    and summing), those of doubles by 1 + 2 n u; the formulas, some thirty operations on
+//    non-negative numbers, by 1 + (4 n + 64) u. The tests compute with NaN: a NaN fails.
+//
+// 7. With E the bound (5): ||I - X A||, ||I - A X|| <= E ||A||; and ||X|| >= s (||X0|| - ||C||
+//    - ||d||) - n 2^-1074 makes the relative bound.
+//
+// tests/test_kernel.py checks (5) and 7 in exact arithmetic.
+#pragma once
+#include "vec.h"
+
+namespace dmx::DMX_ISA {
+
+constexpr double U = 0x1p-53, V = 0x1p-24;
+constexpr double tight = 0x1p-50;  // a relative bound that counts as finished
+constexpr double infinite = __builtin_inf();
+
+constexpr int log2_ceil(int n) {
+  int r = 0;
+  while ((1 << r) < n) r++;
+  return r;
+}
+constexpr double power2(int e) {
+  double r = 1;
+  for (; e > 0; e--) r *= 2;
+  for (; e < 0; e++) r *= 0.5;
+  return r;
+}
+// The largest SA with (1).
+constexpr int split_bits(int n) {
+  int sa = 0;
+  while (power2(sa + 1) * (n + 0.25 * (1 << log2_ceil(n))) <= 0x1p29) sa++;
+  return sa;
+}
+
+// Added and taken away, rounds B to B1; the same for X0, given the largest modulus in each lane.
+constexpr double split_shift(int n) { return 1.5 * power2(53 - split_bits(n)); }
+DMX_INLINE Vf candidate_shift(int n, Vf top) {
+  return 3.0f * larger(power_below(top), splat((float)power2(-log2_ceil(n))));
+}
+
+// Step 6 for row sums of floats: above and below.
+DMX_INLINE Vd raised(int n, Vh sum) { return widened(sum) * (1 + 1.0625 * (n + 2) * V) + 0x1p-120; }
+DMX_INLINE Vd lowered(int n, Vh sum) { return widened(sum) * (1 - 1.0625 * (n + 2) * V); }
+
+struct Bounds {
+  Vd error, residual, relative;
+  Id finished;
+};
+
+// The bounds (2) to (7) from the largest row sums of |B|, |R|, |X0| (float) and |d|, in LD lanes.
+DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scale, Id in_range) {
+  const double G = 1.01 * (n + 2) * U, raise = 1 + (4 * n + 64) * U;
+  const Vd r = raised(n, R_sum), x = raised(n, X0_sum);
+  const Vd delta = G * (r + (2.01 * n * power2(-split_bits(n))) * x) + 0x1p-900;
+  const Vd rho = (r + delta) * raise, rho2 = rho * rho, left = 1.0 / (1.0 - rho);
+  const Vd eta = 1.25 * (delta + G * rho2) + 2.5 * U * rho +
+                 (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
+                 1.01 * (rho2 * rho2) * rho * left + 0x1p-120;
+  const Vd zeta = 1.01 * rho * left + eta;
+  const Vd beta = (d_sum * (1 + 2 * n * U) + x * (G * zeta + eta)) * raise;
+  const Vd error = (beta * scale + (n + 1) * 0x1p-1074) * raise;
+  const Vd size = (lowered(n, X0_sum) - 1.01 * x * zeta) * (1 - 64 * U) * scale - n * 0x1p-1074;
+  const Id proven = in_range & (rho < 0.11) & (error < 0x1p1000) &
+                    (x * (1.0 + 2.0 * zeta) * scale < 0x1p1000);
+  const Vd none = splat(infinite);
+  Bounds b;
+  b.error = proven ? error : none;
+  b.residual = proven ? b.error * (raised(n, B_sum) / scale) * raise + 0x1p-1022 : none;
+  b.relative = (proven & (size > 0.0)) ? b.error / size * raise : none;
+  b.finished = b.relative <= tight;
+  return b;
+}
+
+}  // namespace
