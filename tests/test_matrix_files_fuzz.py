@@ -19,6 +19,13 @@ def originals(folder):
             write_matrices(folder / f"a{suffix}", stack[:1] if suffix == ".mtx" else stack)
     np.save(folder / "fortran.npy", np.asfortranarray(stack))
     np.savez_compressed(folder / "packed.npz", a=stack)
+    with contextlib.suppress(ImportError):
+        import scipy.io
+        import scipy.sparse
+
+        sparse = scipy.sparse.csc_matrix([[0, 1.5], [2, 0]])
+        scipy.io.savemat(folder / "sparse.mat", {"A": sparse, "note": "x"})
+        scipy.io.savemat(folder / "packed.mat", {"A": stack}, do_compression=True)
     (folder / "sparse.mtx").write_text(
         "%%MatrixMarket matrix coordinate integer symmetric\n% x\n3 3 3\n1 1 4\n3 2 -1\n3 3 5\n"
     )
