@@ -2,10 +2,10 @@
 
     python benchmarks/trust.py --markdown docs/trust.md --plot docs/trust.png
 
-The truth is the inverse in ball arithmetic (python-flint's ``arb_mat``, some hundred digits). Errors
-are in the infinity norm, relative to the inverse's; u is the roundoff unit of the input's dtype, and
-float32 is compared with LAPACK in float32. A certified inverse is to be no worse than four times
-LAPACK's error or 16 u, whichever is larger, and its bound is to hold.
+The truth is the inverse in ball arithmetic (python-flint's ``arb_mat``, some hundred digits).
+Errors are in the infinity norm, relative to the inverse's; u is the roundoff unit of the input's
+dtype, and float32 is compared with LAPACK in float32. A certified inverse is to be no worse than
+four times LAPACK's error or 16 u, whichever is larger, and its bound is to hold.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from trust_families import FAMILIES
-
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.reporting.plots import save_figure
+from trust_families import FAMILIES
 
 # Matrices of each family at each order, in each of float64 and float32, for --scale 1.
 COUNTS = {1: 100, 2: 3200, 3: 2400, 4: 1200, 5: 500, 6: 300, 8: 250, 12: 40, 16: 24, 32: 4, 64: 1}
@@ -140,7 +139,9 @@ def tally(results: list[Result], dtype: np.dtype) -> Tally:
         share(condition > reaches[1]),
         float((error[certified] / limit[certified]).max()) if certified.any() else 0.0,
         float(np.median(error[certified]) / u) if certified.any() else float("nan"),
-        float(np.median(bound[known & easy] / error[known & easy])) if (known & easy).any() else 1.0,
+        float(np.median(bound[known & easy] / error[known & easy]))
+        if (known & easy).any()
+        else 1.0,
     )
 
 
@@ -261,8 +262,8 @@ def main() -> None:
             "--markdown docs/trust.md --plot docs/trust.png`. The truth is ball arithmetic; errors "
             "are relative, in the infinity norm; u is 2^-53 in float64 and 2^-24 in float32, where "
             "LAPACK's single precision is the rival. *Easy* and *hard* are equilibrated condition "
-            "numbers up to 1e10 and 1e12 in float64, and as far from 1/u in float32 (19 and 1,900); "
-            "*beyond* is the rest. *Allowed* is max(4 times LAPACK's error, 16 u).\n\n"
+            "numbers up to 1e10 and 1e12 in float64, and as far from 1/u in float32 (19 and "
+            "1,900); *beyond* is the rest. *Allowed* is max(4 times LAPACK's error, 16 u).\n\n"
             "![](trust.png)\n\n"
         )
         atomic_text(options.markdown, head + text)

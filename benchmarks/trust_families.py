@@ -249,9 +249,7 @@ FAMILIES: dict[str, Family] = {
     "rows and columns over 1e+-8": partial(scaled, rows=8, columns=8, base=normal),
     "covariance, units over 1e+-4": partial(symmetric_units, decades=4, base=gram),
     "covariance, units over 1e+-8": partial(symmetric_units, decades=8, base=gram),
-    "Gram, units over 1e+-8, kappa to 1e8": partial(
-        symmetric_units, decades=8, base=ridge_hessian
-    ),
+    "Gram, units over 1e+-8, kappa to 1e8": partial(symmetric_units, decades=8, base=ridge_hessian),
     "D B D^-1 over 1e+-8": partial(similar, decades=8),
     "normal": normal,
     "correlation": gram,

@@ -88,7 +88,7 @@ def test_menagerie(name, m):
     assert result.certificate.relative_error_bound <= 1.125 * U
 
 
-@pytest.mark.parametrize("m", [1, 4])
+@pytest.mark.parametrize("m", [2, 4])
 def test_butterflies_need_no_leading_block(m):
     A, _ = normalise(np.stack([swap(20), np.eye(20)[::-1]]))
     with np.errstate(all="ignore"):

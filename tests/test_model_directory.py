@@ -516,7 +516,7 @@ BAD_GRAPHS = {
             [*_hidden(1), _node("Gather", ["A", "zeros"], ["X"], axis=0)],
             initializers=HIDING,
         ),
-        "gave shape (1, 3, 3) for matrices of shape (8, 3, 3)",
+        "gave shape (1, 3, 3) for matrices of shape",
     ),
     "fails when it runs": (
         graph(
@@ -685,7 +685,7 @@ def fuzz(folder, rounds, seed):
 
 def test_spoiled_directories_are_refused_or_work(tmp_path):
     folder = make_model(tmp_path / "m", members=1)
-    assert fuzz(folder, 4000, seed=1) > 2000
+    assert fuzz(folder, 1500, seed=1) > 750
 
 
 @pytest.mark.slow

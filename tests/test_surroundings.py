@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +167,21 @@ def test_a_slip_is_one_line_that_names_the_help(module):
     (line,) = done.stderr.splitlines()
     assert line.startswith("dmx")
     assert "--help' explains the options" in line
+
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+def test_jobs_use_the_active_environment_first(here):
+    """The commands on PATH win over those of the checkout's own environment."""
+    jobs, active, own = here / "jobs", here / "active", here / ".venv" / "bin"
+    for folder, word in ((active, "active"), (own, "own")):
+        folder.mkdir(parents=True)
+        (folder / "dmxtrain").write_text(f"#!/bin/sh\necho {word} >&2\nexit 3\n")
+        (folder / "dmxtrain").chmod(0o755)
+    jobs.mkdir()
+    script = Path(__file__).parents[1] / "jobs" / "run.x"
+    (jobs / "run.x").write_text(script.read_text())
+    for path, word in ((f"{active}:/usr/bin:/bin", "active"), ("/usr/bin:/bin", "own")):
+        done = shell("bash jobs/run.x", env={"PATH": path})
+        assert (done.returncode, done.stderr.strip()) == (3, word)

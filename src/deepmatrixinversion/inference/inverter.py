@@ -16,22 +16,17 @@ from deepmatrixinversion.inference.arrays import (
     require_finite,
 )
 from deepmatrixinversion.inference.kinds import as_array, like
+from deepmatrixinversion.inference.leaf import leaf_of
 from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
-from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.inference.solution import solve_by
-from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.linalg.engine import Inversion, invert
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
 from deepmatrixinversion.linalg.scaling import normalise, times_power
 from deepmatrixinversion.linalg.stack import chunks
-from deepmatrixinversion.models.config import ANY_ORDER
-from deepmatrixinversion.models.directory import ModelDirectory, read_weights
+from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import locate, name_for_order
-
-# What a spectral guess may cost before Schur complements or Newton-Schulz from the transpose,
-# whatever the engine falls back on, do no worse.
-MOST_PRODUCTS = 60
 
 
 class Inverter:
@@ -54,6 +49,8 @@ class Inverter:
         Where the network comes from.
     order : int
         Order m of the network; 0 for one that takes any (``spectral``).
+    leaf : Leaf
+        The network's unchecked guesses for (k, m, m) matrices of norm near one.
 
     Examples
     --------
@@ -71,11 +68,7 @@ class Inverter:
         self.model = model
         self.batch = batch
         self.order = model.config.net.msize
-        self._session, self._weights = None, {}
-        if self.order == ANY_ORDER:
-            self._weights = read_weights(model, 1)
-        else:
-            self._session = Session(model)
+        self.leaf = leaf_of(model, batch=batch)
 
     def __getstate__(self) -> dict[str, Any]:
         """The model and the batch: an onnxruntime session neither pickles nor copies."""
@@ -131,8 +124,6 @@ class Inverter:
                 f"{self.model.name} itself sees real matrices of order {self.order or 'n'}, not "
                 f"{kind}; inv and inv_ex invert those too"
             )
-        if max_products is not None and (self.order != ANY_ORDER or max_products < 0):
-            raise ValueError("max_products is a number of at least 0, for spectral models alone")
         S, exponent = normalise(A)
         X = np.empty(S.shape)
         flat, out = S.reshape(math.prod(A.shape[:-2]), n, n), X.reshape(-1, n, n) if n else X
@@ -141,20 +132,8 @@ class Inverter:
                 if max_products is None:
                     out[part] = self.leaf(flat[part])
                 else:
-                    guess = spectral_guess(
-                        self._weights, flat[part], max_products=max_products, tol=0.0
-                    )
-                    out[part] = guess.X
+                    out[part] = self.leaf.within(flat[part], max_products)
             return times_power(X, -exponent[..., None, None]).astype(A.dtype, copy=False)
-
-    def leaf(self, S: NDArray) -> NDArray[np.float64]:
-        """The network's answers for (k, m, m) matrices of norm near one, unchecked."""
-        if self._session is None:
-            return spectral_guess(self._weights, S, max_products=MOST_PRODUCTS).X
-        return self._session(S, self.batch).astype(np.float64)
-
-    def _leaf_order(self, A: NDArray) -> int:
-        return self.order or max(1, A.shape[-1])
 
     def __call__(self, A: ArrayLike) -> NDArray:
         """Certified inverses: ``inv``."""
@@ -231,7 +210,9 @@ class Inverter:
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must be a number of at least 0, not {value}")
         E = form.array
-        inversion = invert(E, self.leaf, self._leaf_order(E), tol=tol, rtol=rtol, seed=seed)
+        inversion = invert(
+            E, self.leaf, self.leaf.order_for(E.shape[-1]), tol=tol, rtol=rtol, seed=seed
+        )
         if not form.is_complex:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
@@ -329,4 +310,6 @@ class Inverter:
         """
         if rtol is not None and not rtol >= 0:
             raise ValueError(f"rtol must be a number of at least 0, not {rtol}")
-        return solve_by(lambda E: invert(E, self.leaf, self._leaf_order(E), rtol=rtol), A, B, rtol)
+        return solve_by(
+            lambda E: invert(E, self.leaf, self.leaf.order_for(E.shape[-1]), rtol=rtol), A, B, rtol
+        )

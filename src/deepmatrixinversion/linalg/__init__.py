@@ -7,6 +7,7 @@ polish          the last step, and the bound that it gives for nothing
 certificate     rigorous bounds on ‖A^-1 - X‖ and ‖I - X A‖, for exactly the arrays returned
 arithmetic      rounding modes and flushed subnormals
 newton          Newton-Schulz refinement, the start from A^T
+elimination     Gauss-Jordan in lockstep, where a guess is no use
 butterfly       random orthogonal preconditioners
 schur           block recursion for any order over a small inverter
 structure       structural zeros of inverses

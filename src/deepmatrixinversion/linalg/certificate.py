@@ -89,7 +89,10 @@ class Certificate(NamedTuple):
 
     def at(self, index: NDArray[np.intp] | slice) -> Certificate:
         """The certificates at ``index``."""
-        return Certificate(*(column[index] for column in self))
+        certified, residual_bound, error_bound, relative = self
+        return Certificate(
+            certified[index], residual_bound[index], error_bound[index], relative[index]
+        )
 
     def put(self, index: NDArray[np.intp] | slice, other: Certificate) -> None:
         """Replace the certificates at ``index``, in place."""
@@ -98,7 +101,13 @@ class Certificate(NamedTuple):
 
     def reshaped(self, batch: tuple[int, ...]) -> Certificate:
         """The same certificates in another shape."""
-        return Certificate(*(column.reshape(batch) for column in self))
+        certified, residual_bound, error_bound, relative = self
+        return Certificate(
+            certified.reshape(batch),
+            residual_bound.reshape(batch),
+            error_bound.reshape(batch),
+            relative.reshape(batch),
+        )
 
 
 def default_rtol(dtype: np.dtype) -> float:

@@ -1,8 +1,8 @@
 """From a guess to a certified inverse: scale, guess, refine, polish, unscale, certify.
 
 Candidates come from a list of attempts, tried in turn on the matrices that the ones before left
-without a good proof: the guess itself; block recursion through random butterflies, twice; the
-iteration from the transpose. Whatever is tried, the better proof is kept.
+without a good proof: the guess itself; elimination, or block recursion through random butterflies
+for large orders; the iteration from the transpose. Whatever is tried, the better proof is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from deepmatrixinversion.linalg.certificate import (
     default_rtol,
     measured_residual,
 )
+from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
+from deepmatrixinversion.linalg.elimination import eliminated
 from deepmatrixinversion.linalg.newton import (
     Refined,
     from_transpose,
@@ -40,7 +42,6 @@ from deepmatrixinversion.linalg.schur import (
     Leaf,
     block_inverse,
     guess_inverse,
-    reciprocal,
     through_butterfly,
 )
 from deepmatrixinversion.linalg.stack import Array, Stack, chunks
@@ -169,28 +170,29 @@ class Problem(NamedTuple):
 
 def _attempts(guess: Leaf, order: int, n: int, seed: int) -> list[Attempt]:
     """Ways to a candidate, the network's first."""
-    leaf, m = (reciprocal, 1) if n <= order else (guess, order)
 
     def by_guess(S: Stack, _: Stack) -> Stack:
-        if n == 1:
-            return Stack.of(reciprocal(S.matrices()))
-        if n <= order:
-            return Stack.of(guess_inverse(S.matrices(), guess, order))
-        return Stack.of(block_inverse(S.matrices(), guess, order))
+        propose = guess_inverse if n <= order else block_inverse
+        return Stack.of(propose(S.matrices(), guess, order))
+
+    def by_elimination(S: Stack, _: Stack) -> Stack:
+        return Stack.of(eliminated(S.matrices()))
 
     def by_butterfly(number: int) -> Attempt:
-        return lambda S, _: Stack.of(through_butterfly(S.matrices(), leaf, m, seed + number))
+        return lambda S, _: Stack.of(through_butterfly(S.matrices(), guess, order, seed + number))
 
     if n == 1:
-        return [by_guess]
+        return [by_elimination]  # a reciprocal needs no network
+    if n <= ELIMINATION_ORDER:
+        return [by_guess, by_elimination, from_transpose]
     return [by_guess, by_butterfly(0), by_butterfly(1), from_transpose]
 
 
 def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
     """Whether candidates that failed are as large as if their pivots were rounding errors.
 
-    Two of these, one through a butterfly at least, and the long way from the transpose is no use:
-    it fails beyond condition numbers of 1e15 as well.
+    Where an elimination or two recursions say so, the long way from the transpose is no use: it
+    fails beyond condition numbers of 1e15 as well.
     """
     size = S.order * S.norm() * found.X.norm()
     return ~(found.residual < 1.0) & (size >= 2.0**50)
@@ -239,7 +241,10 @@ def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     S = problem.scaled.S
     best = _pursued(problem, attempts[0](S, S))
     todo = np.arange(len(S))
-    witnesses = _as_good_as_singular(S, best).astype(np.int64)
+    witnesses = np.zeros(len(S), dtype=np.int64)
+    needed = 1 if S.order <= ELIMINATION_ORDER else 2
+    if needed == 2:
+        witnesses += _as_good_as_singular(S, best)
     for attempt in attempts[1:]:
         todo = todo[~(best.certificate.relative_error_bound[todo] <= problem.poor)]
         if not todo.size:
@@ -248,7 +253,7 @@ def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
         found = _pursued(part, attempt(part.scaled.S, best.X[todo]))
         best.keep_better(todo, found)
         witnesses[todo] += _as_good_as_singular(part.scaled.S, found)
-        todo = todo[witnesses[todo] < 2]
+        todo = todo[witnesses[todo] < needed]
     _fill(problem, best)
     return best
 
@@ -286,10 +291,10 @@ def invert(
     r"""Invert matrices of any order and scale, each with a rigorous error bound.
 
     Scaled exactly by powers of two, rows and columns evenly; guessed by ``guess`` (padded below
-    ``order``, through `schur.block_inverse` above), or where that is no use by block recursion
-    through butterflies or from A^T; refined by Newton-Schulz steps; polished with residuals in
-    extended precision until the error bound is the last rounding, or stops falling; unscaled, cast
-    and certified as returned.
+    ``order``, through `schur.block_inverse` above), or where that is no use by elimination, block
+    recursion through butterflies or from A^T; refined by Newton-Schulz steps; polished with
+    residuals in extended precision until the error bound is the last rounding, or stops falling;
+    unscaled, cast and certified as returned.
 
     Parameters
     ----------

@@ -262,7 +262,7 @@ def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversi
     if p and q:
         with np.errstate(all="ignore"):
             for part in chunks(k, max(p, q)):
-                finite = np.isfinite(a[part]).all(axis=(1, 2))
+                finite = np.asarray(np.isfinite(a[part]).all(axis=(1, 2)))
                 S, exponent = normalise(np.where(finite[:, None, None], a[part], 0.0))
                 tall = p > q
                 W = np.ascontiguousarray(S.swapaxes(1, 2)) if tall else S

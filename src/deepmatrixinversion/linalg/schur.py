@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deepmatrixinversion.linalg.butterfly import transform, undo
+from deepmatrixinversion.linalg.elimination import eliminated
 from deepmatrixinversion.linalg.newton import newton_schulz
 from deepmatrixinversion.linalg.scaling import Scaled, normalise, times_power
 from deepmatrixinversion.linalg.stack import Array, I, Stack
@@ -46,22 +47,14 @@ def guess_inverse(A: Array, leaf: Leaf, m: int) -> Array:
     return X if exponent is None else times_power(X, -exponent[:, None, None])
 
 
-def reciprocal(S: Array) -> Array:
-    """Inverses of 1 x 1 matrices, which need no network; 0 for 0, its pseudo-inverse."""
-    return np.where(S != 0, 1.0 / S, 0.0)
-
-
 def _invert_leaf(A: Array, leaf: Leaf, m: int) -> Array:
     """Refined inverses of (k, n, n), n <= m, at any scale; NaN where that fails."""
-    if m == 1:
-        return 1.0 / A
     scaled = Scaled.of(A)
     S = scaled.S
     found = newton_schulz(S, Stack.of(guess_inverse(S.matrices(), leaf, m)), tol=LEAF_RESIDUAL)
     bad = np.flatnonzero(~(found.residual < 1.0))
     if bad.size:
-        halved = through_butterfly(S[bad].matrices(), reciprocal, 1, seed=0)
-        again = newton_schulz(S[bad], Stack.of(halved))
+        again = newton_schulz(S[bad], Stack.of(eliminated(S[bad].matrices())))
         X = found.X.copy()
         X[bad] = again.X.scaled(np.where(again.residual < 1.0, 1.0, np.nan))
         found = found._replace(X=X)
@@ -111,7 +104,7 @@ def block_inverse(A: ArrayLike, leaf: Leaf, m: int) -> Array:
         Y = A_{11}^{-1},\; Z = (D - C Y B)^{-1}
 
     The matrix is halved at a multiple of m; leaves are scaled, padded to m where smaller, and
-    refined, as is every inner inverse. Leaves of order m = 1 are reciprocals.
+    refined, as is every inner inverse.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 One input A and one output X of the configured order. Operators of matrix algebra from ONNX's own
 domain alone: no loops, branches or functions, so that a run ends; no sizes but the input's and
-small constants, so that it fits in memory; and every number of a tensor within the file itself. Parsed
-here, because ``onnx`` is not needed to invert matrices.
+small constants, so that it fits in memory; and every number of a tensor within the file itself.
+Parsed here, because ``onnx`` is not needed to invert matrices.
 """
 
 from __future__ import annotations
