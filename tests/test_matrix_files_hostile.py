@@ -243,6 +243,17 @@ def test_a_pipe_that_is_longer_than_its_header_says(tmp_path, order):
         fails(tmp_path / "pipe.npy", "bytes follow the end of the array that its header declares")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_that_would_fill_the_disk(tmp_path):
+    header = {"descr": "<f8", "fortran_order": True, "shape": (10**6, 10**4, 10**4)}
+    with open(tmp_path / "head", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    os.mkfifo(tmp_path / "pipe.npy")
+    endless = f"cat {tmp_path}/head /dev/zero > {tmp_path}/pipe.npy"
+    with subprocess.Popen(endless, shell=True, stderr=subprocess.DEVNULL), quickly():
+        fails(tmp_path / "pipe.npy", r"more than the \d+ that are free .* save it in C order")
+
+
 # --- memory --------------------------------------------------------------------------------------
 
 GIB = 2**30
