@@ -25,7 +25,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.errors import USER_ERRORS, ModelError, TrainingError
 from deepmatrixinversion.matrices.distributions import sample
-from deepmatrixinversion.matrices.elements import check_memory as refuse_memory
+from deepmatrixinversion.matrices.memory import check_memory as refuse_memory
 from deepmatrixinversion.models.config import from_dict, parse_json
 from deepmatrixinversion.models.directory import CONFIG, member_file
 from deepmatrixinversion.models.weights import weight_shapes
