@@ -68,7 +68,7 @@ def read_mat(source: InputFile) -> _Pages | WholeArray:
         if size > max(_LARGE, _MOST_SQUEEZED * variable.packed) and variable.kind != _SPARSE:
             raise _Damaged(f"{variable.packed} bytes for an array of {size}")
         if variable.kind == _SPARSE:
-            check_memory(name, size, f"its array {printable(variable.name)}")
+            check_memory(name, 3 * size, f"its array {printable(variable.name)}")
             return WholeArray(_dense(variable, order), source)
         return _Pages(variable, order, source)
     except (_Damaged, zlib.error, struct.error) as error:
