@@ -4,6 +4,9 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from deepmatrixinversion.cli import invert as command
 from deepmatrixinversion.errors import MatrixFormatError
@@ -161,3 +164,38 @@ def test_the_command_takes_the_spelling(tmp_path, monkeypatch, capsys):
     assert "found '|' after 9, expected ','" in capsys.readouterr().err
     assert command.main([*words, "--delimiter", "ab"]) == 2
     assert "must be one ASCII character" in capsys.readouterr().err
+
+
+def spelled(stack, delimiter, decimal, header, labels, newline):
+    """The text of a stack in a dialect."""
+    lines = [delimiter.join(f"x{j}" for j in range(stack.shape[2] + labels))] * header
+    for matrix in stack.tolist():
+        for i, row in enumerate(matrix):
+            numbers = [repr(number).replace(".", decimal) for number in row]
+            lines.append(delimiter.join([f"r{i}"] * labels + numbers))
+        lines.append("END")
+    return newline.join(lines) + newline
+
+
+def test_any_stack_comes_back_from_any_spelling(tmp_path_factory):
+    path = tmp_path_factory.mktemp("files") / "a.txt"
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(
+        hnp.arrays(
+            np.float64,
+            st.tuples(st.integers(1, 3), st.integers(2, 4), st.integers(2, 4)),
+            elements=st.floats(allow_nan=False),
+        ),
+        st.sampled_from([",.", ";.", ";,", "\t.", "\t,", " .", " ,"]),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from(["\n", "\r\n"]),
+        st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    )
+    def check(stack, spelling, header, labels, newline, encoding):
+        text = spelled(stack, *spelling, header, labels, newline)
+        path.write_bytes(text.encode(encoding))
+        assert read_matrices(path).tobytes() == stack.tobytes()
+
+    check()

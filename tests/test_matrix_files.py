@@ -23,7 +23,7 @@ from deepmatrixinversion.matrices import (
 )
 
 # What this Python has the libraries for.
-NEEDS = {".mat": "scipy", ".parquet": "pyarrow"}
+NEEDS = {".parquet": "pyarrow"}
 FORMATS = [suffix for suffix in FORMATS if importlib.util.find_spec(NEEDS.get(suffix, "numpy"))]
 STACKS = [suffix for suffix in FORMATS if suffix != ".mtx"]
 TEXT = [".mx", ".csv", ".tsv", ".txt"]

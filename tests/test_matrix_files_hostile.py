@@ -14,6 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from deepmatrixinversion.cli import invert as command
 from deepmatrixinversion.errors import MatrixFormatError, MatrixFormatWarning
 from deepmatrixinversion.matrices import memory as module
 from deepmatrixinversion.matrices import read_blocks, read_matrices, write_matrices
@@ -242,6 +243,17 @@ def test_a_pipe_that_is_longer_than_its_header_says(tmp_path, order):
         fails(tmp_path / "pipe.npy", "bytes follow the end of the array that its header declares")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_that_would_fill_the_disk(tmp_path):
+    header = {"descr": "<f8", "fortran_order": True, "shape": (10**6, 10**4, 10**4)}
+    with open(tmp_path / "head", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    os.mkfifo(tmp_path / "pipe.npy")
+    endless = f"cat {tmp_path}/head /dev/zero > {tmp_path}/pipe.npy"
+    with subprocess.Popen(endless, shell=True, stderr=subprocess.DEVNULL), quickly():
+        fails(tmp_path / "pipe.npy", r"more than the \d+ that are free .* save it in C order")
+
+
 # --- memory --------------------------------------------------------------------------------------
 
 GIB = 2**30
@@ -299,6 +311,16 @@ def test_what_is_not_free_is_not_allocated(tmp_path, monkeypatch):
     assert sum(len(block) for block in read_blocks(tmp_path / "a.npy", block_matrices=9)) == 40
     write_matrices(tmp_path / "b.npy", np.zeros((1, 3000, 3000)))
     fails(tmp_path / "b.npy", "one matrix of 3000 x 3000 takes")
+
+
+def test_what_would_take_too_much_to_invert_is_refused_first(tmp_path, monkeypatch, capsys):
+    write_matrices(tmp_path / "a.npy", np.eye(400))
+    monkeypatch.setattr(module, "free_memory", lambda: 20 * 2**20)
+    words = ["--inputmx", str(tmp_path / "a.npy"), "--inverseout", str(tmp_path / "x.npy")]
+    assert command.main(words) == 2
+    said = capsys.readouterr().err
+    assert "a.npy: inverting a matrix of order 400 takes 0.02861 GiB, more than the free" in said
+    assert not (tmp_path / "x.npy").exists()
 
 
 # --- what messages quote -------------------------------------------------------------------------

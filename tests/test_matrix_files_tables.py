@@ -65,26 +65,44 @@ def test_mat_is_written_as_matlab_reads_it(tmp_path):
     assert np.array_equal(io.loadmat(tmp_path / "a.mat")["matrices"][:, :, 3], STACK[3])
 
 
+def test_mat_of_any_types_is_read(tmp_path):
+    io = pytest.importorskip("scipy.io")
+    path = tmp_path / "a.mat"
+    for dtype in ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">f8"):
+        for compressed in (False, True):
+            stack = (9 * np.abs(STACK)).astype(dtype)
+            io.savemat(path, {"A": stack.transpose(1, 2, 0)}, do_compression=compressed)
+            result = read_matrices(path)
+            assert np.array_equal(result, stack)
+            assert result.dtype == (np.float32 if dtype == "f4" else np.float64)
+    io.savemat(path, {"A": np.uint8([[7]])})  # within its tag
+    assert read_matrices(path).tolist() == [[[7.0]]]
+
+
 def test_mat_files_that_will_not_do(tmp_path, monkeypatch):
     io = pytest.importorskip("scipy.io")
     path = tmp_path / "a.mat"
     path.write_bytes(b"")
-    fails(path, "no valid .mat file")
+    fails(path, "no valid .mat file: it does not begin as one of version 5 to 7 does")
     path.write_bytes(b"1,2\n" * 100)
-    fails(path, "no valid .mat file|this version of .mat")
+    fails(path, "no valid .mat file: it does not begin")
     version = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
     path.write_bytes(version + bytes(500))
-    fails(path, r"this version of .mat is HDF5; in MATLAB: save\('a.mat', 'A', '-v7'\)")
+    fails(path, r"7.3 is HDF5\); in MATLAB: save\('a.mat', 'A', '-v7'\)")
     io.savemat(path, {"A": np.eye(2), "B": np.eye(2)})
     fails(path, r"holds 2 numeric arrays \(A, B\); name the one to be read 'matrices'")
     io.savemat(path, {"A": "text"})
     fails(path, r"holds 0 numeric arrays \(none\)")
     io.savemat(path, {"A": 1j * np.eye(2)})
     fails(path, "complex matrices are not supported")
+    for compressed in (False, True):
+        io.savemat(path, {"A": STACK}, do_compression=compressed)
+        path.write_bytes(path.read_bytes()[:-100])
+        fails(path, "no valid .mat file: it ends within an element")
     io.savemat(path, {"A": np.zeros((2000, 2000))}, do_compression=True)
     monkeypatch.setattr(module, "free_memory", lambda: 20 * 2**20)
-    fails(path, "its array A takes .* GiB, more than the free")
-    monkeypatch.setattr("deepmatrixinversion.matrices.mat_file._MOST", 100)
+    fails(path, "one matrix of 2000 x 2000 takes .* GiB, more than the free")
+    monkeypatch.setattr("deepmatrixinversion.matrices.mat_writer._MOST", 100)
     with pytest.raises(MatrixFormatError, match=r"holds 2 GiB at most; write \.npy"):
         write_matrices(tmp_path / "b.mat", STACK)
     assert not (tmp_path / "b.mat").exists()
@@ -144,18 +162,15 @@ def test_parquet_files_that_will_not_do(tmp_path, monkeypatch):
 # --- remedies ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "suffix, library, extra", [(".mat", "scipy", "mat"), (".parquet", "pyarrow", "parquet")]
-)
-def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch, suffix, library, extra):
-    (tmp_path / f"a{suffix}").write_bytes(b"x")
-    for name in [n for n in sys.modules if n.split(".")[0] == library] + [library]:
+def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_bytes(b"x")
+    for name in [n for n in sys.modules if n.split(".")[0] == "pyarrow"] + ["pyarrow"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=rf"deepmatrixinversion\[{extra}\]"):
-        read_matrices(tmp_path / f"a{suffix}")
-    with pytest.raises(ImportError, match=rf"deepmatrixinversion\[{extra}\]"):
-        MatrixWriter(tmp_path / f"b{suffix}").__enter__()  # before anything is computed
-    assert not (tmp_path / f"b{suffix}").exists()
+    with pytest.raises(ImportError, match=r"deepmatrixinversion\[parquet\]"):
+        read_matrices(tmp_path / "a.parquet")
+    with pytest.raises(ImportError, match=r"deepmatrixinversion\[parquet\]"):
+        MatrixWriter(tmp_path / "b.parquet").__enter__()  # before anything is computed
+    assert not (tmp_path / "b.parquet").exists()
 
 
 @pytest.mark.parametrize("suffix", [*REMEDIES, ".unheard"])

@@ -24,7 +24,8 @@ from deepmatrixinversion.cli.program import (
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
-from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.matrices.files import FORMATS, MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.models.zoo import bundled_names
 from deepmatrixinversion.reporting.certificates import CertificateSummary
 from deepmatrixinversion.reporting.metrics import (
@@ -35,13 +36,15 @@ from deepmatrixinversion.reporting.metrics import (
 )
 from deepmatrixinversion.reporting.report import InversionReport
 
+_WORKING = 24  # the memory that inverting one large matrix takes, in matrices of its order
+
 
 def parser() -> Parser:
     """The command line of ``dmxinvert``."""
     p = Parser(
         prog="dmxinvert",
-        description="Invert the matrices of a file. Formats go by the name's ending: .mx, .csv, "
-        ".npy, .npz, .safetensors, .mtx; '-' is standard input or output in .mx.",
+        description="Invert the matrices of a file. Formats go by the name's ending: "
+        f"{', '.join(FORMATS)}; '-' is standard input or output in .mx.",
         formatter_class=argparse.HelpFormatter,
     )
     add = p.add_argument
@@ -118,6 +121,8 @@ def _invert(options: argparse.Namespace) -> int:
                 read_blocks(options.invtarget, square=True, dialect=dialect)
             )
             _check_same_order(source, target)
+        working = 8 * source.rows**2 * _WORKING
+        check_memory(source.name, working, f"inverting a matrix of order {source.rows}")
         method, model = choose_method(options, source.rows)
         out = stack.enter_context(MatrixWriter(options.inverseout))
         for A, truth in _aligned(source, target):

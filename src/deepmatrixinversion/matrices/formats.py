@@ -15,7 +15,8 @@ import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.matrices.input_file import InputFile
-from deepmatrixinversion.matrices.mat_file import MatSink, read_mat
+from deepmatrixinversion.matrices.mat_file import read_mat
+from deepmatrixinversion.matrices.mat_writer import MatSink
 from deepmatrixinversion.matrices.matrix_market import MatrixMarketBlocks, MatrixMarketSink
 from deepmatrixinversion.matrices.npy_file import NpyBlocks, NpySink
 from deepmatrixinversion.matrices.npz_file import NpzBlocks, NpzSink

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 import tempfile
 import warnings
@@ -172,8 +173,14 @@ class ArrayBlocks:
 
     def _copied(self, file: BinaryIO) -> BinaryIO:
         """A temporary file with as many bytes as the header declares."""
+        folder = tempfile.gettempdir()
+        left, free = self._header.size, shutil.disk_usage(folder).free
+        if left > free:
+            raise MatrixFormatError(
+                f"{self._name}: an array in Fortran order is copied first, and its {left} bytes are"
+                f" more than the {free} that are free in {folder}; save it in C order"
+            )
         copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
-        left = self._header.size
         while left and (piece := file.read(min(left, 2**20))):
             copy.write(piece)
             left -= len(piece)

@@ -36,11 +36,11 @@ def read_parquet(source: InputFile) -> WholeArray:
         raise MatrixFormatError(f"{source.name}: a .parquet file cannot be read from a pipe")
     try:
         file = parquet.ParquetFile(source.file)
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        values = sum(g.column(i).num_values for g in groups for i in range(g.num_columns))
-        check_memory(source.name, 16 * values, "its table")
+        # PyArrow ends the process where the metadata of a damaged column is asked for.
+        cells = file.metadata.num_rows * max(1, len(file.schema.names))
+        check_memory(source.name, 16 * cells, "its table")
         table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError, OverflowError) as error:
+    except (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
         raise MatrixFormatError(
             f"{source.name}: no valid .parquet file ({printable(error)})"
         ) from error

@@ -208,6 +208,16 @@ def read_matrices(
     OSError
         There is no such file, it is a directory, or it may not be read.
 
+    Warns
+    -----
+    MatrixFormatWarning
+        A text file does not end in a newline: if it was cut off, its last number is wrong.
+
+    Notes
+    -----
+    Of ``.mat`` files the matrices are the pages A(:, :, k), as in MATLAB. A ``.parquet`` file holds
+    one matrix as a table of numbers, or a stack as a column of lists of rows.
+
     Examples
     --------
     >>> import pathlib, tempfile
