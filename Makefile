@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all lint format zoo report runtimes jobs clean
+.PHONY: help demo test test-all lint format kernel zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -40,6 +40,12 @@ format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# An editable installation has built it already; this is for after a change to src/kernel.
+kernel: $(VENV)/.dev ## build the compiled kernel of this tree again, beside its Python sources
+	cmake -S src/kernel -B build/kernel -DCMAKE_BUILD_TYPE=Release -DDMX_IN_PLACE=ON \
+	      -DPython_EXECUTABLE=$(abspath $(BIN))/python
+	cmake --build build/kernel --parallel 2
+
 # The bundled models, from their recipes in jobs/*.toml.
 MODELS = $(basename $(notdir $(wildcard jobs/*.toml)))
 
@@ -61,3 +67,4 @@ jobs: $(VENV)/.dev ## the whole cycle: train, evaluate, extrapolate, singular ma
 
 clean: ## remove what make has made
 	rm -rf $(VENV) demo runs jobs/work build dist .pytest_cache .ruff_cache
+	rm -rf src/kernel/CMakeFiles src/kernel/CMakeCache.txt src/kernel/.cmake src/deepmatrixinversion/kernel/*.so

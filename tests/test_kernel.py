@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +16,7 @@ import pytest
 from deepmatrixinversion import kernel
 from deepmatrixinversion.kernel import invert_stack
 
-pytestmark = pytest.mark.skipif(not kernel.available(), reason="built without a compiler")
+pytestmark = pytest.mark.skipif(not kernel.available(), reason="there is no kernel")
 
 METHODS = kernel.METHODS
 ORDERS = range(1, kernel.LARGEST_ORDER + 1)
@@ -122,10 +128,13 @@ def check_against_fractions(A, result, where):
     for k, (a, x) in enumerate(zip(A, result.inverse, strict=True)):
         if not np.isfinite(result.error_bound[k]):
             assert not result.finished[k], where
+            assert np.isnan(x).all(), where
             continue
         true = exact_inverse(a)
         assert true is not None, (where, "proven though singular", a)
         assert np.isfinite(x).all(), where
+        if result.finished[k]:
+            assert result.relative_error_bound[k] <= (2.0**-50 if x.dtype == float else 2.0**-21)
         n = len(a)
         X = [[Fraction(float(v)) for v in row] for row in x]
         error = norm([[true[i][j] - X[i][j] for j in range(n)] for i in range(n)])
@@ -171,6 +180,39 @@ def test_float32_bounds_hold_in_exact_arithmetic(instruction_set, method):
         check_against_fractions(A, result, (instruction_set, n, method))
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_bounds_are_the_error_itself(n, method):
+    """What is left of a finished inverse is its last rounding, and the bound is all but equal."""
+    A = np.random.default_rng(n).standard_normal((21, n, n))
+    result = invert_stack(A, method)
+    ratios = []
+    for a, x, bound in zip(A, result.inverse, result.error_bound, strict=True):
+        true = exact_inverse(a)
+        error = norm([[true[i][j] - Fraction(float(x[i, j])) for j in range(n)] for i in range(n)])
+        ratios.append(Fraction(float(bound)) / error)
+    assert min(ratios) >= 1
+    assert sorted(ratios)[10] < 1.05
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="constants of x86-64")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "fesetround"), reason="no fesetround")
+@pytest.mark.parametrize("mode", [0x400, 0x800, 0xC00], ids=["down", "up", "to zero"])
+def test_rounding_modes_of_the_caller_do_not_matter(mode):
+    libm = ctypes.CDLL(None)
+    A = np.random.default_rng(0).standard_normal((40, 6, 6))
+    expected = bits(invert_stack(A, threads=1))
+    before = libm.fegetround()
+    assert libm.fesetround(mode) == 0
+    try:
+        found = invert_stack(A, threads=1)
+        after = libm.fegetround()
+    finally:
+        libm.fesetround(before)
+    assert bits(found) == expected
+    assert after == mode
+
+
 def bits(result):
     return [np.asarray(field).tobytes() for field in result]
 
@@ -184,7 +226,10 @@ def test_every_matrix_has_its_own_bits(instruction_set, n, method):
     A[7], A[11] = np.nan, 0.0
     A[20, 0, 0] = np.inf
     whole = invert_stack(A, method, threads=1)
-    assert bits(invert_stack(A, method, threads=3)) == bits(whole)
+    many = np.concatenate([A] * (2 + 1_200_000 // (n**3 + 64) // len(A)))  # worth three threads
+    parallel = invert_stack(many, method, threads=3)
+    for start in range(0, len(many), len(A)):
+        assert bits([field[start : start + len(A)] for field in parallel]) == bits(whole)
     backwards = invert_stack(np.ascontiguousarray(A[::-1]), method, threads=1)
     assert bits([field[::-1] for field in backwards]) == bits(whole)
     for k in (0, 12, 37, 52):
@@ -233,6 +278,21 @@ def test_float32_stacks_are_finished():
     result = invert_stack(A)
     assert result.finished.all()
     assert (result.relative_error_bound <= 2.0**-21).all()
+
+
+def test_the_benchmark_runs():
+    script = Path(__file__).parents[1] / "benchmarks" / "kernel.py"
+    options = ["--orders", "2", "17", "--entries", "2000", "--repeats", "1"]
+    result = subprocess.run(
+        [sys.executable, str(script), *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert [line.split("|")[1].strip() for line in result.stdout.splitlines()[3:]] == ["2", "17"]
 
 
 def test_empty_stack():

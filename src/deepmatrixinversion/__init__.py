@@ -20,6 +20,7 @@ from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.kernel import show_config
 from deepmatrixinversion.linalg.certificate import Certificate, entrywise_error_bound
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
@@ -45,6 +46,7 @@ __all__ = [
     "pinv",
     "pinv_ex",
     "read_matrices",
+    "show_config",
     "solve",
     "solve_ex",
     "write_matrices",

@@ -15,6 +15,7 @@ template <int n> struct Block {
   static constexpr int N = n * n;
   alignas(64) Vd B1[2][N], B2[2][N], X0[2][N], R[2][N];
   alignas(64) Vf X[N], S[N], Y[N];
+  int last;  // the last half that has matrices in it: 0 or 1
   Vd scale[2];
   Id in_range[2];
   Vf B_sum, X0_sum, R_sum;
@@ -34,9 +35,9 @@ template <int n> DMX_INLINE Vf largest_row_sum(const Vf* M) {
 // Scale and split; -B1 and -B2 are what the residual adds. B in float32 goes to the proposer.
 template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
   constexpr int N = n * n;
-  constexpr double shift = split_shift(n);
+  constexpr double shift = splits.of[n].shift;
   unrolled<2>([&](auto h) DMX_LAMBDA {
-    load<N>(A + h * LD * N, w.B1[h]);
+    load<N>(A + (h <= w.last ? h : 0) * LD * N, w.B1[h]);
     const Vd top = largest<N>(w.B1[h]);
     w.in_range[h] = (top >= 0x1p-900) & (top <= 0x1p900);
     w.scale[h] = (Vd)((2046LL << 52) - (Id)power_below(top));
@@ -71,29 +72,29 @@ template <int n> DMX_INLINE void quantise(Block<n>& w) {
 
 // R = I - B1 X0 - B2 X0, to doubled precision.
 template <int n> DMX_INLINE void residual(Block<n>& w) {
-  for (int h = 0; h < 2; h++)
+  for (int h = 0; h <= w.last; h++)
     tiled<n, Vd>([](int i, int j) DMX_LAMBDA { return splat(i == j ? 1.0 : 0.0); },
                  [&](auto& c, int i, int j) DMX_LAMBDA {
                    accumulate<n>(c, w.B1[h] + i * n, w.X0[h] + j);
                    accumulate<n>(c, w.B2[h] + i * n, w.X0[h] + j);
                  },
                  [&](int i, int j, Vd c) DMX_LAMBDA { w.R[h][i * n + j] = c; });
-  for (int e = 0; e < n * n; e++) w.S[e] = narrowed(w.R[0][e], w.R[1][e]);
+  for (int e = 0; e < n * n; e++) w.S[e] = narrowed(w.R[0][e], w.R[w.last][e]);
   w.R_sum = largest_row_sum<n>(w.S);
 }
 
 // Y = R + R^2 + R^2 (R + R^2) in place of R; the last product in float32.
 template <int n> DMX_INLINE void series(Block<n>& w) {
-  for (int h = 0; h < 2; h++)
+  for (int h = 0; h <= w.last; h++)
     product<n>(w.R[h], w.R[h], [&](int i, int j, Vd c) DMX_LAMBDA { w.B2[h][i * n + j] = c; });
   for (int e = 0; e < n * n; e++) {
-    w.S[e] = narrowed(w.B2[0][e], w.B2[1][e]);
-    unrolled<2>([&](auto h) DMX_LAMBDA { w.R[h][e] += w.B2[h][e]; });
-    w.Y[e] = narrowed(w.R[0][e], w.R[1][e]);
+    w.S[e] = narrowed(w.B2[0][e], w.B2[w.last][e]);
+    for (int h = 0; h <= w.last; h++) w.R[h][e] += w.B2[h][e];
+    w.Y[e] = narrowed(w.R[0][e], w.R[w.last][e]);
   }
   product<n>(w.S, w.Y, [&](int i, int j, Vf c) DMX_LAMBDA {
     w.R[0][i * n + j] += widened(half<0>(c));
-    w.R[1][i * n + j] += widened(half<1>(c));
+    if (w.last) w.R[1][i * n + j] += widened(half<1>(c));
   });
 }
 
@@ -112,12 +113,13 @@ DMX_INLINE void correct(Block<n>& w, const Results& to, long first) {
   Vd top = sums[0], total = sums[0];
   for (int i = 1; i < n; i++) top = larger(sums[i], top), total += sums[i];
   const Bounds b = bounds(n, half<h>(w.B_sum), half<h>(w.R_sum), half<h>(w.X0_sum),
-                          top + (total - total), w.scale[h], w.in_range[h]);
+                          top + (total - total), w.scale[h], w.in_range[h], Id{});
   const long k = first + h * LD;
   *(Vd_any*)(to.error + k) = b.error;
   *(Vd_any*)(to.residual + k) = b.residual;
   *(Vd_any*)(to.relative + k) = b.relative;
-  for (int l = 0; l < LD; l++) to.finished[k + l] = b.finished[l] != 0;
+  const Bd finished = __builtin_convertvector(b.finished, Bd) & 1;
+  std::memcpy(to.finished + k, &finished, LD);
   store<N>(to.X + k * N, X);
 }
 
@@ -126,31 +128,33 @@ template <int n, Method method> DMX_APART void propose_order(Vf* A) {
   else eliminate<n>(A);
 }
 
-// LF matrices at A; results from entry `first` on.
+// LF matrices at A, or LD where last is 0; results from entry `first` on.
 template <int n, Method method>
-DMX_APART void invert_block(const double* A, const Results& to, long first) {
+DMX_APART void invert_block(const double* A, const Results& to, long first, int last) {
   Block<n> w;
+  w.last = last;
   prepare(w, A);
   propose_order<n, method>(w.X);
   quantise(w);
   residual(w);
   series(w);
   correct<n, 0>(w, to, first);
-  correct<n, 1>(w, to, first);
+  if (last) correct<n, 1>(w, to, first);
 }
 
 // Whole blocks, and a last one that is filled up with copies of its first matrix.
 template <int n, Method method> void invert_order(const double* A, Results to, long count) {
   constexpr int N = n * n;
   long k = 0;
-  for (; k + LF <= count; k += LF) invert_block<n, method>(A + k * N, to, k);
+  for (; k + LF <= count; k += LF) invert_block<n, method>(A + k * N, to, k, 1);
   const int rest = (int)(count - k);
   if (!rest) return;
   alignas(64) double a[LF * N], x[LF * N], error[LF], residual[LF], relative[LF];
   bool finished[LF];
-  for (int b = 0; b < LF; b++)
+  const int last = rest > LD;
+  for (int b = 0; b < LD * (last + 1); b++)
     std::memcpy(a + b * N, A + (k + (b < rest ? b : 0)) * N, N * sizeof(double));
-  invert_block<n, method>(a, Results{x, error, residual, relative, finished}, 0);
+  invert_block<n, method>(a, Results{x, error, residual, relative, finished}, 0, last);
   std::memcpy(to.X + k * N, x, rest * N * sizeof(double));
   std::memcpy(to.error + k, error, rest * sizeof(double));
   std::memcpy(to.residual + k, residual, rest * sizeof(double));

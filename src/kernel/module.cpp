@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cfenv>
+#include <exception>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -57,18 +59,39 @@ void invert_part(const Kernel& kernel, int n, Method method, const T* A, Results
   kernel.run(n, method, A + first * n * n, to.from(first, n), last - first);
 }
 
+// Threads that the work is worth: starting one costs what about 400,000 multiplications do.
+int worthwhile(int threads, int n, long count, long blocks) {
+  const double work = (double)count * (n * n * n + 64) / 400000;
+  return (int)std::max(1.0, std::min({(double)threads, (double)blocks, work}));
+}
+
 // The stack in whole blocks of lanes, as even as they go.
 template <class T>
 void invert_stack(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
                   long count, int threads) {
   const long blocks = (count + kernel.lanes - 1) / kernel.lanes;
-  threads = (int)std::max(1L, std::min<long>(threads, blocks));
-  const auto bound = [&](int t) { return std::min(count, blocks * t / threads * kernel.lanes); };
+  threads = worthwhile(threads, n, count, blocks);
+  std::vector<std::exception_ptr> failures(threads);
+  const auto part = [&](int t) {
+    const auto bound = [&](int i) { return std::min(count, blocks * i / threads * kernel.lanes); };
+    try {
+      invert_part(kernel, n, method, A, to, bound(t), bound(t + 1));
+    } catch (...) {  // memory
+      failures[t] = std::current_exception();
+    }
+  };
   std::vector<std::thread> others;
-  for (int t = 1; t < threads; t++)
-    others.emplace_back(invert_part<T>, std::cref(kernel), n, method, A, to, bound(t), bound(t + 1));
-  invert_part(kernel, n, method, A, to, 0, bound(1));
+  for (int t = 1; t < threads; t++) {
+    try {
+      others.emplace_back(part, t);
+    } catch (const std::system_error&) {  // no more threads to be had
+      part(t);
+    }
+  }
+  part(0);
   for (auto& other : others) other.join();
+  for (const auto& failure : failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 const Kernel* best() {
@@ -131,7 +154,7 @@ void use(const std::string& name) {
 NB_MODULE(_kernel, m) {
   using namespace dmx;
   chosen = best();
-  if (!chosen) throw std::runtime_error("no instruction set of this build is supported");
+  // Nothing that this processor supports: `instruction_sets` is empty, and nobody calls the rest.
   m.attr("LARGEST_ORDER") = largest_order;
   m.attr("COMPILER") = DMX_COMPILER;
   m.def("instruction_set", [] { return chosen->name; });

@@ -81,7 +81,7 @@ struct Group {
   alignas(64) Vf candidates[most * most], room[halving_room(most)];
   alignas(64) float B_sum[LF], R_sum[LF], X0_sum[LF];
   alignas(64) double d_sum[LF], scale[LF];
-  alignas(64) int64_t in_range[LF];
+  alignas(64) int64_t in_range[LF], deep[LF];
   Work work;
 };
 
@@ -114,7 +114,7 @@ void measure(Group& g, int n, const double* A, int l) {
 
 // -B1 and -B2, and B in float32 in w.S, padded.
 void split(Work& w, const double* A, double scale) {
-  const double shift = split_shift(w.n);
+  const double shift = splits.of[w.n].shift;
   for (int i = 0; i < w.n; i++) {
     double *B1 = w.B1 + i * w.ld, *B2 = w.B2 + i * w.ld;
     float* S = w.S + i * w.lf;
@@ -205,24 +205,37 @@ void residual(Work& w) {
              [&](int i, int j, Vd c) DMX_LAMBDA { *(Vd*)(w.R + i * ld + j) = c; });
 }
 
-void series(Work& w) {
+// Y = R + R^2 + R^2 (R + R^2) to w.B2, the last product in float32; deep: and R^4 (R + R^2).
+void series(Work& w, bool deep) {
   const int ld = w.ld, lf = w.lf;
-  panels<Vd>(w.n, ld / LD, [](int, int) DMX_LAMBDA { return Vd{}; },
+  const auto zero = [](int, int) DMX_LAMBDA { return Vd{}; };
+  panels<Vd>(w.n, ld / LD, zero,
              [&](auto& c, int i, int j) DMX_LAMBDA {
                accumulate_rows(c, w.R + i * ld, ld, w.R + j, ld, w.n);
              },
              [&](int i, int j, Vd c) DMX_LAMBDA {
                const Vd sum = *(const Vd*)(w.R + i * ld + j) + c;
                *(Vd*)(w.B1 + i * ld + j) = sum;
+               *(Vd*)(w.B2 + i * ld + j) = c;
                narrow_to(w.S + i * lf + j, c);
                narrow_to(w.Y + i * lf + j, sum);
              });
+  if (deep)
+    panels<Vd>(w.n, ld / LD, zero,
+               [&](auto& c, int i, int j) DMX_LAMBDA {
+                 accumulate_rows(c, w.B2 + i * ld, ld, w.B1 + j, ld, w.n);
+               },
+               [&](int i, int j, Vd c) DMX_LAMBDA {
+                 *(Vd*)(w.R + i * ld + j) = *(const Vd*)(w.B1 + i * ld + j) + c;
+                 narrow_to(w.Y + i * lf + j, c);
+               });
+  const double* base = deep ? w.R : w.B1;
   panels<Vf>(w.n, lf / LF, [](int, int) DMX_LAMBDA { return Vf{}; },
              [&](auto& c, int i, int j) DMX_LAMBDA {
                accumulate_rows(c, w.S + i * lf, lf, w.Y + j, lf, w.n);
              },
              [&](int i, int j, Vf c) DMX_LAMBDA {
-               const double* from = w.B1 + i * ld + j;
+               const double* from = base + i * ld + j;
                double* to = w.B2 + i * ld + j;
                *(Vd*)to = *(const Vd*)from + widened(half<0>(c));
                if (j + LD < ld) *(Vd*)(to + LD) = *(const Vd*)(from + LD) + widened(half<1>(c));
@@ -259,7 +272,7 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
     out_of_lanes(g);
   }
   for (int l = count; l < LF; l++) {
-    g.in_range[l] = 0, g.scale[l] = 1;
+    g.in_range[l] = g.deep[l] = 0, g.scale[l] = 1;
     g.B_sum[l] = g.R_sum[l] = g.X0_sum[l] = 1, g.d_sum[l] = 0;
   }
   for (int l = 0; l < count; l++) {
@@ -275,8 +288,10 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
     }
     g.X0_sum[l] = (float)largest_row_sum(n, w.ld, w.X0);
     residual(w);
-    g.R_sum[l] = (float)largest_row_sum(n, w.ld, w.R);
-    series(w);
+    const double R_sum = largest_row_sum(n, w.ld, w.R);
+    g.R_sum[l] = (float)R_sum;
+    g.deep[l] = R_sum > deep_from ? -1 : 0;
+    series(w, R_sum > deep_from);
     correct(w, g.scale[l], to.X + (first + l) * N);
     g.d_sum[l] = largest_row_sum(n, w.ld, w.R);
   }
@@ -286,7 +301,8 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
     std::memcpy(&sums[1], g.R_sum + l, sizeof(Vh));
     std::memcpy(&sums[2], g.X0_sum + l, sizeof(Vh));
     const Bounds b = bounds(n, sums[0], sums[1], sums[2], *(const Vd*)(g.d_sum + l),
-                            *(const Vd*)(g.scale + l), *(const Id*)(g.in_range + l));
+                            *(const Vd*)(g.scale + l), *(const Id*)(g.in_range + l),
+                            *(const Id*)(g.deep + l));
     for (int q = 0; q < LD && l + q < count; q++) {
       const long k = first + l + q;
       to.error[k] = b.error[q];

@@ -28,15 +28,18 @@
 //
 // 4. The series. A^-1 = s X0 (I + Z), Z = R0 (I - R0)^-1 = R0 + R0^2 + R0^2 (R0 + R0^2) + R0^5/(I - R0).
 //    Y is its sum with R for R0 and without the last term; R^2 in float64, the product after it in
-//    float32. With rho <= 0.11, in the norm: R for R0 costs (1 + 2 rho + 3 rho^2 + 4 rho^3) delta; the
-//    rounding of R^2, where it stands and within the product, 1.25 G rho^2; the two sums 2.5 u rho;
+//    float32. With rho <= 0.11, in the norm: R for R0 costs (1 + 2 rho + 3 rho^2 + ...) delta; the
+//    rounding of R^2, where it stands and within products, 1.27 G rho^2; the sums 3.5 u rho;
 //    the float32 product, its two factors rounded to float32, (n + 2 + ...) v ||R^2|| ||R + R^2||; so
 //
-//        ||Y - Z|| <= eta = 1.25 (delta + G rho^2) + 2.5 u rho + 1.02 (n + 4) v rho^3 (1 + rho)
+//        ||Y - Z|| <= eta = 1.27 (delta + G rho^2) + 3.5 u rho + 1.02 (n + 4) v rho^3 (1 + rho)
 //                           + 1.01 rho^5/(1 - rho) + 2^-120,                                    (3)
 //        ||Y|| <= zeta = 1.01 rho/(1 - rho) + eta
 //
-//    (2^-120: an underflow of float32, n (n + 2) times 2^-149, and those of float64).
+//    (2^-120: an underflow of float32, n (n + 2) times 2^-149, and those of float64). A deep series
+//    goes on by R^4 (R + R^2), with R^2 (R + R^2) in float64 and the product after it in float32:
+//    the third and fourth term of (3) gain a factor rho^2, and what R^2 (R + R^2) rounds is within
+//    1.27 G rho^2.
 //
 // 5. The correction. C = fl(X0 Y) is off by G ||X0|| zeta; X1 = fl(X0 + C); d = X0 + C - X1 by
 //    fl(C - fl(X1 - X0)). This is exact where X0 is a multiple of the last place of C [Rump, Ogita,
@@ -57,6 +60,7 @@
 //
 // tests/test_kernel.py checks (5) and 7 in exact arithmetic.
 #pragma once
+#include "kernel.h"
 #include "vec.h"
 
 namespace dmx::DMX_ISA {
@@ -76,17 +80,29 @@ constexpr double power2(int e) {
   for (; e < 0; e++) r *= 0.5;
   return r;
 }
-// The largest SA with (1).
-constexpr int split_bits(int n) {
+// What (1) makes of an order: 2^-SA, what added and taken away rounds B to B1, and 2^-lg.
+struct Split {
+  double rest = 0, shift = 0;
+  float floor = 0;
+};
+constexpr Split split_of_order(int n) {
   int sa = 0;
   while (power2(sa + 1) * (n + 0.25 * (1 << log2_ceil(n))) <= 0x1p29) sa++;
-  return sa;
+  Split s;
+  s.rest = power2(-sa), s.shift = 1.5 * power2(53 - sa), s.floor = (float)power2(-log2_ceil(n));
+  return s;
 }
+struct Splits {  // computed by the compiler, whatever it inlines
+  Split of[largest_order + 1] = {};
+  constexpr Splits() {
+    for (int n = 1; n <= largest_order; n++) of[n] = split_of_order(n);
+  }
+};
+constexpr Splits splits;
 
-// Added and taken away, rounds B to B1; the same for X0, given the largest modulus in each lane.
-constexpr double split_shift(int n) { return 1.5 * power2(53 - split_bits(n)); }
+// What added and taken away rounds a candidate, given its largest modulus in each lane.
 DMX_INLINE Vf candidate_shift(int n, Vf top) {
-  return 3.0f * larger(power_below(top), splat((float)power2(-log2_ceil(n))));
+  return 3.0f * larger(power_below(top), splat(splits.of[n].floor));
 }
 
 // Step 6 for row sums of floats: above and below.
@@ -98,15 +114,19 @@ struct Bounds {
   Id finished;
 };
 
+// Where the third and fourth term of (3) would be felt: from here on a deep series pays.
+constexpr double deep_from = 0x1p-12;
+
 // The bounds (2) to (7) from the largest row sums of |B|, |R|, |X0| (float) and |d|, in LD lanes.
-DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scale, Id in_range) {
+DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scale, Id in_range,
+                         Id deep) {
   const double G = 1.01 * (n + 2) * U, raise = 1 + (4 * n + 64) * U;
   const Vd r = raised(n, R_sum), x = raised(n, X0_sum);
-  const Vd delta = G * (r + (2.01 * n * power2(-split_bits(n))) * x) + 0x1p-900;
+  const Vd delta = G * (r + (2.01 * n * splits.of[n].rest) * x) + 0x1p-900;
   const Vd rho = (r + delta) * raise, rho2 = rho * rho, left = 1.0 / (1.0 - rho);
-  const Vd eta = 1.25 * (delta + G * rho2) + 2.5 * U * rho +
-                 (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
-                 1.01 * (rho2 * rho2) * rho * left + 0x1p-120;
+  const Vd last = (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
+                  1.01 * (rho2 * rho2) * rho * left;
+  const Vd eta = 1.27 * (delta + G * rho2) + 3.5 * U * rho + (deep ? last * rho2 : last) + 0x1p-120;
   const Vd zeta = 1.01 * rho * left + eta;
   const Vd beta = (d_sum * (1 + 2 * n * U) + x * (G * zeta + eta)) * raise;
   const Vd error = (beta * scale + (n + 1) * 0x1p-1074) * raise;

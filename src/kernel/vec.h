@@ -31,6 +31,7 @@ typedef float Vh __attribute__((vector_size(4 * LD)));  // the floats of one hal
 typedef double Vd __attribute__((vector_size(8 * LD)));
 typedef int32_t If __attribute__((vector_size(4 * LF)));
 typedef int64_t Id __attribute__((vector_size(8 * LD)));
+typedef int8_t Bd __attribute__((vector_size(LD)));
 typedef double Vd_any __attribute__((vector_size(8 * LD), aligned(8), may_alias));
 typedef float Vf_any __attribute__((vector_size(4 * LF), aligned(4), may_alias));
 
@@ -122,32 +123,58 @@ template <int step = 1> DMX_INLINE void transpose(Vd (&r)[LD]) {
   }
 }
 
+// The even and the odd places of a and b together, and back.
+template <int odd, int... I>
+DMX_INLINE Vd unzipped(Vd a, Vd b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (2 * I + odd)...);
+}
+template <int high, int... I>
+DMX_INLINE Vd zipped(Vd a, Vd b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (I % 2 * LD + high * (LD / 2) + I / 2)...);
+}
+
 // LD matrices of N numbers each at p, one after the other, to one Vd an entry.
 template <int N> DMX_INLINE void load(const double* p, Vd* to) {
-  if constexpr (N < LD) {
-    for (int e = 0; e < N; e++)
-      for (int b = 0; b < LD; b++) to[e][b] = p[b * N + e];
+  const auto at = [&](int e) DMX_LAMBDA { return *(const Vd_any*)(p + e); };
+  if constexpr (N == 1) {
+    to[0] = at(0);
+  } else if constexpr (N < LD) {
+    static_assert(N == 4 && LD == 8);
+    constexpr std::make_integer_sequence<int, LD> all{};
+    const Vd a = at(0), b = at(LD), c = at(2 * LD), d = at(3 * LD);
+    const Vd even[2] = {unzipped<0>(a, b, all), unzipped<0>(c, d, all)};
+    const Vd odd[2] = {unzipped<1>(a, b, all), unzipped<1>(c, d, all)};
+    to[0] = unzipped<0>(even[0], even[1], all), to[2] = unzipped<1>(even[0], even[1], all);
+    to[1] = unzipped<0>(odd[0], odd[1], all), to[3] = unzipped<1>(odd[0], odd[1], all);
   } else {
     for (int e = 0; e < N; e += LD) {
       const int s = e + LD <= N ? e : N - LD;
       Vd r[LD];
-      unrolled<LD>([&](auto b) DMX_LAMBDA { r[b] = *(const Vd_any*)(p + b * N + s); });
+      unrolled<LD>([&](auto b) DMX_LAMBDA { r[b] = at(b * N + s); });
       transpose(r);
       unrolled<LD>([&](auto b) DMX_LAMBDA { to[s + b] = r[b]; });
     }
   }
 }
 template <int N> DMX_INLINE void store(double* p, const Vd* from) {
-  if constexpr (N < LD) {
-    for (int e = 0; e < N; e++)
-      for (int b = 0; b < LD; b++) p[b * N + e] = from[e][b];
+  const auto put = [&](int e, Vd v) DMX_LAMBDA { *(Vd_any*)(p + e) = v; };
+  if constexpr (N == 1) {
+    put(0, from[0]);
+  } else if constexpr (N < LD) {
+    constexpr std::make_integer_sequence<int, LD> all{};
+    const Vd even[2] = {zipped<0>(from[0], from[2], all), zipped<1>(from[0], from[2], all)};
+    const Vd odd[2] = {zipped<0>(from[1], from[3], all), zipped<1>(from[1], from[3], all)};
+    unrolled<2>([&](auto h) DMX_LAMBDA {
+      put(2 * h * LD, zipped<0>(even[h], odd[h], all));
+      put((2 * h + 1) * LD, zipped<1>(even[h], odd[h], all));
+    });
   } else {
     for (int e = 0; e < N; e += LD) {
       const int s = e + LD <= N ? e : N - LD;
       Vd r[LD];
       unrolled<LD>([&](auto b) DMX_LAMBDA { r[b] = from[s + b]; });
       transpose(r);
-      unrolled<LD>([&](auto b) DMX_LAMBDA { *(Vd_any*)(p + b * N + s) = r[b]; });
+      unrolled<LD>([&](auto b) DMX_LAMBDA { put(b * N + s, r[b]); });
     }
   }
 }

@@ -210,9 +210,7 @@ class Inverter:
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must be a number of at least 0, not {value}")
         E = form.array
-        inversion = invert(
-            E, self.leaf, self.leaf.order_for(E.shape[-1]), tol=tol, rtol=rtol, seed=seed
-        )
+        inversion = self._invert(E, tol=tol, rtol=rtol, seed=seed)
         if not form.is_complex:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
@@ -310,6 +308,9 @@ class Inverter:
         """
         if rtol is not None and not rtol >= 0:
             raise ValueError(f"rtol must be a number of at least 0, not {rtol}")
-        return solve_by(
-            lambda E: invert(E, self.leaf, self.leaf.order_for(E.shape[-1]), rtol=rtol), A, B, rtol
-        )
+        return solve_by(lambda E: self._invert(E, rtol=rtol), A, B, rtol)
+
+    def _invert(self, E: NDArray, **options: Any) -> Inversion:
+        """Real matrices by this network, or by the kernel that has it built in."""
+        leaf = self.leaf
+        return invert(E, leaf, leaf.order_for(E.shape[-1]), compiled=leaf.compiled, **options)

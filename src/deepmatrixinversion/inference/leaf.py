@@ -11,6 +11,7 @@ from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
 from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
+from deepmatrixinversion.models.zoo import bundled_folder
 
 MOST_PRODUCTS = 60
 """What a spectral guess may cost before Schur complements or elimination, whatever the engine falls
@@ -18,7 +19,15 @@ back on, do no worse."""
 
 
 class Leaf(Protocol):
-    """Guesses for matrices of Frobenius norm near one."""
+    """Guesses for matrices of Frobenius norm near one.
+
+    Attributes
+    ----------
+    compiled : {"network", None}
+        Whether the compiled kernel has this network built in.
+    """
+
+    compiled: str | None
 
     def order_for(self, n: int) -> int:
         """The order of the matrices that it takes where n is asked for."""
@@ -34,11 +43,17 @@ class Leaf(Protocol):
 
 
 class GraphLeaf:
-    """A network of one order: its graph, in onnxruntime."""
+    """A network of one order: its graph, in onnxruntime.
+
+    The bundled ``feedback`` networks are built into the kernel as well: untrained up to order 5, as
+    they are here, and at 6 to 8 but for corrections in the third decimal.
+    """
 
     def __init__(self, model: ModelDirectory, batch: int = DEFAULT_BATCH) -> None:
         self.session = Session(model)
         self.batch = batch
+        bundled = model.path.parent == bundled_folder()
+        self.compiled = "network" if bundled and model.config.net.net == "feedback" else None
 
     def order_for(self, n: int) -> int:
         """The network's own order."""
@@ -55,6 +70,8 @@ class GraphLeaf:
 
 class SpectralLeaf:
     """The network that takes any order, in NumPy."""
+
+    compiled = None
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
-try:
-    from deepmatrixinversion.kernel import _kernel as compiled  # type: ignore[attr-defined]
-except ImportError:  # built without a compiler: NumPy code serves
-    compiled: Any = None
+
+def _load() -> Any:
+    """The compiled module; None without one, or where DMX_WITHOUT_KERNEL says to do without."""
+    if os.environ.get("DMX_WITHOUT_KERNEL", "0") not in ("", "0"):
+        return None
+    try:
+        module = importlib.import_module("deepmatrixinversion.kernel._kernel")
+    except ModuleNotFoundError:  # built without a compiler: NumPy code serves
+        return None
+    return module if module.instruction_sets() else None
+
+
+compiled = _load()
 
 
 def available() -> bool:

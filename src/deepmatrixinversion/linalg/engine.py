@@ -22,6 +22,7 @@ from deepmatrixinversion.linalg.certificate import (
     default_rtol,
     measured_residual,
 )
+from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
 from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
 from deepmatrixinversion.linalg.elimination import eliminated
 from deepmatrixinversion.linalg.newton import (
@@ -287,6 +288,7 @@ def invert(
     tol: float | None = None,
     rtol: float | None = None,
     seed: int = 0,
+    compiled: str | None = None,
 ) -> Inversion:
     r"""Invert matrices of any order and scale, each with a rigorous error bound.
 
@@ -312,6 +314,9 @@ def invert(
         for float32
     seed : int
         of the random butterflies
+    compiled : {"network", "elimination"}, optional
+        let the compiled kernel propose instead of ``guess`` and do the rest as well, where it was
+        built, takes the order, and reaches the last bits; with a ``tol`` it never does
 
     Returns
     -------
@@ -351,18 +356,24 @@ def invert(
         certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
     nearest = warn_unless_nearest()
     attempts = _attempts(guess, order, n, seed)
+    todo = np.arange(k)
     with np.errstate(all="ignore"):
-        for part in chunks(k, n) if n else ():
-            block = a[part]
+        if compiled is not None and tol is None and nearest and k and serves(n):
+            X, proof, good = kernel_inverses(a, tolerance, compiled)
+            done, todo = np.flatnonzero(good), np.flatnonzero(~good)
+            inverse[done], steps[done] = X[done], 1
+            certificate.put(done, proof.at(done))
+        for part in chunks(len(todo), n) if n else ():
+            where = todo[part]
+            block = a[where] if where.size < k else a
             finite = np.isfinite(block).all(axis=(1, 2))
             index = np.flatnonzero(finite)
             if not index.size:
                 continue
-            block = block if finite.all() else block[index]
+            where, block = where[index], block if finite.all() else block[index]
             values = block.astype(np.float64, copy=False)
             problem = Problem(Scaled.of(values), A.dtype, tolerance, tol, _reach(values))
             found = _invert_chunk(problem, attempts)
-            where = index + part.start
             proof = found.certificate
             unsound = flushed(block) | (not nearest)
             proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
