@@ -282,7 +282,7 @@ def test_float32_stacks_are_finished():
 
 def test_the_benchmark_runs():
     script = Path(__file__).parents[1] / "benchmarks" / "kernel.py"
-    options = ["--orders", "2", "17", "--entries", "2000", "--repeats", "1"]
+    options = ["--orders", "2", "17", "--entries", "2000", "--least", "32", "--repeats", "1"]
     result = subprocess.run(
         [sys.executable, str(script), *options],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
