@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+import schedules
 from accuracy_data import normal
-from deepmatrixinversion.linalg import schedules
 
 DEGREES = (5, 5, 5, 5, 5)  # 20 products, as the oracle's best composition
 STEPS, BATCH = 1_500, 256

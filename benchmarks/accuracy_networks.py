@@ -73,7 +73,8 @@ def tolerance(matrices: int, seed: int) -> str:
 def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     """Products of rounded factors, accumulated in float32, and what Newton-Schulz makes of them."""
     from deepmatrixinversion.linalg.certificate import certify
-    from deepmatrixinversion.linalg.iteration import refine
+    from deepmatrixinversion.linalg.newton import newton_schulz
+    from deepmatrixinversion.linalg.stack import Stack
     from deepmatrixinversion.nets import feedback
 
     rng = np.random.default_rng([seed, 16])
@@ -112,7 +113,8 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
         r = residuals(A, X)
         ratio = r / (kappa * u)
         usable = kappa * u < 0.1
-        ok = certify(A, refine(A, X).X).certified
+        refined = newton_schulz(Stack.of(A), Stack.of(X)).X.matrices()
+        ok = certify(A, refined).certified
         lines.append(
             f"| {name} | {u:.1e} | {np.median(ratio[usable]):.2f} "
             f"| {np.quantile(ratio[usable], 0.99):.2f} | {100 * ok.mean():.2f} % |"

@@ -7,11 +7,11 @@ from itertools import islice
 import numpy as np
 from matplotlib.figure import Figure
 
+import schedules
 from accuracy_data import HELD_OUT, hostile, normal, residuals
 from accuracy_fixed import learned
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.inference.spectral import spectral_guess
-from deepmatrixinversion.linalg import schedules
 from deepmatrixinversion.models.directory import read_weights
 
 ORDERS = {8: 20_000, 16: 10_000, 32: 3_000, 64: 1_000}

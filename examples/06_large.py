@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepmatrixinversion import Inverter
-from deepmatrixinversion.linalg.iteration import refine
+from deepmatrixinversion.linalg.newton import newton_schulz
 from deepmatrixinversion.linalg.schur import block_inverse
+from deepmatrixinversion.linalg.stack import Stack
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 n = int(sys.argv[2]) if len(sys.argv) > 2 else 512
@@ -30,8 +31,9 @@ while orders[-1] > 2 * inverter.order:
 depths = []
 for order in reversed(orders):
     B = A[:order, :order]
-    X = block_inverse(B[None], inverter.leaf, inverter.order)[0]
-    depths.append((order, residual(B, X), residual(B, refine(B, X).X)))
+    X = block_inverse(B[None], inverter.leaf, inverter.order)
+    refined = newton_schulz(Stack.of(B[None]), Stack.of(X)).X.matrices()
+    depths.append((order, residual(B, X[0]), residual(B, refined[0])))
     print(f"order {order:4d}: recursion {depths[-1][1]:.1e}, polished {depths[-1][2]:.1e}")
 
 result = inverter.inv_ex(A)

@@ -26,7 +26,7 @@ LAYERS = [
     "linalg",
     "kernel",
 ]
-FOUNDATION = {"atomic", "errors", "version"}
+FOUNDATION = {"atomic", "errors", "runtime", "signals", "version"}
 TORCH = {"nets", "training", "export", "torch"}
 TORCH_NAMES = {"torch", "onnx", "onnxscript", "lightning", "lightning_fabric", "tensorboard"}
 

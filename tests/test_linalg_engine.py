@@ -7,8 +7,11 @@ import pytest
 
 from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.linalg.engine import invert
-from deepmatrixinversion.linalg.iteration import iterate_from_transpose
+from deepmatrixinversion.linalg.newton import from_transpose, newton_schulz
 from deepmatrixinversion.linalg.pseudoinverse import pseudo_inverse
+from deepmatrixinversion.linalg.stack import Stack
+
+flint = pytest.importorskip("flint")
 
 U = 2.0**-53
 LAPACK = (
@@ -26,9 +29,16 @@ def _warnings_are_errors():
         yield
 
 
+def classical(S):
+    """Inverses in working precision, without LAPACK."""
+    A = Stack.of(S)
+    with np.errstate(all="ignore"):
+        return newton_schulz(A, from_transpose(A, Stack.of(np.zeros_like(S)))).X.matrices()
+
+
 def guess(S):
-    """The network's stand-in: right to three digits, mostly, without LAPACK."""
-    X = iterate_from_transpose(S).X
+    """The network's stand-in: right to three digits, mostly."""
+    X = classical(S)
     X *= 1.001
     X[len(X) // 2 :: 7] = 0.0
     return X
@@ -54,9 +64,9 @@ def test_inverse_and_certificate(n):
     kappa = fro(A) * fro(true)
     assert result.certificate.certified.all()
     assert (fro(result.inverse - true) <= 8 * n * U * kappa * fro(true)).all()
-    again = certify(A, result.inverse)
-    for one, two in zip(again, result.certificate, strict=True):
-        assert np.array_equal(one, two)
+    # The last rounding and no more, and certify agrees without knowing how X came about.
+    assert (result.certificate.relative_error_bound <= 1.125 * U).all()
+    assert (certify(A, result.inverse).relative_error_bound <= 1.2 * U).all()
 
 
 @pytest.mark.parametrize("n", ORDERS)
@@ -108,7 +118,7 @@ def test_neighbours_are_undisturbed_bit_for_bit(n):
     rng = np.random.default_rng(n)
 
     def independent(S):
-        return 0.99 * iterate_from_transpose(S).X
+        return 0.99 * classical(S)
 
     A = sample(n, k=20)
     clean = invert(A, independent, 8)
@@ -200,8 +210,13 @@ def test_float32(n):
 def test_tolerance_saves_steps():
     A = sample(6)
     loose = inverse(A, tol=1e-2)
-    assert (loose.steps <= inverse(A).steps).all()
-    assert loose.certificate.certified.mean() > 0.5
+    assert (loose.steps < inverse(A).steps).all()
+    # Proven nonsingular, proven to be no better than that, and so not certified.
+    assert np.isfinite(loose.certificate.error_bound).mean() > 0.9
+    proof = loose.certificate
+    assert np.array_equal(proof.certified, proof.relative_error_bound <= 1e-6)
+    assert not proof.certified.all()
+    assert inverse(A, tol=1e-2, rtol=0.9).certificate.certified.mean() > 0.9
 
 
 def test_hostile_shapes():
@@ -250,6 +265,99 @@ def test_non_finite_input_disturbs_no_neighbour(n, bad):
         assert result.certificate.error_bound[2] == np.inf
 
 
+NEAR_SINGULAR = {
+    "2x2": [[1, 0.5], [0.5, 0.25000002]],
+    "graded 2x2": [[1e-8, 1], [1e-16, 1e-8 + 1e-20]],
+    "three nearly equal rows": [[1, 1, 1], [1, 1 + 2**-40, 1], [1, 1, 1 - 2**-41]],
+    "reversal": np.eye(9)[::-1],
+    "mixed units": np.diag([1e8, 1, 1e-8])
+    @ [[2, 1, 0.5], [1, 2, 1], [0.5, 1, 2]]
+    @ np.diag([1e8, 1, 1e-8]),
+    "similarity": np.diag([2.0**30, 1, 2.0**-30])
+    @ [[2, 1, 3], [1, 5, 1], [7, 1, 2]]
+    @ np.diag([2.0**-30, 1, 2.0**30]),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_SINGULAR)
+@pytest.mark.parametrize("order", [1, 3, 12])
+def test_every_digit_is_right(name, order):
+    """Each entry is correctly rounded or nearly so, by exact arithmetic.
+
+    What cancels to next to nothing beside its row and column is right to 2^-60 of them.
+    """
+    A = np.array(NEAR_SINGULAR[name], dtype=float)
+    n = len(A)
+    result = inverse(A, order=order)
+    assert result.certificate.certified
+    rational = [flint.fmpq(*map(int, float(x).as_integer_ratio())) for x in A.ravel()]
+    truth = flint.fmpq_mat(n, n, rational).inv()
+    X = np.abs(result.inverse)
+    size = 2.0**-60 * np.sqrt(X.max(axis=1, keepdims=True) * X.max(axis=0))
+    for i in range(n):
+        for j in range(n):
+            x, slack = (
+                flint.fmpq(*map(int, float(v).as_integer_ratio()))
+                for v in (result.inverse[i, j], size[i, j])
+            )
+            error = abs(truth[i, j] - x)
+            assert error <= abs(truth[i, j]) * flint.fmpq(1, 1 << 52) + slack
+
+
+def test_structural_zeros_are_exact():
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    rigid = np.block([[rotation, rng.standard_normal((3, 1))], [np.zeros((1, 3)), np.eye(1)]])
+    blocks = np.zeros((7, 7))
+    blocks[:3, :3], blocks[3:, 3:] = rng.standard_normal((3, 3)), rng.standard_normal((4, 4))
+    p = rng.permutation(7)
+    for A in (rigid, np.triu(rng.standard_normal((6, 6))), blocks, blocks[p][:, p]):
+        result = inverse(A)
+        assert result.certificate.certified
+        truth = np.linalg.inv(A)
+        zero = np.abs(truth) < 1e-14
+        assert zero.any()
+        assert (result.inverse[zero] == 0).all()
+        assert not np.signbit(result.inverse[zero]).any()
+    assert inverse(rigid).inverse[3].tolist() == [0, 0, 0, 1]
+    # A small entry that is there stays.
+    tiny = np.array([[1.0, 2.0**-40], [0.0, 1.0]])
+    assert inverse(tiny).inverse.tolist() == [[1.0, -(2.0**-40)], [0.0, 1.0]]
+
+
+def test_the_right_residual_is_as_small_as_the_left():
+    A = np.random.default_rng(4).normal(size=(160, 160))
+    X, Y = inverse(A, order=8).inverse, np.linalg.inv(A)
+    for left in (True, False):
+        ours, theirs = (
+            np.abs(np.eye(160) - (Z @ A if left else A @ Z)).sum(axis=1).max() for Z in (X, Y)
+        )
+        assert ours <= 2 * theirs
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 40, 100])
+def test_singular_costs_a_bounded_number_of_products(n, monkeypatch):
+    products = []
+    multiply = np.matmul
+
+    def counting(a, b, **options):
+        if min(*a.shape[-2:], *b.shape[-2:]) == n:
+            products.append(len(a))
+        return multiply(a, b, **options)
+
+    def free(S):
+        return 1.001 * np.linalg.pinv(S)
+
+    A = sample(n, k=1)
+    monkeypatch.setattr(np, "matmul", counting)
+    assert invert(A, free, 8).certificate.certified.all()
+    regular = len(products)
+    products.clear()
+    A[0, -1] = A[0, 0]
+    assert not invert(A, free, 8).certificate.certified.any()
+    assert len(products) <= 3 * regular + 8
+
+
 def test_no_lapack(monkeypatch):
     def refuse(*_args, **_options):
         raise AssertionError("LAPACK was called")
@@ -270,7 +378,7 @@ def test_long_stacks_do_not_loop_over_matrices():
 
     def counting(S):
         calls.append(len(S))
-        return iterate_from_transpose(S).X
+        return classical(S)
 
     A = np.random.default_rng(4).uniform(-1, 1, (20_000, 3, 3))
     result = invert(A, counting, 3)

@@ -135,10 +135,9 @@ def test_float32_and_shapes():
 def test_bad_input_is_refused():
     for A, rtol in [
         (np.ones(3), None),
-        (np.array([[np.nan]]), None),
         (np.ones((2, 2), dtype=int), None),
         (np.ones((2, 2)), -1.0),
-        (np.ones((2, 2)), 1.5),
+        (np.ones((2, 2)), [1e-3, 1e-3]),
         (np.ones((2, 2)), np.nan),
     ]:
         with pytest.raises(ValueError):

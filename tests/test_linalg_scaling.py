@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from deepmatrixinversion.linalg.scaling import equilibrate, normalise, times_power, unequilibrate
+from deepmatrixinversion.linalg.scaling import Scaled, equilibrate, normalise, times_power
+from deepmatrixinversion.linalg.stack import Stack
 
 SCALES = [1.0, 1e-320, 5e-324, 1e-300, 1e-160, 1e160, 1e300, 1.7e308]
 
@@ -63,9 +64,28 @@ def test_unequilibrated_inverse_is_exact():
     # A signed permutation, scaled: its inverse is known exactly.
     A = np.zeros((3, 3))
     A[[0, 1, 2], [2, 0, 1]] = 2.0**300, -(2.0**-400), 2.0**7
-    S, r, c = equilibrate(A)
-    X = unequilibrate(np.linalg.inv(S), r, c)
+    scaled = Scaled.of(A[None])
+    X = scaled.unscaled(Stack.of(np.linalg.inv(scaled.S.matrices()))).matrices()[0]
     assert np.array_equal(X @ A, np.eye(3))
+    again = scaled.scaled(Stack.of(X[None])).matrices()[0]
+    assert np.array_equal(again @ scaled.S.matrices()[0], np.eye(3))
+
+
+def test_a_matrix_s_scaling_does_not_depend_on_its_neighbours():
+    rng = np.random.default_rng(3)
+    for n in (3, 6):
+        A = rng.standard_normal((6, n, n))
+        alone = Scaled.of(A)
+        B = A.copy()
+        B[::2, 0] *= 2.0**90
+        mixed = Scaled.of(B)
+        assert alone.uniform
+        assert not mixed.uniform
+        odd = np.array([1, 3, 5])
+        assert np.array_equal(mixed.S[odd].array, alone.S[odd].array)
+        X = Stack.of(rng.standard_normal((3, n, n)))
+        one, two = (scaled.at(odd).unscaled(X).array for scaled in (mixed, alone))
+        assert np.array_equal(one, two)
 
 
 def test_equilibration_keeps_zero_lines():

@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepmatrixinversion.errors import MatrixFormatError
-from deepmatrixinversion.matrices import MatrixWriter, read_blocks, read_matrices, write_matrices
+from deepmatrixinversion.matrices import (
+    MatrixWriter,
+    line_chunks,
+    read_blocks,
+    read_matrices,
+    write_matrices,
+)
 from deepmatrixinversion.matrices import text_reader as module
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not end in a newline")
 
 TWO = np.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
 
@@ -65,7 +73,7 @@ def test_one_number_is_a_matrix(read):
 def test_chunks_may_end_anywhere(read, monkeypatch, chunk, newline):
     stack = np.random.default_rng(0).standard_normal((6, 3, 2))
     text = "\nEND\n".join("\n".join(f"{a!r},{b!r}" for a, b in m) for m in stack.tolist())
-    monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(line_chunks, "CHUNK", chunk)
     assert np.array_equal(read(text.replace("\n", newline)), stack)
     assert np.array_equal(read(text + newline + "END"), stack)
     with pytest.raises(MatrixFormatError, match=r"matrix 5 \(line 22\): 'x' is not a number"):
@@ -82,7 +90,7 @@ def test_the_fast_parser_agrees_with_the_slow_one(tmp_path_factory):
 
     def outcome(fast):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "CHUNK", 11)
+            patch.setattr(line_chunks, "CHUNK", 11)
             if not fast:
                 patch.setattr(module, "_parse_fast", lambda chunk, state: None)
             try:
@@ -121,18 +129,15 @@ def test_well_formed_text_takes_the_fast_way(tmp_path, monkeypatch):
         ("1,2\n3,four\n", "matrix 0 (line 2): 'four' is not a number"),
         ("1,2\n3,\n", "matrix 0 (line 2): '' is not a number"),
         ("1,2\r\n,4\r\n", "matrix 0 (line 2): '' is not a number"),
-        ("1 2\n3 4\n", "matrix 0 (line 1): '1 2' is not a number"),
-        ("1;2\n3;4\n", "matrix 0 (line 1): '1;2' is not a number"),
         ("1,2\nend\n", "matrix 0 (line 2): 'end' is not a number"),
         ("1_000,2\n", "'1_000' is not a number"),
         ("0x10,2\n", "'0x10' is not a number"),
         ("1+2j,2\n", "'1+2j' is not a number"),
-        ('"1",2\n', "'\"1\"' is not a number"),
         ("true,2\n", "'true' is not a number"),
         ("null,2\n", "'null' is not a number"),
         ("[1],2\n", "'[1]' is not a number"),
         ("٣,2\n", "is not a number"),
-        ("1,2\r3,4\n", "'2\\x0d3' is not a number"),
+        ("1,2\r3,4\n", "'2\\r3' is not a number: found '\\r' after 2, expected ','"),
         ("1,nan\n", "matrix 0 (line 1): 'nan' is not finite"),
         ("1,1\n1,-Inf\n", "matrix 0 (line 2): '-Inf' is not finite"),
         ("1,1e400\n", "matrix 0 (line 1): '1e400' is beyond the range of float64"),
@@ -145,15 +150,15 @@ def test_well_formed_text_takes_the_fast_way(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_mistakes_are_named_with_matrix_and_line(read, tmp_path, text, message):
     with pytest.raises(MatrixFormatError) as caught:
-        read(text)
+        read(text, finite=True)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{tmp_path / 'a.mx'}: ")
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_beyond_float64_are_infinite_where_that_is_allowed(read):
-    assert read("1,-1e400", finite=False).tolist() == [[[1.0, -np.inf]]]
-    stack = read("nan,inf\n-INF,NaN\nEND\n1,2\n3,4", finite=False)
+def test_numbers_beyond_float64_are_infinite(read):
+    assert read("1,-1e400").tolist() == [[[1.0, -np.inf]]]
+    stack = read("nan,inf\n-INF,NaN\nEND\n1,2\n3,4")
     assert np.array_equal(
         stack, [[[np.nan, np.inf], [-np.inf, np.nan]], [[1, 2], [3, 4]]], equal_nan=True
     )
@@ -179,7 +184,7 @@ def test_an_endless_line_is_given_up(tmp_path):
     with open(path, "wb") as file:
         file.write(b"1,2\n")
         file.truncate(2**40)  # a terabyte of zero bytes, which takes no space
-    with pytest.raises(MatrixFormatError, match=r"matrix 0 \(line 2\): the line is longer than 64"):
+    with pytest.raises(MatrixFormatError, match=r"line 2: the line is longer than 64"):
         read_matrices(path)
 
 

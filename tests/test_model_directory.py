@@ -9,14 +9,19 @@ import shutil
 import struct
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
-from safetensors.numpy import save
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load, save
 
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.models.config import ModelConfig, NetConfig, TrainingData
+from deepmatrixinversion.inference.session import Session
+from deepmatrixinversion.models.config import NET_NAMES, ModelConfig, NetConfig, TrainingData
 from deepmatrixinversion.models.directory import open_model, read_graph, read_weights
+from deepmatrixinversion.models.weights import weight_shapes
+from deepmatrixinversion.models.zoo import bundled_folder
+from deepmatrixinversion.nets import build
 from deepmatrixinversion.nets.weights import load_ensemble
 from models_for_tests import (
     LAYERS,
@@ -429,9 +434,64 @@ def _two_outputs():
     return helper.make_model(made, opset_imports=opset, ir_version=9).SerializeToString()
 
 
-def _mask(count):
-    """Chooses the first ``count`` matrices of a batch, which no shape inference sees."""
-    return helper.make_tensor("first", TensorProto.BOOL, [count], [True] * count)
+def _whole(name, values):
+    return numpy_helper.from_array(np.array(values), name)
+
+
+def _hidden(count):
+    """``zeros``: as many indices 0 as said, for three matrices, which no shape inference sees."""
+    return [
+        _node("Shape", ["A"], ["shape"]),
+        _node("ReduceMin", ["shape"], ["least"], keepdims=1),  # 3
+        _node("Div", ["least", "3"], ["one"]),
+        _node("Mul", ["one", str(count)], ["count"]),
+        _node("Expand", ["0", "count"], ["zeros"]),
+    ]
+
+
+HIDING = [_whole(str(k), [k]) for k in range(4)]
+
+
+def _endless_loop():
+    """X <- A for 2^62 times."""
+    body = helper.make_graph(
+        [_node("Identity", ["go"], ["on"]), _node("Identity", ["x"], ["y"])],
+        "body",
+        [
+            helper.make_tensor_value_info("k", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+        ],
+    )
+    return graph(
+        [_node("Loop", ["times", "", "A"], ["X"], body=body)],
+        initializers=[numpy_helper.from_array(np.int64(2**62), "times")],
+    )
+
+
+def _second_operator():
+    """A node whose operator is named twice: the last name counts."""
+    op_type = b"\x22\x03Add\x22\x04Loop"  # in as many bytes as the inputs and output of the other
+    plain = b"\x0a\x01A\x12\x01X\x22\x08Identity"
+    data = identity_graph()
+    assert data.count(plain) == 1
+    return data.replace(plain, op_type + b"\x1a\x03abc")
+
+
+def _with_function():
+    model = onnx.load_from_string(identity_graph())
+    model.functions.add(name="f", domain="")
+    return model.SerializeToString()
+
+
+def _missing_numbers():
+    return TensorProto(
+        name="W", data_type=TensorProto.FLOAT, dims=[100_000, 100_000], raw_data=b"1234"
+    )
 
 
 BAD_GRAPHS = {
@@ -452,18 +512,48 @@ BAD_GRAPHS = {
         "does not load",
     ),
     "one answer for all": (
-        graph([_node("Compress", ["A", "first"], ["X"], axis=0)], initializers=[_mask(1)]),
-        "gave shape (1, 3, 3) for matrices of shape (3, 3, 3)",
+        graph(
+            [*_hidden(1), _node("Gather", ["A", "zeros"], ["X"], axis=0)],
+            initializers=HIDING,
+        ),
+        "gave shape (1, 3, 3) for matrices of shape",
     ),
     "fails when it runs": (
         graph(
             [
-                _node("Compress", ["A", "first"], ["two"], axis=0),
+                *_hidden(2),
+                _node("Gather", ["A", "zeros"], ["two"], axis=0),
                 _node("Add", ["A", "two"], ["X"]),
             ],
-            initializers=[_mask(2)],
+            initializers=HIDING,
         ),
         "does not run",
+    ),
+    "a loop": (_endless_loop(), "operator 'Loop'"),
+    "a branch": (graph([_node("If", ["A"], ["X"])]), "operator 'If'"),
+    "a scan": (graph([_node("Scan", ["A"], ["X"], num_scan_inputs=1)]), "operator 'Scan'"),
+    "a hidden operator": (_second_operator(), "operator 'Add::Loop'"),
+    "a function": (_with_function(), "does not load (it holds functions)"),
+    "two graphs": (newton_graph(3) + newton_graph(3), "it holds 2 graphs"),
+    "a giant constant": (
+        graph([_node("Expand", ["A", "s"], ["X"])], initializers=[_whole("s", [200_000] * 2)]),
+        "whole number beyond 64",
+    ),
+    "a giant constant in words": (
+        graph([_node("ConstantOfShape", ["A"], ["X"])]),
+        "operator 'ConstantOfShape'",
+    ),
+    "a constant that is not there": (
+        graph([_node("Add", ["A", "W"], ["X"])], initializers=[_missing_numbers()]),
+        "a tensor of shape (100000, 100000) comes with 1 elements",
+    ),
+    "a graph in an attribute": (
+        graph([_node("Identity", ["A"], ["X"], body=onnx.load_from_string(newton_graph(3)).graph)]),
+        "attribute holds a tensor or a graph",
+    ),
+    "a constant as attribute": (
+        graph([_node("Identity", ["A"], ["X"], value=_whole("v", [1]))]),
+        "attribute holds a tensor or a graph",
     ),
 }
 
@@ -501,3 +591,105 @@ def test_a_graph_never_reads_another_file(model, tmp_path, monkeypatch, place):
     name = {"above": "../secret.bin", "absolute": str(secret), "passwd": "/etc/passwd"}
     replace(model, "model.onnx", external(name.get(place, "secret.bin")))
     refused(model, "model.onnx refers to weights outside the file")
+
+
+def test_the_word_location_in_a_name_is_no_file(model):
+    """It is the field that says where a tensor is kept, and not the bytes of a name."""
+    nodes = [_node("Identity", ["A"], ["location"]), _node("Identity", ["location"], ["X"])]
+    replace(model, "model.onnx", graph(nodes))
+    opened = open_model(model)
+    assert Session(opened)(np.ones((2, 3, 3))).shape == (2, 3, 3)
+
+
+def test_keys_that_are_there_twice(model):
+    text = (model / "config.json").read_text()
+    for twice in ('"seed": 1,', '"net": {},'):
+        (model / "config.json").write_text(text.replace("{", "{" + twice, 1))
+        refused(model, "config.json is not JSON", "is there twice")
+
+
+@pytest.mark.parametrize("net", NET_NAMES)
+@pytest.mark.parametrize("order", [1, 2, 3, 7, 20])
+def test_the_shapes_of_weights_are_those_of_the_networks(net, order):
+    config = NetConfig(net, 0 if net == "spectral" else order, 8, 2)
+    state = build(config).state_dict()
+    assert weight_shapes(config) == {k: tuple(v.shape) for k, v in state.items()}
+
+
+@pytest.mark.parametrize("spoil", ["missing", "shape", "extra"])
+def test_spectral_weights_that_do_not_fit(tmp_path, spoil):
+    """They are used without torch, and so without its check."""
+    folder = shutil.copytree(bundled_folder() / "spectral", tmp_path / "s")
+    tensors = load((folder / "member_1.safetensors").read_bytes())
+    if spoil == "missing":
+        del tensors["gate.3.bias"]
+    elif spoil == "shape":
+        tensors["mix.0.weight"] = tensors["mix.0.weight"][:3]
+    else:
+        tensors["more"] = np.zeros(1, np.float32)
+    replace(folder, "member_1.safetensors", save(tensors))
+    with pytest.raises(ModelError, match="weights of member 1 do not fit"):
+        Inverter.from_pretrained(folder)
+
+
+# --- fuzzing -------------------------------------------------------------------------------------
+
+
+def mutations(data: bytes, rng) -> bytes:
+    """The bytes with a few of them changed, removed, repeated or moved."""
+    spoiled = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        at = int(rng.integers(len(spoiled) or 1))
+        length = int(rng.integers(1, 20))
+        kind = rng.integers(5)
+        if kind == 0 and spoiled:
+            spoiled[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            spoiled[at : at + length] = rng.bytes(length)
+        elif kind == 2:
+            del spoiled[at : at + length]
+        elif kind == 3:
+            spoiled[at:at] = spoiled[at : at + length]
+        elif rng.random() < 0.2:
+            del spoiled[at:]
+    return bytes(spoiled)
+
+
+def fuzz(folder, rounds, seed):
+    """Spoil one file at a time: what is not refused in a sentence must work."""
+    rng = np.random.default_rng(seed)
+    files = ["config.json", "model.onnx", "member_1.safetensors"]
+    originals = {name: (folder / name).read_bytes() for name in files}
+    refusals = longest = 0
+    for _ in range(rounds):
+        name = files[rng.integers(3)]
+        spoiled = mutations(originals[name], rng)
+        if name == "config.json":
+            (folder / name).write_bytes(spoiled)
+        else:
+            replace(folder, name, spoiled)
+        try:
+            opened = open_model(folder)
+            read_weights(opened, 1)
+            with np.errstate(all="ignore"):
+                Session(opened)(np.ones((2, 3, 3)))
+        except ModelError as error:
+            refusals += 1
+            longest = max(longest, len(str(error)))
+        finally:
+            for file in ("config.json", name):
+                (folder / file).write_bytes(originals[file])
+    assert longest < 3000
+    return refusals
+
+
+def test_spoiled_directories_are_refused_or_work(tmp_path):
+    folder = make_model(tmp_path / "m", members=1)
+    assert fuzz(folder, 1500, seed=1) > 750
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_more_spoiled_directories(tmp_path, seed):
+    folder = shutil.copytree(bundled_folder() / "feedback-3", tmp_path / "m")
+    assert fuzz(folder, 3000, seed=100 + seed) > 500

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from deepmatrixinversion.linalg import schedules
+import schedules
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import schedules
 from deepmatrixinversion import Inverter, ModelError, inv_ex
 from deepmatrixinversion.inference.spectral import EARLY_EXIT, spectral_guess
-from deepmatrixinversion.linalg import schedules
 from deepmatrixinversion.linalg.polynomial import (
     MATRICES,
     SPECTRA,
@@ -33,7 +33,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def weights(trained):
-    return trained._weights
+    return trained.leaf.weights
 
 
 def stack(n, k=20, seed=0):

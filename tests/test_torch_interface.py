@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+import deepmatrixinversion as numpy_side
 from deepmatrixinversion.errors import SingularMatrixError
 from deepmatrixinversion.torch import Inverse, inv, inv_ex, pinv, solve
 
@@ -413,3 +414,35 @@ def test_on_a_cuda_device(n):
     close(inv(A.cuda()).cpu(), inv(A), kappa=3)
     close(solve(A.cuda(), A.cuda()).cpu(), solve(A, A), kappa=3)
     close(pinv(A.cuda()).cpu(), pinv(A), kappa=3, power=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_units_far_apart_are_inverted_digit_by_digit(dtype):
+    """float32 diag(1e6, 1, 1e-6) used to come back with 2.1e-6 where 1e6 is right."""
+    eps = torch.finfo(dtype).eps
+    d = torch.tensor([1e6, 1.0, 1e-6], dtype=dtype)
+    assert torch.allclose(inv(torch.diag(d)).diagonal(), 1 / d, rtol=4 * eps, atol=0)
+    generator = torch.Generator().manual_seed(0)
+    B = torch.randn(20, 4, 4, generator=generator, dtype=torch.float64) + 4 * torch.eye(4)
+    left, right = (10 ** (12 * torch.rand(20, 4, generator=generator) - 6) for _ in range(2))
+    A = (left[:, :, None] * B * right[:, None, :]).to(dtype)
+    truth = torch.linalg.inv(A.double() / left[:, :, None] / right[:, None, :])
+    kappa = torch.linalg.cond(truth)
+    error = inv(A).double() * right[:, :, None] * left[:, None, :] - truth
+    size = torch.linalg.matrix_norm(truth)
+    assert (torch.linalg.matrix_norm(error) <= 64 * eps * kappa * size).all()
+    assert torch.allclose(solve(torch.diag(d), d), torch.ones(3, dtype=dtype), rtol=4 * eps)
+
+
+@pytest.mark.parametrize("sigma", [1e-1, 1e-3, 1e-5])
+def test_pinv_has_numpys_rank_in_float32(sigma):
+    generator = torch.Generator().manual_seed(1)
+    U, V = (torch.linalg.qr(torch.randn(6, 5, generator=generator))[0] for _ in range(2))
+    values = torch.tensor([1.0, 0.9, 0.8, 0.7, sigma])
+    A = (U * values) @ V.mT
+    expected = numpy_side.pinv_ex(A.numpy())
+    X = pinv(A)
+    assert expected.rank == 5 == torch.linalg.matrix_rank(A)
+    assert round(float(torch.trace(A.double() @ X.double()))) == 5
+    scale = abs(expected.pseudoinverse).max()
+    assert abs(X.numpy() - expected.pseudoinverse).max() <= 1e-5 / sigma * scale

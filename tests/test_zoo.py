@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deepmatrixinversion import inv
 from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.inference import functions
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.models import zoo
 from deepmatrixinversion.models.directory import digest, open_model
@@ -38,7 +41,7 @@ def test_the_model_for_an_order(monkeypatch):
     assert {order: zoo.name_for_order(order) for order in expected} == expected
 
 
-@pytest.mark.parametrize("name", ["feedback-99", "", "a b", "user/repo/more", "../x/y", "a/b@c d"])
+@pytest.mark.parametrize("name", ["feedback-99", "", "a b", "user/repo/more", "a/b@c d"])
 def test_a_name_that_leads_nowhere(name, monkeypatch):
     def fetch(*words):
         raise AssertionError(f"asked the hub for {words}")
@@ -70,13 +73,51 @@ def test_names_of_the_hub(name, repo, revision, monkeypatch, tmp_path):
     assert asked == [(repo, revision)]
 
 
-def test_a_directory_wins_over_a_bundled_name_and_over_the_hub(tmp_path, monkeypatch):
+@pytest.fixture
+def decoys(tmp_path, monkeypatch):
+    """A working directory whose models are called like others, made with another seed."""
+
+    def fetch(*words):
+        raise AssertionError(f"asked the hub for {words}")
+
+    monkeypatch.setattr(zoo, "fetch", fetch)
     monkeypatch.chdir(tmp_path)
-    for name in ("feedback-3", "user/repo"):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("feedback-3", "user/repo", "mine"):
         make_model(tmp_path / name, seed=77)
-        found = zoo.locate(name)
-        assert found.config.seed == 77
-        assert found.path.resolve() == (tmp_path / name).resolve()
+    return tmp_path
+
+
+def test_a_directory_never_replaces_a_bundled_model(decoys):
+    assert zoo.locate("feedback-3").config.seed != 77
+    assert not zoo.is_path("feedback-3")
+    functions._loaded.cache_clear()
+    inv(np.eye(3))
+    inv(np.eye(3), model="feedback-3")
+    inverter = functions._inverter("feedback-3", np.eye(3))
+    assert inverter.model.path == zoo.bundled_folder() / "feedback-3"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./feedback-3", "feedback-3/", "user/repo", "./user/repo", "user/../feedback-3", "~/mine"],
+)
+def test_what_looks_like_a_path_is_one(decoys, name):
+    assert zoo.locate(name).config.seed == 77
+    assert functions._inverter(name, np.eye(3)).model.config.seed == 77
+    assert zoo.locate(decoys / "feedback-3").config.seed == 77
+    assert zoo.locate(Path("feedback-3")).config.seed == 77
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/x", "../a/b", "~/x", ".", "C:x", "./u/r"])
+def test_a_path_never_goes_to_the_hub(decoys, name):
+    with pytest.raises(ModelError, match=r"no model directory|missing; is this"):
+        zoo.locate(name)
+
+
+def test_a_bare_name_of_a_directory_is_told_how_to_write_it(decoys):
+    with pytest.raises(ModelError, match=r"the directory here is './mine'"):
+        zoo.locate("mine")
 
 
 def test_the_bundled_models_are_small_together():

@@ -14,11 +14,13 @@ from deepmatrixinversion.errors import (
     ModelError,
     SingularMatrixError,
     TrainingError,
+    UnsupportedArrayError,
 )
 from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
+from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import Certificate, certify
+from deepmatrixinversion.linalg.certificate import Certificate, entrywise_error_bound
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
@@ -34,8 +36,10 @@ __all__ = [
     "SingularMatrixError",
     "Solution",
     "TrainingError",
+    "UnsupportedArrayError",
     "__version__",
     "certify",
+    "entrywise_error_bound",
     "inv",
     "inv_ex",
     "pinv",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
+
+# What only a write can meet: the error does not say by itself which file it was.
+NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 # Opening one of these means writing to an open stream of a process, which a rename would miss.
 _STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
@@ -53,23 +57,39 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     name = os.fsdecode(path)
     mode = _mode(name)
-    if name.startswith(_STREAMS) or (mode is not None and not stat.S_ISREG(mode)):
-        with open(name, "wb") as file:  # a directory fails here, with the right message
+    try:
+        if name.startswith(_STREAMS) or (mode is not None and not stat.S_ISREG(mode)):
+            with open(name, "wb") as file:  # a directory fails here, with the right message
+                yield file
+            return
+        if mode is not None and not os.access(name, os.W_OK):
+            # A rename would replace a read-only file without asking.
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        with _replacement(name, mode) as file:
             yield file
-        return
-    if mode is not None and not os.access(name, os.W_OK):
-        # A rename would replace a read-only file without asking.
-        raise PermissionError(13, "Permission denied", name)
-    target = os.path.realpath(name)
-    temporary = Path(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
-    try:
-        # Not mkstemp, whose files are private (0600) whatever the umask says.
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(temporary, flags, 0o666)
     except OSError as error:
-        error.filename = name
+        if error.filename is None and error.errno in NO_SPACE:
+            error.filename = name
         raise
+
+
+@contextlib.contextmanager
+def _replacement(name: str, mode: int | None) -> Iterator[BinaryIO]:
+    """A file beside ``name`` that takes its place when the block ends well."""
+    target = os.path.realpath(name)
+    folder, own = os.path.split(target)
+    # Named after its target, cut to what file systems allow, so that one left behind by a power
+    # cut says whose it is.
+    own = own.encode(errors="ignore")[:200].decode(errors="ignore")
+    temporary = Path(folder, f".{own}.{secrets.token_hex(8)}.tmp")
     try:
+        try:
+            # Not mkstemp, whose files are private (0600) whatever the umask says.
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            descriptor = os.open(temporary, flags, 0o666)
+        except OSError as error:
+            error.filename = name
+            raise
         with os.fdopen(descriptor, "w+b") as file:
             yield cast(BinaryIO, file)
             file.flush()
@@ -78,10 +98,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             temporary.unlink()
         raise
-    _sync_directory(os.path.dirname(target))
+    _sync_directory(folder)
 
 
 def atomic_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -9,9 +9,11 @@ from itertools import zip_longest
 
 import numpy as np
 
-from deepmatrixinversion.cli.program import Parser, positive_float, run
+from deepmatrixinversion.cli.program import Parser, positive_float, require_streams, run
 from deepmatrixinversion.cli.progress import reading_progress
+from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.matrices.datasets import block_size
+from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.files import read_blocks
 from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
 
@@ -40,13 +42,18 @@ def parser() -> Parser:
         help="largest residual to accept (default: what rounding explains, from order, precision "
         "and condition; files rounded to few decimals need more)",
     )
+    add_text_options(p)
     return p
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Print the verdict; 0 if the data set is valid, 1 if not."""
+    for path in (arguments.x, arguments.y):
+        require_streams(path, None)
     tol = getattr(arguments, "tol", None)
-    summary = verify_blocks(_paired(arguments.x, arguments.y), arguments.kind, tol)
+    summary = verify_blocks(
+        _paired(arguments.x, arguments.y, asked_dialect(arguments)), arguments.kind, tol
+    )
     if summary.invalid:
         print(_warning(summary, arguments.kind))
         return 1
@@ -58,12 +65,12 @@ def verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _paired(x_path: str, y_path: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _paired(x_path: str, y_path: str, dialect: Dialect) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of X and Y side by side. NaN and infinity are read, to be counted as invalid."""
     with (
         reading_progress("verifying") as progress,
-        read_blocks(x_path, finite=False, square=True, progress=progress) as xs,
-        read_blocks(y_path, finite=False, square=True) as ys,
+        read_blocks(x_path, square=True, dialect=dialect, progress=progress) as xs,
+        read_blocks(y_path, square=True, dialect=dialect) as ys,
     ):
         if xs.rows != ys.rows:
             raise ValueError(

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from deepmatrixinversion.cli.model_names import newest
 from deepmatrixinversion.cli.program import (
     Parser,
     non_negative_int,
@@ -39,7 +40,12 @@ def parser() -> Parser:
         help="what computes the inverse (default: auto: adjugate up to order 4, elimination up to "
         "64, else iterative; spectral for --msize 0)",
     )
-    add("--model", metavar="NAME_OR_DIR", help="a trained network, in place of --net")
+    add(
+        "--model",
+        nargs="+",
+        metavar="MODEL",
+        help="a trained network, in place of --net: named as for dmxinvert",
+    )
     add(
         "--kind",
         default="inverse",
@@ -100,7 +106,7 @@ def _export(options: argparse.Namespace) -> int:
         options.msize,
         options.out,
         net=options.net,
-        model=options.model,
+        model=None if options.model is None else newest(options.model),
         kind=options.kind,
         refine=options.refine,
         opset=options.opset,

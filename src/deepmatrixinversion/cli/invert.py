@@ -14,10 +14,18 @@ from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.cli.methods import choose_method, replaced
-from deepmatrixinversion.cli.program import Parser, positive_float, positive_int, run
+from deepmatrixinversion.cli.program import (
+    Parser,
+    positive_float,
+    positive_int,
+    require_streams,
+    run,
+)
 from deepmatrixinversion.cli.progress import reading_progress
+from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
-from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.matrices.files import FORMATS, MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.models.zoo import bundled_names
 from deepmatrixinversion.reporting.certificates import CertificateSummary
 from deepmatrixinversion.reporting.metrics import (
@@ -28,13 +36,15 @@ from deepmatrixinversion.reporting.metrics import (
 )
 from deepmatrixinversion.reporting.report import InversionReport
 
+_WORKING = 24  # the memory that inverting one large matrix takes, in matrices of its order
+
 
 def parser() -> Parser:
     """The command line of ``dmxinvert``."""
     p = Parser(
         prog="dmxinvert",
-        description="Invert the matrices of a file. Formats go by the name's ending: .mx, .csv, "
-        ".npy, .npz, .safetensors, .mtx; '-' is standard input or output in .mx.",
+        description="Invert the matrices of a file. Formats go by the name's ending: "
+        f"{', '.join(FORMATS)}; '-' is standard input or output in .mx.",
         formatter_class=argparse.HelpFormatter,
     )
     add = p.add_argument
@@ -42,8 +52,11 @@ def parser() -> Parser:
     add("--inverseout", required=True, metavar="FILE", help="where their inverses go")
     add(
         "--model",
-        help=f"a bundled model ({', '.join(bundled_names())}), a model directory, or "
-        "user/repo[@revision] on the Hugging Face Hub (default: the bundled one for the order)",
+        nargs="+",
+        metavar="MODEL",
+        help=f"a bundled model ({', '.join(bundled_names())}), a model directory such as ./mine "
+        "(of several, as in ./Model_3x3_*, the newest), or user/repo[@revision] on the Hugging "
+        "Face Hub (default: the bundled one for the order)",
     )
     add("--invtarget", metavar="FILE", help="the true inverses, to compare with")
     add("--plotout", metavar="FILE", help="plot of the result: a .png, .pdf or .svg, or 'screen'")
@@ -68,11 +81,19 @@ def parser() -> Parser:
         "to working accuracy)",
     )
     add(
+        "--rtol",
+        type=positive_float,
+        help="relative error that a certified inverse is proven to have at most (default: 1e-6 in "
+        "float64, 1e-3 in float32)",
+    )
+    add(
         "--batch_size",
         type=positive_int,
         default=DEFAULT_BATCH,
         help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
     )
+    add_text_options(p)
+    add("--quiet", action="store_true", help="no progress and no table")
     return p
 
 
@@ -86,14 +107,22 @@ def _invert(options: argparse.Namespace) -> int:
     replace = options.on_uncertified or ("keep" if options.raw else "nan")
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
     certificates = CertificateSummary()
-    seconds = 0.0
+    seconds, not_finite, not_compared = 0.0, 0, 0
     with ExitStack() as stack:
-        progress = stack.enter_context(reading_progress("inverting"))
-        source = stack.enter_context(read_blocks(options.inputmx, square=True, progress=progress))
+        progress = stack.enter_context(reading_progress("inverting", quiet=options.quiet))
+        dialect = asked_dialect(options)
+        # A matrix that is not finite is one without a certificate, not the end of all others.
+        source = stack.enter_context(
+            read_blocks(options.inputmx, square=True, dialect=dialect, progress=progress)
+        )
         target = None
         if options.invtarget is not None:
-            target = stack.enter_context(read_blocks(options.invtarget, square=True))
+            target = stack.enter_context(
+                read_blocks(options.invtarget, square=True, dialect=dialect)
+            )
             _check_same_order(source, target)
+        working = 8 * source.rows**2 * _WORKING
+        check_memory(source.name, working, f"inverting a matrix of order {source.rows}")
         method, model = choose_method(options, source.rows)
         out = stack.enter_context(MatrixWriter(options.inverseout))
         for A, truth in _aligned(source, target):
@@ -104,9 +133,13 @@ def _invert(options: argparse.Namespace) -> int:
             residuals.add(block_residuals)
             certificates.add(block_residuals, certificate, steps)
             X = replaced(A, X, certificate.certified, replace)
+            not_finite += len(A) - int(np.isfinite(A).all(axis=(-2, -1)).sum())
             out.write(X)
             if truth is not None:
-                shown = certificate.certified if replace == "nan" else slice(None)
+                shown = np.isfinite(truth).all(axis=(-2, -1))
+                not_compared += len(truth) - int(shown.sum())
+                if replace == "nan":
+                    shown &= certificate.certified
                 errors.add(X[shown], truth[shown])
                 entries.add(X[shown], truth[shown])
         order = source.rows
@@ -128,17 +161,26 @@ def _invert(options: argparse.Namespace) -> int:
     if options.plotout is not None:
         _plot(options.plotout, report, residuals.values(), entries)
     # With the inverses on standard output, the table must not get between them.
-    Console(stderr=options.inverseout == "-").print(report.to_table())
+    if not options.quiet:
+        Console(stderr=options.inverseout == "-").print(report.to_table())
+    if not_compared:
+        print(f"dmxinvert: targets that are not finite: {not_compared}, left out", file=sys.stderr)
     if certificates.certified == certificates.matrices:
         return 0
     written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]
+    if not_finite and replace != "nan":
+        written += f", but NaN for {not_finite} with NaN or infinity, for which there is none"
     print(f"dmxinvert: {certificates.describe_uncertified()}; written: {written}", file=sys.stderr)
     # --raw asks for the network's own answers, whatever they are worth; unless NaN was asked for.
+    if not_finite:
+        return 1
     return 0 if replace == "pinv" or (options.raw and replace == "keep") else 1
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot end well, before the first matrix is read."""
+    require_streams(options.inputmx, options.inverseout)
+    require_streams(options.invtarget, None)
     if options.invert_mode == "numpy" and (options.model is not None or options.raw):
         raise ValueError("--invert_mode numpy uses no network: leave out --model and --raw")
     if options.tol is not None and (options.invert_mode == "numpy" or options.raw):

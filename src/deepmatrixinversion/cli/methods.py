@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deepmatrixinversion.cli.model_names import newest
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.linalg.certificate import certify
@@ -22,8 +23,8 @@ Method = Callable[[np.ndarray], Inversion]
 def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str | None]:
     """The method that the options ask for, and the name of the model behind it, if any."""
     if options.invert_mode == "numpy":
-        return lambda A: _certified(A, numpy_inverse(A)), None
-    name = options.model
+        return lambda A: _certified(A, numpy_inverse(A), options.rtol), None
+    name = None if options.model is None else newest(options.model)
     if name is None:
         # Schur complements are no network's own output: beyond the orders of the others,
         # --raw is the one that takes any.
@@ -32,14 +33,14 @@ def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str 
     if options.model is not None and "@" in inverter.model.name:
         print(f"model {inverter.model.name}", file=sys.stderr)
     if not options.raw:
-        return lambda A: inverter.inv_ex(A, tol=options.tol), inverter.model.name
+        return lambda A: inverter.inv_ex(A, tol=options.tol, rtol=options.rtol), inverter.model.name
     if inverter.order not in (order, ANY_ORDER):
         raise ValueError(
             f"{options.inputmx}: its matrices are of order {order}, and --raw writes the network's "
             f"own output, but {inverter.model.name} is of order {inverter.order}: leave out --raw, "
             f"or train a model with 'dmxtrain --msize {order}'"
         )
-    return lambda A: _certified(A, inverter.guess(A)), inverter.model.name
+    return lambda A: _certified(A, _guessed(A, inverter), options.rtol), inverter.model.name
 
 
 def replaced(A: np.ndarray, X: np.ndarray, certified: np.ndarray, how: str) -> np.ndarray:
@@ -47,9 +48,22 @@ def replaced(A: np.ndarray, X: np.ndarray, certified: np.ndarray, how: str) -> n
     if how == "keep" or certified.all():
         return X
     X = X.copy()
-    X[~certified] = np.nan if how == "nan" else pseudo_inverse(A[~certified]).pseudoinverse
+    X[~certified] = np.nan
+    if how == "pinv":
+        singular = ~certified & np.isfinite(A).all(axis=(-2, -1))
+        X[singular] = pseudo_inverse(A[singular]).pseudoinverse
     return X
 
 
-def _certified(A: np.ndarray, X: np.ndarray) -> Inversion:
-    return Inversion(X, certify(A, X), np.zeros(len(A), dtype=np.int64))
+def _guessed(A: np.ndarray, inverter: Inverter) -> np.ndarray:
+    """The network's raw answers; NaN for a matrix that is not finite, which it does not take."""
+    finite = np.isfinite(A).all(axis=(-2, -1))
+    if finite.all():
+        return inverter.guess(A)
+    X = np.full_like(A, np.nan)
+    X[finite] = inverter.guess(A[finite])
+    return X
+
+
+def _certified(A: np.ndarray, X: np.ndarray, rtol: float | None) -> Inversion:
+    return Inversion(X, certify(A, X, rtol=rtol), np.zeros(len(A), dtype=np.int64))

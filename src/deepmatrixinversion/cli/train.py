@@ -20,6 +20,7 @@ from deepmatrixinversion.cli.program import (
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
 from deepmatrixinversion.models.config import NET_NAMES
 from deepmatrixinversion.reporting.plots import check_plot_target
+from deepmatrixinversion.signals import Terminated
 
 _DEFAULT = "(default: by --net)"
 
@@ -92,14 +93,15 @@ def _train(options: argparse.Namespace) -> int:
         raise ImportError(
             "training needs torch and more: pip install 'deepmatrixinversion[train]'"
         ) from None
-    from deepmatrixinversion.training.finish import finish
     from deepmatrixinversion.training.recipe import Recipe, read_toml
     from deepmatrixinversion.training.run import (
         check_data,
+        check_memory,
+        is_finished,
         make_fabric,
         new_directory,
+        position,
         read_recipe,
-        train,
     )
 
     check_plot_target(options.plotout)
@@ -110,28 +112,63 @@ def _train(options: argparse.Namespace) -> int:
             raise ValueError("--resume goes on with the recipe of its directory: give no other")
         directory = Path(options.resume)
         recipe = read_recipe(directory)
+        if not is_finished(directory):
+            print(f"resuming {directory}: {position(directory, recipe)}", file=sys.stderr)
     else:
         if options.config is not None:
             given = read_toml(options.config) | given
         recipe = Recipe.from_options(given)
         # A device that is not there is said before a directory is made.
+        check_memory(recipe)
         make_fabric(recipe)
         check_data(recipe)
         directory = new_directory(options.mout or "./Model", recipe)
-    print(f"training into {directory}", file=sys.stderr)
-    train(directory, recipe, quiet=options.quiet)
-    evaluations = finish(
-        directory, recipe, command=repeat_command(recipe.to_dict()), plotout=options.plotout
-    )
-    for e in evaluations:
-        kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
-        print(
-            f"{kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
-            f"{e.residual.median:.1e}, failures {100 * (1 - e.residual.below_one):.3f} %",
-            file=sys.stderr,
-        )
+        print(f"training into {directory}", file=sys.stderr)
+    try:
+        _train_into(directory, options)
+    except (KeyboardInterrupt, Terminated):
+        again = shlex.join(["dmxtrain", "--resume", str(directory)])
+        print(f"go on with: {again}", file=sys.stderr)
+        raise
     print(directory)
     return 0
+
+
+def _train_into(directory: Path, options: argparse.Namespace) -> None:
+    from deepmatrixinversion.training.finish import finish
+    from deepmatrixinversion.training.lock import one_writer
+    from deepmatrixinversion.training.run import RECIPE, is_finished, read_recipe, train
+
+    with one_writer(directory / RECIPE):
+        if is_finished(directory):
+            print(f"{directory}: this training is already finished", file=sys.stderr)
+            return
+        recipe = read_recipe(directory)
+        train(directory, recipe, quiet=options.quiet)
+        finished = finish(
+            directory, recipe, command=repeat_command(recipe.to_dict()), plotout=options.plotout
+        )
+    for e in finished.evaluations:
+        kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
+        failures = 1 - e.residual.below_one
+        print(
+            f"{kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
+            f"{e.residual.median:.1e}, failures {100 * failures:.3f} %",
+            file=sys.stderr,
+        )
+        if failures > 0:
+            print(
+                f"warning: {failures * e.matrices:.0f} of {e.matrices} of these answers are no "
+                "inverses (a residual of 1 or more), before refinement",
+                file=sys.stderr,
+            )
+    if finished.untrained:
+        which = ", ".join(map(str, finished.untrained))
+        print(
+            "warning: training did not improve on the untrained network; that is what was saved"
+            + (f" (member {which} of {recipe.n_repeats})" if recipe.n_repeats > 1 else ""),
+            file=sys.stderr,
+        )
 
 
 def repeat_command(recipe: dict) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import nn
 
 from deepmatrixinversion.export.choice import DTYPES, Choice
+from deepmatrixinversion.runtime import onnxruntime
 
 KAPPAS = {"16": (1, 10), "32": (1, 10, 100), "64": (1, 10, 100, 1e4)}
 NETWORK_KAPPAS = {**KAPPAS, "64": KAPPAS["32"]}  # a network's guess is float32 in any case
@@ -49,15 +49,16 @@ def matrices(
     return (left[:, :, :rank] * sigma) @ right[:, :rank]
 
 
-def session(data: bytes) -> onnxruntime.InferenceSession:
+def session(data: bytes) -> Any:
     """The graph in onnxruntime, on the CPU, which says nothing but errors."""
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def run(graph: onnxruntime.InferenceSession, choice: Choice, A: np.ndarray) -> list[np.ndarray]:
+def run(graph: Any, choice: Choice, A: np.ndarray) -> list[np.ndarray]:
     """The graph's three outputs, for the identity as right-hand sides where it solves."""
     feed = {"A": A}
     if choice.kind == "solve":

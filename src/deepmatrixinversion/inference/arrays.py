@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.inference.kinds import as_array
+
 
 class RealForm(NamedTuple):
     """A stack of matrices in float32 or float64, complex ones as real ones of twice the size.
@@ -40,30 +42,44 @@ def real_form(
     Raises
     ------
     ValueError
-        For another dtype, fewer than two axes, matrices that are not square where they must be,
-        integers that float64 cannot hold, NaN and infinities.
+        For another kind of array or dtype, fewer than two axes and integers that float64 cannot
+        hold; ``numpy.linalg.LinAlgError``, which is one, for matrices that are not square where
+        they must be.
     """
-    A = np.asarray(A)
-    _check_dtype(A, name)
+    A = as_array(A, name)
     if A.ndim < 2 and not (vectors and A.ndim == 1):
         vector = "one vector, " if vectors else ""
-        raise ValueError(
+        raise np.linalg.LinAlgError(
             f"{name} must be {vector}one matrix or a stack of them, shape (..., m, n), "
             f"not {A.shape}"
         )
     if square and A.shape[-1] != A.shape[-2]:
-        raise ValueError(f"{name} must hold square matrices, not of shape {A.shape}")
+        raise np.linalg.LinAlgError(f"{name} must hold square matrices, not of shape {A.shape}")
     if A.dtype.kind in "biu":
         A = _exact_integers(A, name)
     A = A.astype(A.dtype.newbyteorder("="), copy=False)
-    if not np.isfinite(A).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
-        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
     if A.ndim == 1:
         A = A[:, None]
     if A.dtype.kind != "c":
         return RealForm(A, False)
     return RealForm(embed(A), True)
+
+
+def require_finite(A: ArrayLike, name: str = "A") -> None:
+    """Refuse NaN and infinities, by the index of the first."""
+    bad = ~np.isfinite(as_array(A, name))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
+
+
+def from_lower_triangle(A: NDArray) -> NDArray:
+    """The Hermitian matrices whose lower triangles are those of A."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise np.linalg.LinAlgError(f"A must hold square matrices, not of shape {A.shape}")
+    below = np.tril(A, -1)
+    diagonal = np.real(np.einsum("...ii->...i", A))[..., None] * np.eye(A.shape[-1], dtype=bool)
+    return below + diagonal.astype(A.dtype) + below.conj().swapaxes(-1, -2)
 
 
 def embed(C: NDArray[Any]) -> NDArray[Any]:
@@ -90,17 +106,29 @@ def from_parts(S: NDArray) -> NDArray:
     return C
 
 
-def _check_dtype(A: NDArray, name: str) -> None:
-    native = A.dtype.newbyteorder("=")
-    if native in (np.float32, np.float64, np.complex64, np.complex128) or native.kind in "biu":
-        return
-    if A.dtype == np.float16:
-        reason = "float16 has too few bits for an inverse; convert to float32 or float64"
-    elif A.dtype.kind in "fc":
-        reason = "its bounds would not hold in float64; convert to float64 or complex128"
-    else:
-        reason = "its entries are not numbers of a fixed precision; convert to float64"
-    raise ValueError(f"{name} has dtype {A.dtype}: {reason}")
+# What to do with arrays that NumPy would convert silently, or not understand.
+REMEDIES = {
+    "torch": "use deepmatrixinversion.torch, or pass A.numpy()",
+    "jax": "pass numpy.asarray(A)",
+    "jaxlib": "pass numpy.asarray(A)",
+    "cupy": "pass cupy.asnumpy(A)",
+    "dask": "pass A.compute(), or map the function over the blocks",
+    "tensorflow": "pass A.numpy()",
+    "sparse": "pass A.todense()",
+    "scipy": "pass A.toarray(): the inverse of a sparse matrix is dense",
+}
+
+
+def _check_kind(A: object, name: str) -> None:
+    """Refuse arrays whose meaning would be lost on the way to ``numpy.ndarray``."""
+    if isinstance(A, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, and an inverse needs every entry; pass {name}.filled(value)"
+        )
+    module = type(A).__module__.partition(".")[0]
+    if module in REMEDIES and not isinstance(A, np.ndarray):
+        remedy = REMEDIES[module].replace("A.", f"{name}.").replace("(A)", f"({name})")
+        raise ValueError(f"{name} is an array of {module}, not of NumPy; {remedy}")
 
 
 def _exact_integers(A: NDArray, name: str) -> NDArray[np.float64]:

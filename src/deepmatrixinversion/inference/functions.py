@@ -16,12 +16,12 @@ from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
-from deepmatrixinversion.models.zoo import name_for_order
+from deepmatrixinversion.models.zoo import is_path, name_for_order
 
 Model = Inverter | str | os.PathLike[str]
 
 
-def inv(A: ArrayLike, *, model: Model | None = None) -> NDArray:
+def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) -> NDArray:
     """Certified inverses, or ``SingularMatrixError``: see ``Inverter.inv``.
 
     Examples
@@ -32,11 +32,16 @@ def inv(A: ArrayLike, *, model: Model | None = None) -> NDArray:
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    return _inverter(model, A).inv(A)
+    return _inverter(model, A).inv(A, rtol=rtol)
 
 
 def inv_ex(
-    A: ArrayLike, *, model: Model | None = None, tol: float | None = None, seed: int = 0
+    A: ArrayLike,
+    *,
+    model: Model | None = None,
+    tol: float | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
 ) -> Inversion:
     """Inverses with certificates, whatever they say: see ``Inverter.inv_ex``.
 
@@ -48,11 +53,17 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    return _inverter(model, A).inv_ex(A, tol=tol, seed=seed)
+    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed)
 
 
-def pinv(A: ArrayLike, *, rtol: float | None = None) -> NDArray:
-    """Moore-Penrose inverses: see ``Inverter.pinv_ex``.
+def pinv(
+    A: ArrayLike,
+    rcond: ArrayLike | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: ArrayLike | None = None,
+) -> NDArray:
+    """Moore-Penrose inverses: see ``Inverter.pinv`` and ``Inverter.pinv_ex``.
 
     Examples
     --------
@@ -62,15 +73,17 @@ def pinv(A: ArrayLike, *, rtol: float | None = None) -> NDArray:
     array([[0.25, 0.25],
            [0.25, 0.25]])
     """
-    return _inverter(None, A).pinv(A, rtol=rtol)
+    return _inverter(None, A).pinv(A, rcond, hermitian, rtol=rtol)
 
 
-def pinv_ex(A: ArrayLike, *, rtol: float | None = None) -> PseudoInversion:
+def pinv_ex(A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
     """Moore-Penrose inverses with rank and Penrose residuals: see ``Inverter.pinv_ex``."""
     return _inverter(None, A).pinv_ex(A, rtol=rtol)
 
 
-def solve(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> NDArray:
+def solve(
+    A: ArrayLike, B: ArrayLike, *, model: Model | None = None, rtol: float | None = None
+) -> NDArray:
     """The certified solution of A Y = B, or ``SingularMatrixError``: see ``Inverter.solve``.
 
     Examples
@@ -79,12 +92,14 @@ def solve(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> NDArray:
     >>> solve([[2, 0], [0, 4]], [1, 1])
     array([0.5 , 0.25])
     """
-    return _inverter(model, A).solve(A, B)
+    return _inverter(model, A).solve(A, B, rtol=rtol)
 
 
-def solve_ex(A: ArrayLike, B: ArrayLike, *, model: Model | None = None) -> Solution:
+def solve_ex(
+    A: ArrayLike, B: ArrayLike, *, model: Model | None = None, rtol: float | None = None
+) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B)
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol)
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
@@ -93,13 +108,13 @@ def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if model is None:
         shape = np.shape(A)
         return _loaded(name_for_order(shape[-1] if shape else 1))
-    name = os.fspath(model)
-    config = os.path.abspath(os.path.join(name, "config.json"))
+    if not is_path(model):
+        return _loaded(os.fspath(model))
     # A directory is known by its path, whatever the working directory, and read again when its
     # model changes.
-    if os.path.isfile(config):
-        return _loaded(os.path.dirname(config), os.stat(config).st_mtime_ns)
-    return _loaded(name)
+    path = os.path.abspath(os.path.expanduser(os.fspath(model)))
+    config = os.path.join(path, "config.json")
+    return _loaded(path, os.stat(config).st_mtime_ns if os.path.isfile(config) else 0)
 
 
 @functools.lru_cache(maxsize=16)

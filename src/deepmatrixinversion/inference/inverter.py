@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.inference.arrays import embed, extract, real_form
-from deepmatrixinversion.inference.results import Solution, require_certified
-from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.inference.arrays import (
+    extract,
+    from_lower_triangle,
+    real_form,
+    require_finite,
+)
+from deepmatrixinversion.inference.kinds import as_array, like
+from deepmatrixinversion.inference.leaf import leaf_of
+from deepmatrixinversion.inference.proof import certify
+from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
+from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.inference.solution import solve_by
-from deepmatrixinversion.inference.spectral import spectral_guess
-from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.linalg.engine import Inversion, invert
-from deepmatrixinversion.linalg.product import chunks
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
 from deepmatrixinversion.linalg.scaling import normalise, times_power
-from deepmatrixinversion.models.config import ANY_ORDER
-from deepmatrixinversion.models.directory import ModelDirectory, read_weights
+from deepmatrixinversion.linalg.stack import chunks
+from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import locate, name_for_order
-
-# What a spectral guess may cost before Schur complements or Newton-Schulz from the transpose,
-# whatever the engine falls back on, do no worse.
-MOST_PRODUCTS = 60
 
 
 class Inverter:
@@ -48,6 +49,8 @@ class Inverter:
         Where the network comes from.
     order : int
         Order m of the network; 0 for one that takes any (``spectral``).
+    leaf : Leaf
+        The network's unchecked guesses for (k, m, m) matrices of norm near one.
 
     Examples
     --------
@@ -65,11 +68,14 @@ class Inverter:
         self.model = model
         self.batch = batch
         self.order = model.config.net.msize
-        self._session, self._weights = None, {}
-        if self.order == ANY_ORDER:
-            self._weights = read_weights(model, 1)
-        else:
-            self._session = Session(model)
+        self.leaf = leaf_of(model, batch=batch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model and the batch: an onnxruntime session neither pickles nor copies."""
+        return {"model": self.model, "batch": self.batch}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["model"], batch=state["batch"])
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], *, batch: int = DEFAULT_BATCH) -> Self:
@@ -107,9 +113,10 @@ class Inverter:
         Raises
         ------
         ValueError
-            When A is no stack of finite real matrices of order m.
+            When A is no stack of real matrices of order m, NaN and infinities included.
         """
         A, is_complex = real_form(A)
+        require_finite(A)
         n = A.shape[-1]
         if is_complex or n != (self.order or n):
             kind = "complex matrices" if is_complex else f"matrices of order {n}"
@@ -117,8 +124,6 @@ class Inverter:
                 f"{self.model.name} itself sees real matrices of order {self.order or 'n'}, not "
                 f"{kind}; inv and inv_ex invert those too"
             )
-        if max_products is not None and (self.order != ANY_ORDER or max_products < 0):
-            raise ValueError("max_products is a number of at least 0, for spectral models alone")
         S, exponent = normalise(A)
         X = np.empty(S.shape)
         flat, out = S.reshape(math.prod(A.shape[:-2]), n, n), X.reshape(-1, n, n) if n else X
@@ -127,26 +132,14 @@ class Inverter:
                 if max_products is None:
                     out[part] = self.leaf(flat[part])
                 else:
-                    guess = spectral_guess(
-                        self._weights, flat[part], max_products=max_products, tol=0.0
-                    )
-                    out[part] = guess.X
+                    out[part] = self.leaf.within(flat[part], max_products)
             return times_power(X, -exponent[..., None, None]).astype(A.dtype, copy=False)
-
-    def leaf(self, S: NDArray) -> NDArray[np.float64]:
-        """The network's answers for (k, m, m) matrices of norm near one, unchecked."""
-        if self._session is None:
-            return spectral_guess(self._weights, S, max_products=MOST_PRODUCTS).X
-        return self._session(S, self.batch).astype(np.float64)
-
-    def _leaf_order(self, A: NDArray) -> int:
-        return self.order or max(1, A.shape[-1])
 
     def __call__(self, A: ArrayLike) -> NDArray:
         """Certified inverses: ``inv``."""
         return self.inv(A)
 
-    def inv(self, A: ArrayLike) -> NDArray:
+    def inv(self, A: ArrayLike, *, rtol: float | None = None) -> NDArray:
         """Inverses of the matrices of A, every one of them certified.
 
         Parameters
@@ -167,60 +160,99 @@ class Inverter:
         ValueError
             For another dtype, another shape, NaN and infinities.
         """
-        inversion = self.inv_ex(A)
+        inversion = self.inv_ex(A, rtol=rtol)
+        require_finite(A)
         require_certified(inversion, "inv_ex")
-        return inversion.inverse
+        return like(inversion.inverse, A)
 
-    def inv_ex(self, A: ArrayLike, *, tol: float | None = None, seed: int = 0) -> Inversion:
+    def inv_ex(
+        self,
+        A: ArrayLike,
+        *,
+        tol: float | None = None,
+        rtol: float | None = None,
+        seed: int = 0,
+    ) -> Inversion:
         """Inverses of the matrices of A with their certificates; errors as for ``inv``.
+
+        A matrix with NaN or infinite entries gives NaN, uncertified, and disturbs no neighbour.
 
         Parameters
         ----------
         A : (..., n, n) array_like
             As for ``inv``.
         tol : float, optional
-            Frobenius residual of the scaled matrix at which refinement may stop; to working
-            accuracy by default.
+            Frobenius residual of the scaled matrix at which refinement may stop; as far as float64
+            goes by default. Results that are then less accurate than ``rtol`` are not certified.
+        rtol : float, optional
+            Relative error (infinity norm) that a certified inverse is proven to have at most, as
+            returned and beside the matrix with its rows and columns scaled evenly; 1e-6 by default,
+            1e-3 in single precision.
         seed : int
             Of the random transformations that a failing Schur recursion is retried with.
 
         Returns
         -------
         Inversion
-            ``inverse``, ``certificate`` (``certified``, ``residual_bound``, ``error_bound``: upper
-            bounds on ‖I - XA‖ and ‖A⁻¹ - X‖ in the infinity norm, for exactly the array returned;
-            inf where not certified) and ``steps`` of refinement. An uncertified matrix is just
-            that: floating point cannot prove singularity.
+            ``inverse``, ``certificate`` (``certified``; ``residual_bound``, ``error_bound``,
+            ``relative_error_bound``: upper bounds on ‖I - XA‖, ‖A⁻¹ - X‖ and the latter over ‖X‖ in
+            the infinity norm, for exactly the array returned) and ``steps`` of refinement. An
+            uncertified matrix is just that: floating point cannot prove singularity.
 
         Notes
         -----
-        For n <= m: the network, then 1 product and 2 a refinement step, 4 for the last step in
-        doubled precision, 1 for the certificate. For n > m about 5 products of order n in all.
+        For n <= m: the network, then 1 product and 2 a refinement step, and 4 to 8 for the last
+        step in extended precision, which gives the certificate. For n > m about 8 products of order
+        n in all.
         """
         form = real_form(A)
-        if tol is not None and not tol >= 0:
-            raise ValueError(f"tol must be a number of at least 0, not {tol}")
-        inversion = invert(form.array, self.leaf, self._leaf_order(form.array), tol=tol, seed=seed)
+        for name, value in (("tol", tol), ("rtol", rtol)):
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} must be a number of at least 0, not {value}")
+        E = form.array
+        inversion = invert(
+            E, self.leaf, self.leaf.order_for(E.shape[-1]), tol=tol, rtol=rtol, seed=seed
+        )
         if not form.is_complex:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
         X = extract(inversion.inverse)
-        return Inversion(X, certify(form.array, embed(X)), inversion.steps)
+        return Inversion(X, certify(A, X, rtol=rtol), inversion.steps)
 
-    def pinv(self, A: ArrayLike, *, rtol: float | None = None) -> NDArray:
-        """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``."""
-        return self.pinv_ex(A, rtol=rtol).pseudoinverse
+    def pinv(
+        self,
+        A: ArrayLike,
+        rcond: ArrayLike | None = None,
+        hermitian: bool = False,
+        *,
+        rtol: ArrayLike | None = None,
+    ) -> NDArray:
+        """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``.
 
-    def pinv_ex(self, A: ArrayLike, *, rtol: float | None = None) -> PseudoInversion:
+        ``rcond`` is NumPy's older name for ``rtol``; ``hermitian`` says that the matrices are, so
+        that their lower triangle alone is read, as NumPy does. Raises ``ValueError`` for NaN and
+        infinities.
+        """
+        if rcond is not None and rtol is not None:
+            raise ValueError("`rtol` and `rcond` can't be both set.")
+        require_finite(A)
+        M = from_lower_triangle(as_array(A, "A")) if hermitian else A
+        result = self.pinv_ex(M, rtol=rtol if rcond is None else rcond)
+        return like(result.pseudoinverse, A)
+
+    def pinv_ex(self, A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
         """Moore-Penrose inverses with numerical rank and the four Penrose residuals.
+
+        A matrix with NaN or infinite entries gives NaN, and rank -1.
 
         Parameters
         ----------
         A : (..., m, n) array_like
             Of any rank and shape; dtypes as for ``inv``.
-        rtol : float, optional
-            Singular values up to ``rtol`` times the largest count as zero; max(m, n) eps by
-            default.
+        rtol : (...) array_like, optional
+            Singular values up to ``rtol`` times the largest count as zero, as in NumPy: one value
+            for all matrices or one each. By default max(m, n) eps of A's dtype, the rule of
+            ``numpy.linalg.matrix_rank`` (``numpy.linalg.pinv`` itself takes 1e-15 unless told).
 
         Returns
         -------
@@ -242,7 +274,7 @@ class Inverter:
         rank = np.asarray(result.rank // 2)
         return PseudoInversion(extract(result.pseudoinverse), rank, result.penrose)
 
-    def solve(self, A: ArrayLike, B: ArrayLike) -> NDArray:
+    def solve(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> NDArray:
         """The certified solution of A Y = B.
 
         Parameters
@@ -261,15 +293,23 @@ class Inverter:
         SingularMatrixError, ValueError
             As for ``inv``; also for shapes that do not fit.
         """
-        solution = self.solve_ex(A, B)
-        require_certified(solution.inversion, "solve_ex")
-        return solution.solution
+        solution = self.solve_ex(A, B, rtol=rtol)
+        require_finite(A)
+        require_finite(B, "B")
+        require_solved(solution)
+        return like(solution.solution, B)
 
-    def solve_ex(self, A: ArrayLike, B: ArrayLike) -> Solution:
+    def solve_ex(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> Solution:
         """The solution of A Y = B with a rigorous forward error bound for each column.
 
-        Y = X B is refined once, Y <- Y + X (B - A Y) (Higham 2002, section 12.1), before its
-        error is bounded. Parameters and errors are those of ``solve``; nothing raises for want
-        of a certificate.
+        Y = X B is refined, Y <- Y + X (B - A Y) with residuals in extended precision, until its
+        error is little more than the last rounding, and that is bounded. Parameters and errors are
+        those of ``solve``; nothing raises for want of a certificate. A column is certified where A
+        is, and its own relative error bound is at most ``rtol``; never one with an infinite
+        component. What is not finite in A or B gives NaN in the solutions that it touches.
         """
-        return solve_by(lambda E: invert(E, self.leaf, self._leaf_order(E)), A, B)
+        if rtol is not None and not rtol >= 0:
+            raise ValueError(f"rtol must be a number of at least 0, not {rtol}")
+        return solve_by(
+            lambda E: invert(E, self.leaf, self.leaf.order_for(E.shape[-1]), rtol=rtol), A, B, rtol
+        )

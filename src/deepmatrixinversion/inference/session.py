@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnxruntime
+from typing import Any
 
-from deepmatrixinversion.errors import ModelError
+import numpy as np
+
+from deepmatrixinversion.errors import ModelError, printable
 from deepmatrixinversion.models.directory import ModelDirectory, read_graph
+from deepmatrixinversion.runtime import onnxruntime
 
 DEFAULT_BATCH = 8192
+
+GROUP = 16
+"""A graph always sees a multiple of so many matrices. onnxruntime's vectorised kernels treat what
+is left over differently, so that a matrix's answer would depend on how many stand beside it."""
+
+ALIGNED = 4
+"""Floats in 16 bytes. The order of onnxruntime's sums depends on where in them a matrix begins, so
+matrices of odd order get every fourth place: elsewhere bits would depend on how many go before."""
 
 
 class Session:
     """The graph of one model directory, ready to run on the CPU.
+
+    onnxruntime is imported, without its telemetry, when the graph first runs.
 
     Parameters
     ----------
@@ -24,54 +36,42 @@ class Session:
     Raises
     ------
     ModelError
-        When the graph does not load or its signature is not
-        ``A`` float32 (batch, n, n) -> ``X`` float32 (batch, n, n) of the configured order.
+        When the graph is no network of this package and of the configured order: A float32
+        (batch, n, n) -> X float32 (batch, n, n).
     """
 
     def __init__(self, model: ModelDirectory, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        self._graph = read_graph(model)
+        self._threads = threads
+        self._path = model.path
+        self._session: Any = None
+        self.order = model.config.net.msize
+
+    def _load(self) -> Any:
+        runtime = onnxruntime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
-        graph = read_graph(model)
-        # A tensor kept outside the graph names its file under this key. onnxruntime would read it,
-        # relative to the working directory and "../" included.
-        if b"location" in graph:
-            raise ModelError(f"{model.path}: model.onnx refers to weights outside the file")
         try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
+            return runtime.InferenceSession(
+                self._graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions share no base class
-            raise ModelError(f"{model.path}: model.onnx does not load ({error})") from None
-        self._path = model.path
-        self.order = model.config.net.msize
-        self._check_signature(model)
-
-    def _check_signature(self, model: ModelDirectory) -> None:
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        n = self.order
-        for values, name in ((inputs, "A"), (outputs, "X")):
-            if (
-                len(values) != 1
-                or values[0].name != name
-                or values[0].type != "tensor(float)"
-                or len(values[0].shape) != 3
-                or list(values[0].shape[1:]) != [n, n]
-                or isinstance(values[0].shape[0], int)
-            ):
-                got = [(v.name, v.type, v.shape) for v in values]
-                raise ModelError(
-                    f"{model.path}: model.onnx has {got} where one float32 tensor '{name}' of "
-                    f"shape (batch, {n}, {n}) belongs"
-                )
+            raise ModelError(
+                f"{self._path}: model.onnx does not load ({printable(error)})"
+            ) from None
 
     def __call__(self, A: np.ndarray, batch: int = DEFAULT_BATCH) -> np.ndarray:
         """The raw guess for each matrix of a (count, n, n) stack, as float32 (count, n, n).
 
+        ``batch`` is rounded up to a multiple of ``GROUP``, and places are left to matrices of
+        zeros, three of four for odd orders: each answer is the same to the bit, whatever stands
+        beside it.
+
         Raises
         ------
         ModelError
-            When the graph fails on these matrices, or does not answer each of them.
+            When the graph does not load, fails on these matrices, or does not answer each of them.
         ValueError
             When ``batch``, the number of matrices in a call of the graph, is below 1.
         """
@@ -79,16 +79,27 @@ class Session:
             raise ValueError(f"batch is {batch}; it must be at least 1")
         A = np.ascontiguousarray(A, dtype=np.float32)
         X = np.empty_like(A)
-        for start in range(0, len(A), batch):
-            part = slice(start, start + batch)
-            X[part] = self._run(A[part])
+        every = 1 if A.shape[-1] % 2 == 0 else ALIGNED
+        step = -(-batch // GROUP) * GROUP // every
+        for start in range(0, len(A), step):
+            part = A[start : start + step]
+            places = -(-len(part) * every // GROUP) * GROUP
+            if places > len(part):
+                padded = np.zeros((places, *A.shape[1:]), dtype=A.dtype)
+                padded[: len(part) * every : every] = part
+                part = padded
+            X[start : start + step] = self._run(part)[::every][: len(X) - start]
         return X
 
     def _run(self, A: np.ndarray) -> np.ndarray:
+        if self._session is None:
+            self._session = self._load()
         try:
             X = np.asarray(self._session.run(["X"], {"A": A})[0])
         except Exception as error:  # onnxruntime's exceptions share no base class
-            raise ModelError(f"{self._path}: model.onnx does not run ({error})") from None
+            raise ModelError(
+                f"{self._path}: model.onnx does not run ({printable(error)})"
+            ) from None
         # The declared batch is only a name: a graph may still give one answer for all.
         if X.shape != A.shape:
             raise ModelError(

@@ -1,7 +1,8 @@
-"""Linear systems by a certified inverse, each solution with a bound on its error."""
+"""Linear systems by an inverse, each solution with a bound on its error."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,67 +10,95 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.arrays import embed, from_parts, real_form
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.linalg.certificate import solution_error_bound
+from deepmatrixinversion.linalg.arithmetic import flushed
+from deepmatrixinversion.linalg.certificate import default_rtol
 from deepmatrixinversion.linalg.engine import Inversion
+from deepmatrixinversion.linalg.solution import Columns, solve_columns
+from deepmatrixinversion.linalg.stack import Array, chunks
 
 
-def solve_by(invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike) -> Solution:
+def solve_by(
+    invert: Callable[[NDArray], Inversion], A: ArrayLike, B: ArrayLike, rtol: float | None = None
+) -> Solution:
     """The solution of A Y = B by ``invert``, which inverts stacks of real matrices.
 
-    Y = X B is refined once, Y <- Y + X (B - A Y) (Higham 2002, section 12.1), before its error is
-    bounded. See ``Inverter.solve_ex``, whose work this is.
+    See ``Inverter.solve_ex``, whose work this is.
     """
     form, right = real_form(A), real_form(B, square=False, vectors=True, name="B")
-    B = np.asarray(B)
-    vector = B.ndim == 1
-    _check_fit(np.shape(A), B.shape)
+    vector = np.ndim(B) == 1
+    _check_fit(np.shape(A), np.shape(B))
     is_complex = form.is_complex or right.is_complex
     E = embed(form.array + 0j) if is_complex and not form.is_complex else form.array
-    if is_complex:
-        # The left half of a complex B's embedding, or a real B over zeros.
-        F = right.array
-        F = (
-            F[..., : F.shape[-1] // 2]
-            if right.is_complex
-            else np.concatenate([F, np.zeros_like(F)], axis=-2)
-        )
-    else:
-        F = right.array
-    dtype = np.result_type(E.dtype, right.array.dtype)
-    # Contiguous: the bits of a product may depend on its factors' strides.
-    E, F = np.ascontiguousarray(E, dtype=dtype), np.ascontiguousarray(F, dtype=dtype)
+    F = right.array
+    if right.is_complex:
+        F = F[..., : F.shape[-1] // 2]  # the left half of an embedding
+    elif is_complex:
+        F = np.concatenate([F, np.zeros_like(F)], axis=-2)
+    dtype = np.result_type(E.dtype, F.dtype)
+    E, F = E.astype(dtype, copy=False), F.astype(dtype, copy=False)
     inversion = invert(E)
-    X, E64, F64 = (M.astype(np.float64, copy=False) for M in (inversion.inverse, E, F))
-    with np.errstate(all="ignore"):
-        Y = X @ F64
-        Y = (Y + X @ (F64 - E64 @ Y)).astype(dtype)
-    bound = _solution_bound(E, inversion, F, Y)
+    Y, bound = _columns(E, F, inversion)
     if is_complex:
         Y = from_parts(Y)
         # |re| and |im| are each within the bound; sqrt(2), rounded up.
-        bound = np.nextafter(bound * 1.4142135623730951, np.inf)
+        bound = np.nextafter(bound * 1.4142135623730951, np.inf, where=bound > 0, out=bound.copy())
+    relative = _relative(bound, Y)
+    certified = relative <= (default_rtol(dtype) if rtol is None else rtol)
+    certified &= inversion.certificate.certified[..., None]
     if vector:
         Y, bound = Y[..., 0], bound[..., 0]
-    return Solution(Y, bound, inversion)
+        relative, certified = relative[..., 0], certified[..., 0]
+    return Solution(Y, bound, inversion, np.asarray(relative), np.asarray(certified))
 
 
-def _solution_bound(A: NDArray, inversion: Inversion, B: NDArray, Y: NDArray) -> NDArray:
-    """Bounds on the largest |A⁻¹B - Y| of each column, finite wherever A is certified."""
-    X, (certified, alpha, error, _) = inversion.inverse, inversion.certificate
-    bound = solution_error_bound(A, X, B, Y, alpha)
-    bound = np.broadcast_to(bound, (*Y.shape[:-2], Y.shape[-1])).copy()
-    weak = certified & ~(alpha < 1)
-    if not weak.any():
-        return bound
-    # Certified by ‖I - AX‖: with r = b - Ay there is |A⁻¹r| <= |Xr| + ‖A⁻¹ - X‖ ‖r‖, and with
-    # 0 for ‖I - XA‖ the function bounds |Xr| alone, and ‖r‖ for X = I.
-    none, identity = np.zeros_like(alpha), np.eye(A.shape[-1])
+def _columns(E: NDArray, F: NDArray, inversion: Inversion) -> Columns:
+    """Solutions and bounds of the broadcast stack; NaN and inf where something is not finite."""
+    n, p = F.shape[-2:]
+    batch = np.broadcast_shapes(E.shape[:-2], F.shape[:-2])
+    k = math.prod(batch)
+    a, x = E.reshape(-1, n, n) if n else E, inversion.inverse.reshape(-1, n, n) if n else E
+    f = F.reshape(math.prod(F.shape[:-2]), n, p)
+    of_E, of_F = (_places(M.shape[:-2], batch) for M in (E, F))
+    Y, bound = np.empty((k, n, p), dtype=E.dtype), np.zeros((k, p))
+    if not (n and p):
+        return Columns(Y.reshape(*batch, n, p), bound.reshape(*batch, p))
+    # A residual bound of inf: not finite, or flushed, or not rounded to nearest.
+    sound = np.isfinite(inversion.certificate.residual_bound).ravel()
     with np.errstate(all="ignore"):
-        by_X = solution_error_bound(A, X, B, Y, none)
-        by_error = error[..., None] * solution_error_bound(A, identity, B, Y, none)
-        # Three roundings, and an underflow of the product, are covered.
-        other = (by_X + by_error + 2.0**-1021) * (1 + 2.0**-50)
-    return np.where(weak[..., None], np.where(np.isnan(other), np.inf, other), bound)
+        for part in chunks(k, max(n, math.isqrt(n * p))):
+            A, B = a[of_E[part]], f[of_F[part]]
+            # What is not finite is solved as something that is: neighbours never notice.
+            good = np.asarray(np.isfinite(A).all(axis=(1, 2)))
+            A = np.where(good[:, None, None], A, np.eye(n, dtype=A.dtype))
+            fine = np.asarray(np.isfinite(B).all(axis=1))
+            safe = np.where(fine[:, None, :], B, 0)
+            found = solve_columns(
+                A.astype(np.float64), x[of_E[part]], safe.astype(np.float64), E.dtype
+            )
+            fine &= good[:, None]
+            Y[part] = np.where(fine[:, None, :], found.solution, np.nan)
+            fine &= sound[of_E[part], None] & ~flushed(safe)[:, None]
+            fine &= ~flushed(found.solution)[:, None]
+            bound[part] = np.where(fine, found.error_bound, np.inf)
+    return Columns(Y.reshape(*batch, n, p), bound.reshape(*batch, p))
+
+
+def _places(shape: tuple[int, ...], batch: tuple[int, ...]) -> NDArray[np.intp]:
+    """Which matrix of a stack of this shape each of the broadcast stack is."""
+    return np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), batch).ravel()
+
+
+def _relative(bound: Array, Y: NDArray) -> Array:
+    """The bound over each column's largest modulus, rounded up; 0 over 0 is 0."""
+    if not Y.shape[-2]:
+        return np.zeros_like(bound)
+    with np.errstate(all="ignore"):
+        largest = np.abs(Y).astype(np.float64).max(axis=-2)
+        # The modulus of a complex number is off by a few roundings of its dtype.
+        slack = 8 * float(np.finfo(Y.dtype).eps) if Y.dtype.kind == "c" else 2.0**-50
+        relative = np.nextafter(bound / largest * (1 + slack), np.inf)
+    relative = np.where(bound == 0, 0.0, relative)
+    return np.where(np.isfinite(largest) & np.isfinite(relative), relative, np.inf)
 
 
 def _check_fit(A: tuple[int, ...], B: tuple[int, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepmatrixinversion.linalg.product import Array
+from deepmatrixinversion.linalg.stack import Array
 
 
 class Butterfly(NamedTuple):
@@ -17,10 +17,14 @@ class Butterfly(NamedTuple):
     ----------
     cosine, sine : (depth, order // 2) float64
         the angle of each rotation-reflection, uniform on the circle
+    permutation : (order,) int64
+        of the vector's entries, first of all: the layers alone share the symmetry of some matrices
+        (the reversal, say), whose leading blocks they leave singular whatever their angles
     """
 
     cosine: Array
     sine: Array
+    permutation: NDArray[np.int64]
 
 
 def random_butterfly(order: int, rng: np.random.Generator) -> Butterfly:
@@ -55,12 +59,14 @@ def random_butterfly(order: int, rng: np.random.Generator) -> Butterfly:
         raise ValueError(f"a butterfly needs an even order, not {order}")
     depth = max(1, (order - 1).bit_length()) if order else 0
     angle = rng.uniform(0.0, 2.0 * np.pi, (depth, order // 2))
-    return Butterfly(np.cos(angle), np.sin(angle))
+    return Butterfly(np.cos(angle), np.sin(angle), rng.permutation(order))
 
 
 def apply_butterfly(W: Butterfly, A: NDArray, *, transpose: bool = False) -> Array:
     """The product W A, or W^T A, for a stack A (..., order, p)."""
     A = np.asarray(A, dtype=np.float64)
+    if not transpose:
+        A = A[..., W.permutation, :]
     layers = list(zip(W.cosine, W.sine, strict=True))
     half = A.shape[-2] // 2
     for c, s in reversed(layers) if transpose else layers:
@@ -75,7 +81,7 @@ def apply_butterfly(W: Butterfly, A: NDArray, *, transpose: bool = False) -> Arr
             mixed[..., 0::2, :] = c * a + s * b
             mixed[..., 1::2, :] = s * a - c * b
         A = mixed
-    return A
+    return A[..., np.argsort(W.permutation), :] if transpose else A
 
 
 def transform(A: Array, seed: int) -> tuple[Array, Butterfly, Butterfly]:

@@ -1,51 +1,60 @@
-"""From a guess to a certified inverse: scale, guess, refine, polish, unscale, certify."""
+"""From a guess to a certified inverse: scale, guess, refine, polish, unscale, certify.
+
+Candidates come from a list of attempts, tried in turn on the matrices that the ones before left
+without a good proof: the guess itself; elimination, or block recursion through random butterflies
+for large orders; the iteration from the transpose. Whatever is tried, the better proof is kept.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.linalg.arithmetic import flushed, warn_unless_nearest
 from deepmatrixinversion.linalg.certificate import (
     Certificate,
-    certify_layout,
-    exact_float64,
-    relative,
+    Comparison,
+    checked,
+    default_rtol,
+    measured_residual,
 )
-from deepmatrixinversion.linalg.iteration import (
-    POLISH_BELOW,
-    newton_layout,
-    polish_layout,
-    transpose_layout,
+from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
+from deepmatrixinversion.linalg.elimination import eliminated
+from deepmatrixinversion.linalg.newton import (
+    Refined,
+    from_transpose,
+    newton_schulz,
+    transpose_start,
 )
-from deepmatrixinversion.linalg.product import (
-    Array,
-    batch_axis,
-    chunks,
-    from_layout,
-    put,
-    spread,
-    take,
-    to_layout,
+from deepmatrixinversion.linalg.polish import (
+    PRECISE_ORDER,
+    Proof,
+    polish,
+    prove,
+    slices_needed,
 )
-from deepmatrixinversion.linalg.scaling import (
-    equilibrate,
-    normalise,
-    normalise_layout,
-    spread_exponent,
-    times_power,
-    unequilibrate,
+from deepmatrixinversion.linalg.scaling import Scaled
+from deepmatrixinversion.linalg.schur import (
+    Leaf,
+    block_inverse,
+    guess_inverse,
+    through_butterfly,
 )
-from deepmatrixinversion.linalg.schur import SPREAD, Leaf, guess_inverse, invert_large
+from deepmatrixinversion.linalg.stack import Array, Stack, chunks
+from deepmatrixinversion.linalg.structure import LARGEST_ORDER, reachable
 
-POLISH_ORDER = 128
-"""Largest order polished in doubled precision. Beyond it a step in working precision already leaves
-a smaller error than LAPACK's (measured: 0.13 to 0.64 times, median), for a third of the cost."""
+POLISH_BELOW = 2.0**-18
+"""A residual below which one polish of degree 2 reaches working accuracy (R^3 < u / 2)."""
 
-WORKING_ACCURACY = 2.0**-56
-FLOAT32_ACCURACY = 2.0**-32
+ROUNDS = 6
+"""Polishes of one candidate, at most: each squares its error at least."""
+
+Attempt = Callable[[Stack, Stack], Stack]
+"""From scaled matrices and the best candidates so far, which may be anything, to candidates."""
 
 
 class Inversion(NamedTuple):
@@ -57,7 +66,7 @@ class Inversion(NamedTuple):
     certificate : Certificate
         of exactly that array
     steps : (...) int64
-        refinement steps taken
+        refinement and polishing steps taken
     """
 
     inverse: NDArray
@@ -65,181 +74,227 @@ class Inversion(NamedTuple):
     steps: NDArray[np.int64]
 
 
-class _Scaled(NamedTuple):
-    """Normalised matrices ``S`` in the layout ``axis``, and what it takes to unscale inverses."""
+class Candidates(NamedTuple):
+    """What one attempt, or the best of several, has come to; k matrices.
 
-    S: Array
-    axis: int
-    exponent: NDArray[np.int64]
-    uneven: NDArray[np.intp]
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    Attributes
+    ----------
+    X : Stack
+        inverses of the scaled matrices
+    held : (k, n, n)
+        as they will be returned
+    certificate : Certificate
+        of ``held``
+    residual : (k,)
+        ‖I - S X‖F, or an estimate of it
+    steps : (k,) int64
+    """
 
-    def unscale(self, X: Array) -> Array:
-        """Inverses of the original matrices, in the same layout."""
-        if not self.uneven.size:
-            return times_power(X, -spread(self.exponent, self.axis))
-        # At once, lest an entry leave the range in between: rows' exponents take the norm's.
-        Y = times_power(X, -spread(self.exponent, self.axis))
-        rows = self.rows + self.exponent[self.uneven, None]
-        part = from_layout(take(X, self.uneven, self.axis), self.axis)
-        part = unequilibrate(part, rows, self.columns)
-        put(Y, self.uneven, to_layout(part, self.axis), self.axis)
-        return Y
+    X: Stack
+    held: NDArray
+    certificate: Certificate
+    residual: Array
+    steps: NDArray[np.int64]
 
-    def at(self, index: NDArray[np.intp]) -> _Scaled:
-        """The matrices at ``index`` (ascending)."""
-        kept = np.isin(self.uneven, index)
-        return _Scaled(
-            take(self.S, index, self.axis),
-            self.axis,
-            self.exponent[index],
-            np.searchsorted(index, self.uneven[kept]),
-            self.rows[kept],
-            self.columns[kept],
+    def at(self, index: NDArray[np.intp]) -> Candidates:
+        """The candidates at ``index``."""
+        X, held, certificate, residual, steps = self
+        return Candidates(
+            X[index], held[index], certificate.at(index), residual[index], steps[index]
         )
 
-
-def _scale(A: Array, axis: int) -> _Scaled:
-    """Normalise a chunk."""
-    S, exponent = normalise_layout(A, axis)
-    none = np.zeros((0, A.shape[1]), dtype=np.int64)
-    return _Scaled(S, axis, exponent, np.zeros(0, dtype=np.intp), none, none)
-
-
-def _equilibrated(scaled: _Scaled, A: Array, candidates: NDArray[np.intp]) -> _Scaled:
-    """Equilibrate those of the candidates, from the original A, whose lines differ in norm."""
-    S, axis, exponent = scaled.S, scaled.axis, scaled.exponent
-    fresh = np.setdiff1d(candidates, scaled.uneven)
-    fresh = fresh[spread_exponent(take(S, fresh, axis), axis) > SPREAD]
-    if not fresh.size:
-        return scaled
-    # From the original, since normalising may have cost the smallest lines their bits.
-    even, rows, columns = equilibrate(from_layout(take(A, fresh, axis), axis))
-    even, exponent[fresh] = normalise(even)
-    put(S, fresh, to_layout(even, axis), axis)
-    uneven = np.concatenate([scaled.uneven, fresh])
-    order = np.argsort(uneven)
-    rows = np.concatenate([scaled.rows, rows])[order]
-    columns = np.concatenate([scaled.columns, columns])[order]
-    return _Scaled(S, axis, exponent, uneven[order], rows, columns)
+    def keep_better(self, index: NDArray[np.intp], others: Candidates) -> NDArray[np.bool_]:
+        """Put those of ``others`` that are proven better, or fail less badly, at ``index``."""
+        old, new = self.certificate.relative_error_bound[index], others.certificate
+        better = new.relative_error_bound < old
+        better |= np.isinf(old) & (others.residual < self.residual[index])
+        where, chosen = index[better], others.at(np.flatnonzero(better))
+        self.X[where], self.held[where] = chosen.X, chosen.held
+        self.certificate.put(where, chosen.certificate)
+        self.residual[where] = chosen.residual
+        self.steps[index] += others.steps
+        return better
 
 
-def _polished(s: Array, x: Array, axis: int, passes: int) -> Array:
-    for _ in range(passes):
-        x, _ = polish_layout(s, x, axis)
-    return x
+class Problem(NamedTuple):
+    """A chunk of matrices, scaled, and what is wanted of their inverses."""
+
+    scaled: Scaled
+    dtype: np.dtype
+    rtol: float
+    tol: float | None
+    reach: Stack | None
+
+    def at(self, index: NDArray[np.intp]) -> Problem:
+        """The matrices at ``index``."""
+        reach = None if self.reach is None else self.reach[index]
+        return self._replace(scaled=self.scaled.at(index), reach=reach)
+
+    @property
+    def tight(self) -> float:
+        """A relative error bound that is the last rounding and little else."""
+        return 1.125 * 2.0 ** (-53 if self.dtype == np.float64 else -24)
+
+    @property
+    def loose(self) -> float:
+        """A relative error bound beyond which a residual of more slices is due."""
+        return self.tight if self.scaled.S.order <= PRECISE_ORDER else 2.0**-40
+
+    @property
+    def poor(self) -> float:
+        """A relative error bound beyond which another candidate is due."""
+        return 2.0**-20 if self.tol is None else np.finfo(np.float64).max
+
+    def held(self, X: Stack) -> NDArray:
+        """Inverses of the scaled matrices as they will be returned, (k, n, n)."""
+        return self.scaled.unscaled(X).matrices().astype(self.dtype, copy=False)
+
+    def unproven(self, refined: Refined) -> Candidates:
+        """Candidates without certificates."""
+        X, residual, steps = refined.X.copy(), refined.residual.copy(), refined.steps.copy()
+        return Candidates(X, self.held(X), Certificate.blank(len(steps)), residual, steps)
+
+    def settled(self, proof: Proof, residual: Array, steps: NDArray[np.int64]) -> Candidates:
+        """The inverses as they will be returned, and their certificates."""
+        if self.reach is not None:
+            # Structural zeros are exact, so there their error is nothing.
+            proof = proof._replace(
+                Z=Stack(proof.Z.array * self.reach.array + 0.0, proof.Z.last),
+                known=Stack(proof.known.array * self.reach.array, proof.known.last),
+            )
+        held = self.held(proof.Z)
+        compared = Comparison.of(self.scaled, proof, held)
+        certificate = compared.certificate(proof, held, self.rtol)
+        return Candidates(proof.Z, held, certificate, residual, steps)
 
 
-def _cast(X: Array, dtype: np.dtype) -> tuple[Array, NDArray]:
-    """The array as it will be returned, and the same numbers in float64 first."""
-    if dtype == np.float64:
-        return X, X
-    held = X.astype(dtype)
-    return exact_float64(held), held
+def _attempts(guess: Leaf, order: int, n: int, seed: int) -> list[Attempt]:
+    """Ways to a candidate, the network's first."""
 
+    def by_guess(S: Stack, _: Stack) -> Stack:
+        propose = guess_inverse if n <= order else block_inverse
+        return Stack.of(propose(S.matrices(), guess, order))
 
-def _reciprocal(S: Array) -> Array:
-    """Inverses of 1 x 1 matrices, which need no guess; 0 for 0, its pseudo-inverse."""
-    return np.where(S != 0, 1.0 / S, 0.0)
+    def by_elimination(S: Stack, _: Stack) -> Stack:
+        return Stack.of(eliminated(S.matrices()))
 
+    def by_butterfly(number: int) -> Attempt:
+        return lambda S, _: Stack.of(through_butterfly(S.matrices(), guess, order, seed + number))
 
-def _invert_chunk(
-    a: Array, guess: Leaf, order: int, dtype: np.dtype, tol: float | None, seed: int
-) -> tuple[NDArray, NDArray[np.bool_], Array, Array, NDArray[np.int64]]:
-    """Inverses, the three columns of their certificate, and steps, of a (k, n, n) chunk."""
-    n = a.shape[-1]
-    axis = batch_axis(n)
-    # What the certificate speaks of has NaN where the processor flushes a float32 subnormal.
-    original = to_layout(exact_float64(a), axis)
-    values = original if a.dtype == np.float64 else to_layout(a, axis)
-    scaled = _scale(values, axis)
-    s = scaled.S
-    doubled = 1 < n <= POLISH_ORDER and dtype == np.float64 and tol is None
-    if tol is not None:
-        target = tol
-    elif doubled:
-        target = POLISH_BELOW
-    else:
-        target = WORKING_ACCURACY if dtype == np.float64 else FLOAT32_ACCURACY
     if n == 1:
-        x = _reciprocal(s)
-        steps = np.zeros(len(a), dtype=np.int64)
-    elif n <= order:
-        x = to_layout(guess_inverse(from_layout(s, axis), guess, order), axis)
-        x, rho, steps = newton_layout(s, x, axis, tol=target, left=not doubled)
-        bad = np.flatnonzero(~(rho < 1.0))
-        if bad.size:
-            x = x.copy()  # it may be the guess's own array still
-            scaled = _equilibrated(scaled, values, bad)
-            again = np.intersect1d(bad, scaled.uneven)
-            if again.size:
-                part = take(s, again, axis)
-                y = to_layout(guess_inverse(from_layout(part, axis), guess, order), axis)
-                y, rho[again], count = newton_layout(part, y, axis, tol=target, left=not doubled)
-                put(x, again, y, axis)
-                steps[again] += count
-                bad = np.flatnonzero(~(rho < 1.0))
-            y, _, count = transpose_layout(take(s, bad, axis), take(x, bad, axis), axis)
-            put(x, bad, y, axis)
-            steps[bad] += count
-    else:
-        scaled = _equilibrated(scaled, values, np.arange(len(a)))
-        x, _, steps = invert_large(
-            from_layout(s, axis), guess, order, seed, tol=target, left=not doubled
-        )
-        x = to_layout(x, axis)
-    if doubled:
-        x, rho = polish_layout(s, x, axis)
-        steps += 1
-        # Badly conditioned matrices arrive with larger residuals than predicted.
-        again = np.flatnonzero((rho > 2 * POLISH_BELOW) & (rho < 1.0))
-        if again.size:
-            put(x, again, _polished(take(s, again, axis), take(x, again, axis), axis, 1), axis)
-            steps[again] += 1
-    X, held = _cast(scaled.unscale(x), dtype)
-    certified, residual_bound, error_bound = certify_layout(original, X, axis)
-    inverse = from_layout(held, axis)
-    if certified.all():
-        return inverse, certified, residual_bound, error_bound, steps
-    # What failed is badly conditioned, or had no good guess: iterate from the transpose, and
-    # polish more than once, since each pass gains only a factor u kappa.
-    failed = np.flatnonzero(~certified)
-    part = scaled.at(failed)
-    rest = part.S
-    for start in (take(x, failed, axis), None):
-        y = start
-        if y is None:
-            part = _equilibrated(part, take(values, failed, axis), np.arange(len(failed)))
-            y, _, count = transpose_layout(rest, None, axis)
-            steps[failed] += count
-        y = _polished(rest, y, axis, 3)
-        steps[failed] += 3
-        X, held = _cast(part.unscale(y), dtype)
-        candidate = from_layout(held, axis)
-        proof = certify_layout(take(original, failed, axis), X, axis)
-        better = (proof[0] & ~certified[failed]) | (
-            (proof[0] == certified[failed]) & (proof[1] < residual_bound[failed])
-        )
-        chosen = failed[better]
-        inverse[chosen] = candidate[better]
-        for target_column, column in zip(
-            (certified, residual_bound, error_bound), proof, strict=True
-        ):
-            target_column[chosen] = column[better]
-        if certified[failed].all():
+        return [by_elimination]  # a reciprocal needs no network
+    if n <= ELIMINATION_ORDER:
+        return [by_guess, by_elimination, from_transpose]
+    return [by_guess, by_butterfly(0), by_butterfly(1), from_transpose]
+
+
+def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
+    """Whether candidates that failed are as large as if their pivots were rounding errors.
+
+    Where an elimination or two recursions say so, the long way from the transpose is no use: it
+    fails beyond condition numbers of 1e15 as well.
+    """
+    size = S.order * S.norm() * found.X.norm()
+    return ~(found.residual < 1.0) & (size >= 2.0**50)
+
+
+def _pursued(problem: Problem, start: Stack) -> Candidates:
+    """One attempt's candidates, refined; and where that converges, polished and certified."""
+    S = problem.scaled.S
+    refined = newton_schulz(S, start, tol=POLISH_BELOW if problem.tol is None else problem.tol)
+    converged = np.flatnonzero(refined.residual < 1.0)
+    if converged.size == len(S):
+        return _proven(problem, refined)
+    best = problem.unproven(refined)
+    if converged.size:
+        part = refined.at(converged)._replace(steps=np.zeros(converged.size, dtype=np.int64))
+        best.keep_better(converged, _proven(problem.at(converged), part))
+    return best
+
+
+def _proven(problem: Problem, refined: Refined) -> Candidates:
+    """Polished until nothing is gained, and certified; with a tolerance, certified as they are."""
+    S, X = problem.scaled.S, refined.X
+    if problem.tol is not None:
+        proof = prove(S, X.copy(), slices_needed(S, X))
+        return problem.settled(proof, refined.residual, refined.steps)
+    single = problem.dtype == np.float32
+    proof = polish(S, X, np.full(len(S), 1) if single else slices_needed(S, X))
+    best = problem.settled(proof, refined.residual, refined.steps + 1)
+    again = np.arange(len(S))
+    for _ in range(1, ROUNDS):
+        bound = best.certificate.relative_error_bound[again]
+        loose = (bound > problem.loose) & (bound < np.inf)
+        again, before = again[loose], bound[loose]
+        if not again.size:
             break
-    return inverse, certified, residual_bound, error_bound, steps
+        proof = polish(S[again], best.X[again], np.full(again.size, 3))
+        ones = np.ones(again.size, dtype=np.int64)
+        found = problem.at(again).settled(proof, best.residual[again], ones)
+        best.keep_better(again, found)
+        # A matrix whose bound no longer falls is as good as float64 inverses of it are.
+        again = again[best.certificate.relative_error_bound[again] < 0.5 * before]
+    return best
+
+
+def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
+    S = problem.scaled.S
+    best = _pursued(problem, attempts[0](S, S))
+    todo = np.arange(len(S))
+    witnesses = np.zeros(len(S), dtype=np.int64)
+    needed = 1 if S.order <= ELIMINATION_ORDER else 2
+    if needed == 2:
+        witnesses += _as_good_as_singular(S, best)
+    for attempt in attempts[1:]:
+        todo = todo[~(best.certificate.relative_error_bound[todo] <= problem.poor)]
+        if not todo.size:
+            break
+        part = problem.at(todo)
+        found = _pursued(part, attempt(part.scaled.S, best.X[todo]))
+        best.keep_better(todo, found)
+        witnesses[todo] += _as_good_as_singular(part.scaled.S, found)
+        todo = todo[witnesses[todo] < needed]
+    _fill(problem, best)
+    return best
+
+
+def _fill(problem: Problem, best: Candidates) -> None:
+    """Something finite where all attempts ended in NaN or infinity, as they do for zero."""
+    lost = np.flatnonzero(np.isinf(best.X.norm()))
+    if lost.size:
+        part = problem.at(lost)
+        X = transpose_start(part.scaled.S)
+        best.X[lost], best.held[lost] = X, part.held(X)
+
+
+def _reach(A: Array) -> Stack | None:
+    """Where inverses may be other than zero, as a factor; None where that is everywhere."""
+    if A.shape[-1] > LARGEST_ORDER:
+        return None
+    some = np.flatnonzero((A == 0).any(axis=(1, 2)))
+    if not some.size:
+        return None
+    factor = np.ones(A.shape)
+    factor[some] = reachable(A[some])
+    return None if factor.all() else Stack.of(factor)
 
 
 def invert(
-    A: ArrayLike, guess: Leaf, order: int, *, tol: float | None = None, seed: int = 0
+    A: ArrayLike,
+    guess: Leaf,
+    order: int,
+    *,
+    tol: float | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
 ) -> Inversion:
     r"""Invert matrices of any order and scale, each with a rigorous error bound.
 
-    Scaled exactly by powers of two, guessed by ``guess`` (padded with identity below ``order``,
-    through `schur.invert_large` above), refined by Newton-Schulz steps, from A^T where the guess is
-    no use, polished in doubled precision, unscaled, cast and certified as returned.
+    Scaled exactly by powers of two, rows and columns evenly; guessed by ``guess`` (padded below
+    ``order``, through `schur.block_inverse` above), or where that is no use by elimination, block
+    recursion through butterflies or from A^T; refined by Newton-Schulz steps; polished with
+    residuals in extended precision until the error bound is the last rounding, or stops falling;
+    unscaled, cast and certified as returned.
 
     Parameters
     ----------
@@ -250,16 +305,19 @@ def invert(
         approximate inverses; whatever it returns, only speed depends on it
     order : int
     tol : float, optional
-        Frobenius residual of the scaled matrix at which refinement may stop; to working accuracy
-        by default
+        Frobenius residual of the scaled matrix at which refinement may stop, unpolished; to the
+        last rounding by default. Results less accurate than ``rtol`` are then not certified.
+    rtol : float, optional
+        relative error that a certified inverse is proven to have at most; 1e-6 by default, 1e-3
+        for float32
     seed : int
-        of the random butterflies that a failing recursion is retried with
+        of the random butterflies
 
     Returns
     -------
     Inversion
         ``inverse`` of A's shape and (native) dtype; where not certified, the candidate with the
-        smallest residual bound, which may be anything
+        smallest error bound or residual, which may be anything
 
     Raises
     ------
@@ -268,9 +326,10 @@ def invert(
 
     Notes
     -----
-    Cost for n <= order: 1 product and 2 a refinement step, 4 for polishing, 1 for the certificate;
-    above, 5 to 7 in all. What is not certified so is tried twice more. Memory: the result and
-    about ten chunks of 2^17 doubles, or 6 n^2 doubles where n is larger.
+    Cost for n <= order: 1 product and 2 a refinement step; 4 to 8 for polishing, which gives the
+    certificate. Above, about 7 in all to order 128 is exceeded, where the certificate is that of
+    float64 with 26 bits more. What has no good proof then is tried anew up to three times. Memory:
+    the result and about twenty chunks of 2^17 doubles, or 12 n^2 doubles where n is larger.
 
     Examples
     --------
@@ -279,41 +338,37 @@ def invert(
     >>> result.inverse.tolist(), bool(result.certificate.certified)
     ([[1.0, -1.0], [-1.0, 2.0]], True)
     """
-    A = np.asarray(A)
-    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
-        raise ValueError(f"square matrices (..., n, n) are needed, not shape {A.shape}")
+    A = checked(A)
     if order < 1:
         raise ValueError(f"the guess's order must be at least 1, not {order}")
-    if A.dtype.kind != "f" or A.dtype.itemsize not in (4, 8):
-        raise ValueError(f"float64 or float32 matrices are needed, not {A.dtype}")
-    dtype = A.dtype.newbyteorder("=")
-    n = A.shape[-1]
-    batch = A.shape[:-2]
+    n, batch = A.shape[-1], A.shape[:-2]
     k = math.prod(batch)
     a = A.reshape(k, n, n)
-    inverse = np.empty((k, n, n), dtype=dtype)
-    certified = np.ones(k, dtype=bool)
-    residual_bound, error_bound = np.zeros(k), np.zeros(k)
-    steps = np.zeros(k, dtype=np.int64)
-    if n:
-        columns = (inverse, certified, residual_bound, error_bound, steps)
-        with np.errstate(all="ignore"):
-            for part in chunks(k, n):
-                block = a[part]
-                # What is not finite is inverted as the identity, so that neighbours never notice.
-                finite = np.isfinite(block).all(axis=(1, 2))
-                if not finite.all():
-                    block = np.where(finite[:, None, None], block, np.eye(n, dtype=dtype))
-                results = _invert_chunk(block, guess, order, dtype, tol, seed)
-                for column, result in zip(columns, results, strict=True):
-                    column[part] = result
-                bad = np.flatnonzero(~finite) + part.start
-                inverse[bad], certified[bad], steps[bad] = np.nan, False, 0
-                residual_bound[bad] = error_bound[bad] = np.inf
-    certificate = Certificate(
-        certified.reshape(batch),
-        residual_bound.reshape(batch),
-        error_bound.reshape(batch),
-        relative(error_bound, inverse).reshape(batch),
-    )
-    return Inversion(inverse.reshape(A.shape), certificate, steps.reshape(batch))
+    tolerance = default_rtol(A.dtype) if rtol is None else float(rtol)
+    inverse = np.full((k, n, n), np.nan, dtype=A.dtype)
+    certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
+    if not n:
+        certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
+    nearest = warn_unless_nearest()
+    attempts = _attempts(guess, order, n, seed)
+    with np.errstate(all="ignore"):
+        for part in chunks(k, n) if n else ():
+            block = a[part]
+            finite = np.isfinite(block).all(axis=(1, 2))
+            index = np.flatnonzero(finite)
+            if not index.size:
+                continue
+            block = block if finite.all() else block[index]
+            values = block.astype(np.float64, copy=False)
+            problem = Problem(Scaled.of(values), A.dtype, tolerance, tol, _reach(values))
+            found = _invert_chunk(problem, attempts)
+            where = index + part.start
+            proof = found.certificate
+            unsound = flushed(block) | (not nearest)
+            proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
+            unknown = np.flatnonzero(np.isinf(proof.error_bound))
+            proof.residual_bound[unknown] = measured_residual(block[unknown], found.held[unknown])
+            proof.residual_bound[unsound] = np.inf
+            inverse[where], steps[where] = found.held, found.steps
+            certificate.put(where, proof)
+    return Inversion(inverse.reshape(A.shape), certificate.reshaped(batch), steps.reshape(batch))

@@ -26,13 +26,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.linalg.product import (
-    Array,
-    chunks,
-    doubled_residual,
-    frobenius,
-)
+from deepmatrixinversion.linalg.residual import residual
 from deepmatrixinversion.linalg.scaling import normalise, times_power
+from deepmatrixinversion.linalg.stack import Array, Stack, chunks
 
 STAGE_STEPS = 24
 """Longest stage: it captures singular values down to 2^-12 of the stage's largest."""
@@ -58,6 +54,15 @@ class PseudoInversion(NamedTuple):
     penrose: Array
 
 
+def _norm(A: Array) -> Array:
+    return Stack(A, last=False).norm()
+
+
+def _residual(A: Array, X: Array) -> Array:
+    """I - A X with about 26 bits more than working precision."""
+    return residual(Stack(A, last=False), Stack(X, last=False), 2).r.array
+
+
 def largest_singular_value(A: Array, squarings: int = 5) -> Array:
     r"""Upper bounds on sigma_1, within a factor p^(1/128) (1.03 at p = 64), of a (k, p, q) stack.
 
@@ -68,13 +73,13 @@ def largest_singular_value(A: Array, squarings: int = 5) -> Array:
     G = np.matmul(A, A.swapaxes(-1, -2))
     logarithm = np.zeros(len(A))
     for power in range(squarings + 1):
-        size = frobenius(G, 0)
+        size = _norm(G)
         logarithm += np.log(np.where(size > 0, size, 1.0)) / 2.0**power
         if power == squarings:
             break
         G *= (1.0 / np.where(size > 0, size, 1.0))[:, None, None]
         G = np.matmul(G, G)
-    return np.where(frobenius(A, 0) > 0, np.exp(0.5 * logarithm), 0.0)
+    return np.where(_norm(A) > 0, np.exp(0.5 * logarithm), 0.0)
 
 
 def _trace_and_defect(P: Array) -> tuple[Array, Array]:
@@ -138,7 +143,7 @@ def _project(A: Array, X: Array) -> Array:
     return np.matmul(left, P.swapaxes(-1, -2))
 
 
-def _wide(A: Array, rtol: float) -> tuple[Array, NDArray[np.int64]]:
+def _wide(A: Array, rtol: Array) -> tuple[Array, NDArray[np.int64]]:
     """Pseudo-inverses and ranks of normalised (k, p, q) matrices, p <= q."""
     k, p, _ = A.shape
     X = np.zeros((k, A.shape[2], p))
@@ -146,7 +151,7 @@ def _wide(A: Array, rtol: float) -> tuple[Array, NDArray[np.int64]]:
     tau = rtol * largest_singular_value(A)
     active, E = np.arange(k), A
     for _ in range(MAX_STAGES):
-        going = (largest_singular_value(E) > tau[active]) & (frobenius(E, 0) < np.inf)
+        going = (largest_singular_value(E) > tau[active]) & (_norm(E) < np.inf)
         active, E = active[going], E[going]
         if not active.size:
             break
@@ -160,12 +165,12 @@ def _wide(A: Array, rtol: float) -> tuple[Array, NDArray[np.int64]]:
         active, a, total = active[going], a[going], total[going]
         if not active.size:
             break
-        left, right = doubled_residual(a, total, 0), doubled_residual(total, a, 0)
+        left, right = _residual(a, total), _residual(total, a)
         E = np.matmul(np.matmul(left, a), right)
         E = np.matmul(np.matmul(left.swapaxes(1, 2), E), right.swapaxes(1, 2))
     # Stages are accurate to u sigma_1/sigma_r each; a step squares that, a second makes sure.
     for _ in range(2):
-        R = doubled_residual(A, X, 0)
+        R = _residual(A, X)
         _, defect = _trace_and_defect(R)
         sound = np.abs(defect) < 0.1
         X[sound] += np.matmul(X[sound], R[sound])
@@ -183,12 +188,12 @@ def _penrose(A: Array, X: Array) -> Array:
     )
     columns = []
     for defect, of in defects:
-        size = frobenius(of, 0)
-        columns.append(frobenius(np.ascontiguousarray(defect), 0) / np.where(size > 0, size, 1.0))
+        size = _norm(of)
+        columns.append(_norm(np.ascontiguousarray(defect)) / np.where(size > 0, size, 1.0))
     return np.stack(columns, axis=-1)
 
 
-def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
+def pseudo_inverse(A: ArrayLike, rtol: ArrayLike | None = None) -> PseudoInversion:
     r"""Moore-Penrose inverses of any shape and rank, singular values below a tolerance taken as 0.
 
     .. math:: A^+ = \sum_{\sigma_i > \mathrm{rtol}\,\sigma_1} \frac{1}{\sigma_i} v_i u_i^T
@@ -196,9 +201,10 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
     Parameters
     ----------
     A : (..., p, q) float64 or float32 array_like
-        finite
-    rtol : float, optional
-        max(p, q) eps by default, with eps of A's dtype, as NumPy's ``matrix_rank``
+        a matrix with NaN or infinite entries gives NaN and rank -1, and disturbs no neighbour
+    rtol : (...) array_like, optional
+        one for all or one each; max(p, q) eps by default, with eps of A's dtype, as NumPy's
+        ``matrix_rank``
 
     Returns
     -------
@@ -208,7 +214,7 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
     Raises
     ------
     ValueError
-        for fewer than two axes, non-finite entries, another dtype, or rtol outside [0, 1)
+        for fewer than two axes, another dtype, and rtol below 0, NaN, or of another shape
 
     Notes
     -----
@@ -235,30 +241,37 @@ def pseudo_inverse(A: ArrayLike, rtol: float | None = None) -> PseudoInversion:
         raise ValueError(f"matrices (..., p, q) are needed, not shape {A.shape}")
     if A.dtype.kind != "f" or A.dtype.itemsize not in (4, 8):
         raise ValueError(f"float64 or float32 matrices are needed, not {A.dtype}")
-    if not np.isfinite(A).all():
-        raise ValueError("matrices have NaN or infinite entries")
     dtype = A.dtype.newbyteorder("=")
     p, q = A.shape[-2:]
-    tolerance = max(p, q) * float(np.finfo(dtype).eps) if rtol is None else float(rtol)
-    if not 0.0 <= tolerance < 1.0:
-        raise ValueError(f"rtol must be in [0, 1), not {tolerance}")
-    # Below this, rounding errors would be counted as singular values.
-    tolerance = max(tolerance, 2.0**-52)
     batch = A.shape[:-2]
     k = math.prod(batch)
+    default = max(p, q) * float(np.finfo(dtype).eps)
+    given = np.asarray(default if rtol is None else rtol, dtype=np.float64)
+    if not (given >= 0.0).all():
+        raise ValueError(f"rtol must be at least 0, not {rtol}")
+    try:
+        # Below this, rounding errors would be counted as singular values.
+        tolerance = np.broadcast_to(given, batch).reshape(k).clip(2.0**-52, 2.0)
+    except ValueError:
+        raise ValueError(
+            f"rtol of shape {given.shape} does not fit matrices of shape {A.shape}"
+        ) from None
     a = A.reshape(k, p, q)
     X = np.zeros((k, q, p), dtype=dtype)
     rank, penrose = np.zeros(k, dtype=np.int64), np.zeros((k, 4))
     if p and q:
         with np.errstate(all="ignore"):
             for part in chunks(k, max(p, q)):
-                S, exponent = normalise(a[part])
+                finite = np.asarray(np.isfinite(a[part]).all(axis=(1, 2)))
+                S, exponent = normalise(np.where(finite[:, None, None], a[part], 0.0))
                 tall = p > q
                 W = np.ascontiguousarray(S.swapaxes(1, 2)) if tall else S
-                Y, rank[part] = _wide(W, tolerance)
+                Y, rank[part] = _wide(W, tolerance[part])
                 penrose[part] = _penrose(W, Y)
                 if tall:
                     Y = np.ascontiguousarray(Y.swapaxes(1, 2))
                     penrose[part] = penrose[part][:, [0, 1, 3, 2]]
                 X[part] = times_power(Y, -exponent[:, None, None])
+                bad = np.flatnonzero(~finite) + part.start
+                X[bad], rank[bad], penrose[bad] = np.nan, -1, np.nan
     return PseudoInversion(X.reshape(*batch, q, p), rank.reshape(batch), penrose.reshape(*batch, 4))

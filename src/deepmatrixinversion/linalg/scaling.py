@@ -2,21 +2,27 @@
 
 inv(c A) = inv(A)/c and inv(Dr A Dc) = Dc^-1 inv(A) Dr^-1. With c and the diagonals powers of two,
 no bit is lost on the way in or out, except where an entry underflows beside the largest of its
-matrix (below 2^-1022 of it) or where the inverse itself leaves the range of float64.
+lines (below 2^-1022 of it) or where the inverse itself leaves the range of float64.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.linalg.product import frobenius, spread, take
+from deepmatrixinversion.linalg.stack import Array, Stack
 
-Array = NDArray[np.float64]
 Exponents = NDArray[np.int64]
+
+SPREAD = 6
+"""Rows and columns are equilibrated where their norms differ by more than 2^SPREAD."""
 
 # Norms in this range neither overflow nor lose bits to underflow when squared.
 _SAFE_NORM = (2.0**-400, 2.0**500)
+
+_ZERO = -(1 << 20)  # stands for log2(0), far below any exponent
 
 
 def times_power(A: Array, exponent: NDArray[np.integer]) -> Array:
@@ -28,6 +34,20 @@ def times_power(A: Array, exponent: NDArray[np.integer]) -> Array:
         if exponent.size == 0 or (exponent.max() <= 1023 and exponent.min() >= -1022):
             return A * np.ldexp(1.0, exponent)
         return np.ldexp(A, exponent)
+
+
+def _norm_exponent(A: Stack) -> Exponents:
+    """e (k,) with 2^(e-1) <= ‖A‖F < 2^e up to rounding; 0 for zero and for what is not finite."""
+    norm = A.norm()
+    exponent = np.frexp(norm)[1].astype(np.int64)
+    unsafe = np.flatnonzero(~((norm > _SAFE_NORM[0]) & (norm < _SAFE_NORM[1])))
+    if unsafe.size:
+        suspects = A[unsafe]
+        largest = np.frexp(suspects.largest_entry())[1].astype(np.int64)
+        scaled = Stack(np.ldexp(suspects.array, -suspects.spread(largest)), suspects.last)
+        norm = scaled.norm()
+        exponent[unsafe] = np.where(norm < np.inf, largest + np.frexp(norm)[1], 0)
+    return exponent
 
 
 def normalise(A: ArrayLike) -> tuple[Array, Exponents]:
@@ -62,42 +82,27 @@ def normalise(A: ArrayLike) -> tuple[Array, Exponents]:
     batch = A.shape[:-2]
     if A.size == 0:
         return A.copy(), np.zeros(batch, dtype=np.int64)
-    flat = np.ascontiguousarray(A).reshape(-1, *A.shape[-2:])
     with np.errstate(all="ignore"):
-        S, exponent = normalise_layout(flat, 0)
+        flat = np.ascontiguousarray(A).reshape(-1, *A.shape[-2:])
+        exponent = _norm_exponent(Stack(flat, last=False))
+        S = times_power(flat, -exponent[:, None, None])
     return S.reshape(A.shape), exponent.reshape(batch)
 
 
-def normalise_layout(A: Array, axis: int) -> tuple[Array, Exponents]:
-    """`normalise` for a stack in the layout ``axis`` (see `product`)."""
-    norm = frobenius(A, axis)
-    unsafe = np.flatnonzero(~((norm > _SAFE_NORM[0]) & (norm < _SAFE_NORM[1])))
-    exponent = np.frexp(norm)[1].astype(np.int64)
-    if unsafe.size:
-        suspects = take(A, unsafe, axis)
-        lines = (1, 2) if axis == 0 else (0, 1)
-        largest = np.frexp(np.abs(suspects).max(axis=lines))[1].astype(np.int64)
-        norm = frobenius(np.ldexp(suspects, -spread(largest, axis)), axis)
-        exponent[unsafe] = np.where(norm < np.inf, largest + np.frexp(norm)[1], 0)
-    return times_power(A, -spread(exponent, axis)), exponent
+def uneven(S: Stack) -> NDArray[np.bool_]:
+    """Whether the rows' or the columns' 2-norms of a normalised matrix differ by 2^SPREAD (k,).
 
-
-def spread_exponent(S: Array, axis: int) -> Exponents:
-    """Binary exponent (k,) of the largest over the smallest 2-norm of each matrix's lines.
-
-    The larger of the two for rows and columns; zero lines count as 2^-511. For normalised stacks
-    in the layout ``axis``.
+    Zero lines count as 2^-511.
     """
-    squares = S * S
-    if axis == 0:
-        ones = np.ones((S.shape[-1], 1))
-        rows = np.matmul(squares, ones)[:, :, 0].T
-        columns = np.matmul(ones.T, squares)[:, 0, :].T
+    squares = S.array * S.array
+    if S.last:
+        lines = np.concatenate([squares.sum(axis=1), squares.sum(axis=0)])
     else:
-        rows, columns = squares.sum(axis=1), squares.sum(axis=0)
-    lines = np.concatenate([rows, columns])
+        ones = np.ones((S.order, 1))
+        rows = np.matmul(squares, ones)[:, :, 0].T
+        lines = np.concatenate([rows, np.matmul(ones.T, squares)[:, 0, :].T])
     lowest = np.frexp(np.maximum(lines.min(axis=0), 2.0**-1022))[1]
-    return (np.frexp(lines.max(axis=0))[1] - lowest).astype(np.int64) // 2
+    return (np.frexp(lines.max(axis=0))[1] - lowest) // 2 > SPREAD
 
 
 def equilibrate(A: ArrayLike, sweeps: int = 4) -> tuple[Array, Exponents, Exponents]:
@@ -142,12 +147,11 @@ def equilibrate(A: ArrayLike, sweeps: int = 4) -> tuple[Array, Exponents, Expone
     c = np.zeros((*A.shape[:-2], A.shape[-1]), dtype=np.int64)
     if A.size == 0:
         return A.copy(), r, c
-    floor = -(1 << 20)  # stands for log2(0), far below any exponent
-    E = np.where(A == 0.0, floor, np.frexp(A)[1].astype(np.int64))
+    E = np.where(A == 0.0, _ZERO, np.frexp(A)[1].astype(np.int64))
 
     def excess(axis: int) -> Exponents:
         largest = (E - r[..., :, None] - c[..., None, :]).max(axis=axis)
-        return np.where(largest < floor // 2, 0, largest)
+        return np.where(largest < _ZERO // 2, 0, largest)
 
     for _ in range(sweeps):
         by_row, by_column = excess(-1), excess(-2)
@@ -158,10 +162,61 @@ def equilibrate(A: ArrayLike, sweeps: int = 4) -> tuple[Array, Exponents, Expone
     return np.ldexp(A, -(r[..., :, None] + c[..., None, :])), r, c
 
 
-def unequilibrate(X: Array, row_exponents: Exponents, column_exponents: Exponents) -> Array:
-    """The inverse of A from the inverse X of its equilibrated matrix; overflow gives inf.
+class Scaled(NamedTuple):
+    """Matrices S_ij = 2^(-r_i - c_j) A_ij, ‖S‖F in [1/2, 1): rows and columns even where needed.
 
-    Each entry is rounded at most once, where it leaves the normal range.
+    Attributes
+    ----------
+    S : Stack
+    rows, columns : (k, n) int64, or (k, 1)
+        r and c; of one column where a single exponent serves all matrices of the stack
     """
-    with np.errstate(all="ignore"):
-        return np.ldexp(X, -(column_exponents[..., :, None] + row_exponents[..., None, :]))
+
+    S: Stack
+    rows: Exponents
+    columns: Exponents
+
+    @classmethod
+    def of(cls, A: Array) -> Scaled:
+        """Scale (k, n, n) float64 matrices, finite or not.
+
+        A matrix of even lines is scaled as a whole. The bits of S, and so of all that follows, do
+        not depend on which of the two representations its neighbours make the stack take.
+        """
+        stack = Stack.of(A)
+        exponent = _norm_exponent(stack)
+        S = Stack(times_power(stack.array, -stack.spread(exponent)), stack.last)
+        index = np.flatnonzero(uneven(S))
+        if not index.size:
+            return cls(S, exponent[:, None], np.zeros((len(A), 1), dtype=np.int64))
+        # From the original, since normalising may have cost the smallest lines their bits.
+        even, r, c = equilibrate(A[index])
+        even, more = normalise(even)
+        S[index] = Stack.of(even)
+        n = A.shape[-1]
+        rows = np.repeat(exponent[:, None], n, axis=1)
+        columns = np.zeros((len(A), n), dtype=np.int64)
+        rows[index], columns[index] = r + more[:, None], c
+        return cls(S, rows, columns)
+
+    def at(self, index: NDArray[np.intp]) -> Scaled:
+        """The matrices at ``index``."""
+        return Scaled(self.S[index], self.rows[index], self.columns[index])
+
+    @property
+    def uniform(self) -> bool:
+        """Whether each matrix has a single exponent."""
+        return self.rows.shape[1] == 1
+
+    def exponents(self) -> Exponents:
+        """c_i + r_j, as it broadcasts against the array of a stack of inverses."""
+        k = self.columns[:, :, None] + self.rows[:, None, :]
+        return np.ascontiguousarray(k.transpose(1, 2, 0)) if self.S.last else k
+
+    def unscaled(self, X: Stack) -> Stack:
+        """Inverses of A from those of S; overflow gives inf, underflow rounds once."""
+        return Stack(times_power(X.array, -self.exponents()), X.last)
+
+    def scaled(self, X: Stack) -> Stack:
+        """Inverses of S from those of A, in the same way."""
+        return Stack(times_power(X.array, self.exponents()), X.last)

@@ -4,6 +4,7 @@ from deepmatrixinversion.matrices.datasets import invertible_pairs, singular_pai
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS, NumpySource, sample
 from deepmatrixinversion.matrices.files import (
     FORMATS,
+    Dialect,
     MatrixReader,
     MatrixWriter,
     read_blocks,
@@ -15,6 +16,7 @@ from deepmatrixinversion.matrices.verification import verify_blocks
 __all__ = [
     "DISTRIBUTIONS",
     "FORMATS",
+    "Dialect",
     "MatrixReader",
     "MatrixWriter",
     "NumpySource",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from deepmatrixinversion.errors import MatrixFormatError
 
 # Every integer up to here is a float64; beyond, every other one at best.
-_EXACT = 2**53
+EXACT = 2**53
 
 
 def element_type(dtype: np.dtype, name: str) -> np.dtype:
@@ -45,9 +44,10 @@ def element_type(dtype: np.dtype, name: str) -> np.dtype:
             f"{name}: complex matrices are not supported;"
             " invert the real matrix [[Re, -Im], [Im, Re]] instead"
         )
-    raise MatrixFormatError(
-        f"{name}: entries of type {dtype} are not supported; store float64 or float32"
-    )
+    remedy = "store float64 or float32"
+    if dtype.kind == "O":
+        remedy = "put a column of arrays together with numpy.stack, make numbers of it with astype"
+    raise MatrixFormatError(f"{name}: entries of type {dtype} are not supported; {remedy}")
 
 
 def as_elements(array: np.ndarray, name: str, first: int = 0) -> np.ndarray:
@@ -74,7 +74,7 @@ def as_elements(array: np.ndarray, name: str, first: int = 0) -> np.ndarray:
     """
     dtype = element_type(array.dtype, name)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-        large = (array > _EXACT) | (array < -_EXACT if array.dtype.kind == "i" else False)
+        large = (array > EXACT) | (array < -EXACT if array.dtype.kind == "i" else False)
         if large.any():
             index = first + int(np.flatnonzero(large.any(axis=(1, 2)))[0])
             raise MatrixFormatError(
@@ -109,33 +109,3 @@ def stack_shape(shape: Any, name: str) -> tuple[int, int, int]:
     if not (count and rows and cols):
         raise MatrixFormatError(f"{name}: an array of shape {lengths} holds no matrix")
     return count, rows, cols
-
-
-def check_memory(name: str, size: int, what: str, advice: str = "") -> None:
-    """Refuse to allocate more than the machine has, before the system kills the process.
-
-    Parameters
-    ----------
-    name : str
-        The file, for the message.
-    size : int
-        Bytes about to be allocated.
-    what : str
-        What takes them, for the message.
-    advice : str
-        How to go on, for the message.
-
-    Raises
-    ------
-    MatrixFormatError
-        ``size`` exceeds the physical memory (on systems that tell it).
-    """
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return
-    if size > memory > 0:
-        raise MatrixFormatError(
-            f"{name}: {what} takes {size / 2**30:.4g} GiB and this machine has"
-            f" {memory / 2**30:.4g} GiB of memory{advice}"
-        )

@@ -15,12 +15,15 @@ import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.matrices.input_file import InputFile
+from deepmatrixinversion.matrices.mat_file import read_mat
+from deepmatrixinversion.matrices.mat_writer import MatSink
 from deepmatrixinversion.matrices.matrix_market import MatrixMarketBlocks, MatrixMarketSink
 from deepmatrixinversion.matrices.npy_file import NpyBlocks, NpySink
 from deepmatrixinversion.matrices.npz_file import NpzBlocks, NpzSink
+from deepmatrixinversion.matrices.parquet_file import ParquetSink, read_parquet
 from deepmatrixinversion.matrices.safetensors_file import SafetensorsBlocks, SafetensorsSink
 from deepmatrixinversion.matrices.text_reader import TextBlocks
-from deepmatrixinversion.matrices.text_writer import CsvSink, MxSink
+from deepmatrixinversion.matrices.text_writer import CsvSink, MxSink, TsvSink, TxtSink
 
 
 class Blocks(Protocol):
@@ -57,10 +60,28 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {
     ".mx": Format(TextBlocks, MxSink),
     ".csv": Format(TextBlocks, CsvSink),
+    ".tsv": Format(TextBlocks, TsvSink),
+    ".txt": Format(TextBlocks, TxtSink),
     ".npy": Format(NpyBlocks, NpySink),
     ".npz": Format(NpzBlocks, NpzSink),
     ".safetensors": Format(SafetensorsBlocks, SafetensorsSink),
     ".mtx": Format(MatrixMarketBlocks, MatrixMarketSink),
+    ".mat": Format(read_mat, MatSink),
+    ".parquet": Format(read_parquet, ParquetSink),
+}
+
+# How to go on with files of other kinds.
+_SAVE = "save it as .npy from Python: numpy.save('a.npy', "
+REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as .csv"),
+    **dict.fromkeys((".pt", ".pth"), f"{_SAVE}tensor.numpy())"),
+    **dict.fromkeys((".h5", ".hdf5"), f"{_SAVE}file['name'][...]), with h5py"),
+    **dict.fromkeys((".pkl", ".pickle"), f"{_SAVE}A), where it was made, as it may run code"),
+    **dict.fromkeys((".feather", ".arrow"), "write the table as .parquet"),
+    **dict.fromkeys((".gz", ".zip", ".xz", ".bz2", ".zst"), "unpack it first"),
+    **dict.fromkeys((".dat", ".asc", ".prn", ".tab"), "if it is text, name it .txt"),
+    ".zarr": f"{_SAVE}array[...])",
+    ".json": f"{_SAVE}json.load(file))",
 }
 
 
@@ -81,5 +102,6 @@ def format_of(path: str | os.PathLike[str]) -> Format:
     suffix = ".mx" if name == "-" else os.path.splitext(name)[1].lower()
     if suffix not in FORMATS:
         ending = f"the suffix '{suffix}' is unknown" if suffix else "the name has no suffix"
-        raise MatrixFormatError(f"{name}: {ending}; known ones are {', '.join(FORMATS)}")
+        remedy = REMEDIES.get(suffix, f"{_SAVE}A)")
+        raise MatrixFormatError(f"{name}: {ending}; known ones are {', '.join(FORMATS)}; {remedy}")
     return FORMATS[suffix]

@@ -7,20 +7,27 @@ import stat
 import sys
 from typing import BinaryIO, NamedTuple
 
+from deepmatrixinversion.matrices.dialect import Dialect
+
 
 class InputFile(NamedTuple):
     """A binary file and what is known about it.
 
-    ``size`` is its length in bytes, or None where it has none (a pipe, a terminal).
+    ``size`` is its length in bytes, or None where it has none (a pipe, a terminal). ``finite`` and
+    ``square`` refuse other matrices; ``dialect`` is what is known of a text file's spelling.
     """
 
     name: str
     file: BinaryIO
     size: int | None
     finite: bool
+    square: bool
+    dialect: Dialect
 
 
-def open_input(path: str | os.PathLike[str], finite: bool) -> InputFile:
+def open_input(
+    path: str | os.PathLike[str], finite: bool, square: bool, dialect: Dialect
+) -> InputFile:
     """Open ``path``, or standard input for ``-``.
 
     Raises
@@ -30,7 +37,8 @@ def open_input(path: str | os.PathLike[str], finite: bool) -> InputFile:
     """
     name = os.fsdecode(path)
     if name == "-":
-        return InputFile("standard input", sys.stdin.buffer, None, finite)
+        return InputFile("standard input", sys.stdin.buffer, None, finite, square, dialect)
     file = open(name, "rb")  # noqa: SIM115 - the reader closes it
     status = os.fstat(file.fileno())
-    return InputFile(name, file, status.st_size if stat.S_ISREG(status.st_mode) else None, finite)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else None
+    return InputFile(name, file, size, finite, square, dialect)

@@ -6,6 +6,7 @@ import io
 import shutil
 import struct
 import tempfile
+import warnings
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from deepmatrixinversion.matrices.elements import as_elements, element_type, sta
 from deepmatrixinversion.matrices.input_file import InputFile
 
 _LONGEST_HEADER = 64 * 2**10
+_SLAB = 64 * 2**10  # bytes worth reading at once rather than seeking between them
 
 
 class Header(NamedTuple):
@@ -60,7 +62,7 @@ class NpyBlocks:
         return self._array.read(limit)
 
     def close(self) -> None:
-        """Release the map of a file in Fortran order."""
+        """Remove the temporary copy of an array in Fortran order."""
         self._array.close()
 
 
@@ -86,7 +88,9 @@ def read_header(file: BinaryIO, name: str) -> Header:
     if size > _LONGEST_HEADER:
         raise MatrixFormatError(f"{name}: a .npy header of {size} bytes is not one of an array")
     try:
-        shape, fortran, dtype = parse(io.BytesIO(length + file.read(size)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python's, about the literal
+            shape, fortran, dtype = parse(io.BytesIO(length + file.read(size)))
     except Exception as error:  # NumPy evaluates a literal here: what that raises is not documented
         raise MatrixFormatError(f"{name}: the .npy header is malformed") from error
     element_type(dtype, name)
@@ -97,26 +101,22 @@ class ArrayBlocks:
     """The matrices of an array that is stored from the position of ``file`` on.
 
     Reads sequentially, so ``file`` may be a member of an archive. In Fortran order one matrix is
-    spread over the whole file, which is then mapped; where it cannot be (``mappable`` is false),
-    a temporary copy is.
+    spread over the whole file, and every block is gathered from it; where ``seekable`` is false,
+    from a temporary copy. Nothing is mapped into memory: a map of a file that shrinks kills the
+    process.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, name: str, mappable: bool) -> None:
+    def __init__(
+        self, file: BinaryIO, header: Header, name: str, seekable: bool, last: bool = True
+    ) -> None:
         self._file, self._header, self._name = file, header, name
+        self._last = last  # nothing may follow the array
         self._next = 0
-        self._map: np.ndarray | None = None
         self._copy: BinaryIO | None = None
-        self._start = start = file.tell() if mappable else 0
-        if header.fortran and header.shape[0] > 1:
-            if not mappable:
-                self._copy = file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
-                shutil.copyfileobj(self._file, file)
-                file.flush()
-                if file.tell() != header.size:
-                    raise self._truncated(file.tell() // (header.size // header.shape[0]))
-            self._map = np.memmap(
-                file, header.dtype, mode="r", offset=start, shape=header.shape, order="F"
-            )
+        self._start = file.tell() if seekable else 0
+        self._gathers = header.fortran and header.shape[0] > 1
+        if self._gathers and not seekable:
+            self._file = self._copy = self._copied(file)
 
     @property
     def position(self) -> int:
@@ -128,25 +128,74 @@ class ArrayBlocks:
         count, rows, cols = self._header.shape
         first = self._next
         size = min(limit, count - first)
-        if self._map is not None:
-            block = np.array(self._map[first : first + size], order="C")
+        if self._gathers:
+            block = self._gathered(first, size)
         else:
             block = np.empty((size, rows, cols), self._header.dtype)
-            got = _fill(self._file, block.reshape(-1).view(np.uint8).data)
+            got = fill(self._file, block)
             if got < block.nbytes:
                 raise self._truncated(first + got // (block.nbytes // size))
-            if size and first + size == count and self._file.read(1):
-                raise MatrixFormatError(f"{self._name}: bytes follow the end of the array")
+            if size and first + size == count:
+                self._check_end(self._file)
             if self._header.fortran:  # a single matrix, column after column
                 block = block.reshape(size, cols, rows).transpose(0, 2, 1)
         self._next += size
         return as_elements(block, self._name, first)
 
     def close(self) -> None:
-        """Release the map and its temporary file."""
-        self._map = None
+        """Remove the temporary copy."""
         if self._copy is not None:
             self._copy.close()
+
+    def _gathered(self, first: int, size: int) -> np.ndarray:
+        """Matrices ``first`` to ``first + size - 1`` of an array in Fortran order.
+
+        Entry (k, i, j) is number k + count (i + rows j): for each place (i, j) the matrices'
+        entries stand together. Where those of all matrices are few, many places are read at once.
+        """
+        count, rows, cols = self._header.shape
+        itemsize = self._header.dtype.itemsize
+        block = np.empty((cols * rows, size), self._header.dtype)
+        step = max(1, _SLAB // (count * itemsize))
+        for place in range(0, rows * cols, step):
+            places = min(step, rows * cols - place)
+            whole = step > 1
+            slab = np.empty((places, count if whole else size), self._header.dtype)
+            self._file.seek(self._start + itemsize * (place * count + (not whole) * first))
+            if fill(self._file, slab) < slab.nbytes:
+                raise MatrixFormatError(
+                    f"{self._name}: the file became shorter while it was read, or its header"
+                    f" declares too much: the {count} matrices in Fortran order end within matrix"
+                    f" entries of row {place % rows}, column {place // rows}"
+                )
+            block[place : place + places] = slab[:, first : first + size] if whole else slab
+        return block.reshape(cols, rows, size).transpose(2, 1, 0)
+
+    def _copied(self, file: BinaryIO) -> BinaryIO:
+        """A temporary file with as many bytes as the header declares."""
+        folder = tempfile.gettempdir()
+        left, free = self._header.size, shutil.disk_usage(folder).free
+        if left > free:
+            raise MatrixFormatError(
+                f"{self._name}: an array in Fortran order is copied first, and its {left} bytes are"
+                f" more than the {free} that are free in {folder}; save it in C order"
+            )
+        copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
+        while left and (piece := file.read(min(left, 2**20))):
+            copy.write(piece)
+            left -= len(piece)
+        if left:
+            copy.close()
+            each = self._header.size // self._header.shape[0]
+            raise self._truncated((self._header.size - left) // each)
+        self._check_end(file)
+        return copy
+
+    def _check_end(self, file: BinaryIO) -> None:
+        if self._last and file.read(1):
+            raise MatrixFormatError(
+                f"{self._name}: bytes follow the end of the array that its header declares"
+            )
 
     def _truncated(self, matrix: int) -> MatrixFormatError:
         return MatrixFormatError(
@@ -155,8 +204,9 @@ class ArrayBlocks:
         )
 
 
-def _fill(file: BinaryIO, buffer: memoryview) -> int:
-    """Read into ``buffer`` until it is full or the file ends; return the bytes read."""
+def fill(file: BinaryIO, array: np.ndarray) -> int:
+    """Read into a contiguous array until it is full or the file ends; return the bytes read."""
+    buffer = array.reshape(-1).view(np.uint8).data
     got = 0
     while got < len(buffer):
         # In slices: a pipe and an archive make a temporary copy of what one call asks for.

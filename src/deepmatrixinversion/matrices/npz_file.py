@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import shutil
 import struct
 import tempfile
@@ -14,12 +15,16 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, listed, printable
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.npy_file import ArrayBlocks, NpySink, read_header
 
 KEY = "matrices"
 _MOST_DEFLATE = 1032  # deflate makes a kilobyte of at least one byte, never more
+_MOST_SQUEEZED = 200  # what stacks of sparse matrices reach; beyond, almost all of it is zero
+_LARGE = 2**30
+_LONGEST_TAIL = 2**16 + 256  # the end of the directory, with a comment
+_LONGEST_DIRECTORY = 2**20  # some ten thousand members
 
 
 class NpzBlocks:
@@ -30,16 +35,18 @@ class NpzBlocks:
         if not source.file.seekable():
             raise MatrixFormatError(f"{source.name}: a .npz file cannot be read from a pipe")
         with _readable(source.name), contextlib.ExitStack() as stack:
+            _check_directory(source)
             archive = stack.enter_context(zipfile.ZipFile(source.file))
             member = _choose(archive, source.name)
+            shown = printable(member.filename)
             stream = cast(BinaryIO, stack.enter_context(archive.open(member)))
             header = read_header(stream, source.name)
             if header.size != member.file_size - stream.tell():
                 raise MatrixFormatError(
-                    f"{source.name}: the header of {member.filename} declares {header.size} bytes"
+                    f"{source.name}: the header of {shown} declares {header.size} bytes"
                     f" of numbers, but {member.file_size - stream.tell()} bytes follow it"
                 )
-            self._array = ArrayBlocks(stream, header, source.name, mappable=False)
+            self._array = ArrayBlocks(stream, header, source.name, seekable=False)
             self._close = stack.pop_all()
         self.count, self.rows, self.cols = header.shape
 
@@ -75,7 +82,9 @@ def _readable(name: str) -> Iterator[None]:
         OverflowError,
         NotImplementedError,  # a version or a compression of tomorrow
     ) as error:
-        raise MatrixFormatError(f"{name}: the .npz archive is damaged ({error})") from error
+        raise MatrixFormatError(
+            f"{name}: the .npz archive is damaged ({printable(error)})"
+        ) from error
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
@@ -83,28 +92,48 @@ def _readable(name: str) -> Iterator[None]:
         raise MatrixFormatError(f"{name}: the .npz archive is damaged") from error
 
 
+def _check_directory(source: InputFile) -> None:
+    """Refuse a directory of very many members, which takes much more memory than file."""
+    tail_size = min(source.size or 0, _LONGEST_TAIL)
+    source.file.seek(-tail_size, io.SEEK_END)
+    tail = source.file.read(tail_size)
+    at, at64 = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    if size == 2**32 - 1 and at64 >= 0:
+        size = int.from_bytes(tail[at64 + 40 : at64 + 48], "little")
+    source.file.seek(0)
+    if size > _LONGEST_DIRECTORY:
+        raise MatrixFormatError(
+            f"{source.name}: the archive's directory takes {size} bytes, too many for one of arrays"
+        )
+
+
 def _choose(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """Find the member that holds the matrices and check that its sizes are possible."""
     members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
     named = [info for info in members if info.filename == f"{KEY}.npy"]
     if len(named) != 1 and len(members) != 1:
-        keys = ", ".join(info.filename.removesuffix(".npy") for info in members[:5]) or "none"
+        keys = listed([info.filename.removesuffix(".npy") for info in members])
         raise MatrixFormatError(
             f"{name}: the archive holds {len(members)} arrays ({keys}); name the one to be read"
             f" '{KEY}'"
         )
     (member,) = named if len(named) == 1 else members
+    shown = printable(member.filename)
     if member.flag_bits & 1:
-        raise MatrixFormatError(f"{name}: {member.filename} is encrypted")
+        raise MatrixFormatError(f"{name}: {shown} is encrypted")
     most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _MOST_DEFLATE}.get(member.compress_type)
     if most is None:
-        raise MatrixFormatError(
-            f"{name}: the compression of {member.filename} is not one that NumPy writes"
-        )
+        raise MatrixFormatError(f"{name}: the compression of {shown} is not one that NumPy writes")
     if member.file_size > most * member.compress_size:
         raise MatrixFormatError(
-            f"{name}: {member.filename} claims to unpack {member.compress_size} bytes to"
+            f"{name}: {shown} claims to unpack {member.compress_size} bytes to"
             f" {member.file_size}, which is impossible"
+        )
+    if member.file_size > max(_LARGE, _MOST_SQUEEZED * member.compress_size):
+        raise MatrixFormatError(
+            f"{name}: {shown} would unpack {member.compress_size} bytes to {member.file_size}; if"
+            " these are matrices, and not a trap, save them uncompressed, with numpy.savez"
         )
     return member
 

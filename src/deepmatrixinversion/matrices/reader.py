@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError
-from deepmatrixinversion.matrices.elements import check_memory
+from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.formats import format_of
 from deepmatrixinversion.matrices.input_file import open_input
+from deepmatrixinversion.matrices.memory import check_memory
 
 BLOCK_BYTES = 64 * 2**20
 
@@ -32,9 +33,11 @@ class MatrixReader(Iterator[np.ndarray]):
         Matrices in a block; the last block may have fewer. By default about 64 MiB, and at least
         one matrix.
     finite : bool
-        Refuse NaN and infinities.
+        Refuse NaN and infinities; by default they are read as they are.
     square : bool
         Refuse matrices that are not square.
+    dialect : Dialect, optional
+        How a text file spells its matrices; what it leaves open is found out.
     progress : callable, optional
         Called after every block with ``bytes_read`` and ``bytes_total``.
 
@@ -75,14 +78,15 @@ class MatrixReader(Iterator[np.ndarray]):
         path: str | os.PathLike[str],
         *,
         block_matrices: int | None = None,
-        finite: bool = True,
+        finite: bool = False,
         square: bool = False,
+        dialect: Dialect | None = None,
         progress: Progress | None = None,
     ) -> None:
         if block_matrices is not None and block_matrices < 1:
             raise ValueError(f"block_matrices is {block_matrices}; it must be at least 1")
         opener = format_of(path).reader
-        self._source = open_input(path, finite)
+        self._source = open_input(path, finite, square, dialect or Dialect())
         self._blocks = None
         self._last_position = 0
         try:
@@ -154,18 +158,28 @@ def read_blocks(
     path: str | os.PathLike[str],
     *,
     block_matrices: int | None = None,
-    finite: bool = True,
+    finite: bool = False,
     square: bool = False,
+    dialect: Dialect | None = None,
     progress: Progress | None = None,
 ) -> MatrixReader:
     """Open a file of matrices to be read block by block: see :class:`MatrixReader`."""
     return MatrixReader(
-        path, block_matrices=block_matrices, finite=finite, square=square, progress=progress
+        path,
+        block_matrices=block_matrices,
+        finite=finite,
+        square=square,
+        dialect=dialect,
+        progress=progress,
     )
 
 
 def read_matrices(
-    path: str | os.PathLike[str], *, finite: bool = True, square: bool = False
+    path: str | os.PathLike[str],
+    *,
+    finite: bool = False,
+    square: bool = False,
+    dialect: Dialect | None = None,
 ) -> np.ndarray:
     """Read every matrix of a file.
 
@@ -175,9 +189,11 @@ def read_matrices(
         A file in one of ``FORMATS``, or ``-`` for standard input in the ``.mx`` format. A 2-D
         array in a binary file is one matrix.
     finite : bool
-        Refuse NaN and infinities.
+        Refuse NaN and infinities; by default they are read as they are.
     square : bool
         Refuse matrices that are not square.
+    dialect : Dialect, optional
+        How a text file spells its matrices; what it leaves open is found out.
 
     Returns
     -------
@@ -192,6 +208,16 @@ def read_matrices(
     OSError
         There is no such file, it is a directory, or it may not be read.
 
+    Warns
+    -----
+    MatrixFormatWarning
+        A text file does not end in a newline: if it was cut off, its last number is wrong.
+
+    Notes
+    -----
+    Of ``.mat`` files the matrices are the pages A(:, :, k), as in MATLAB. A ``.parquet`` file holds
+    one matrix as a table of numbers, or a stack as a column of lists of rows.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -202,7 +228,7 @@ def read_matrices(
     (2, 2, 2)
     """
     advice = "; read it in blocks (read_blocks)"
-    with MatrixReader(path, finite=finite, square=square) as reader:
+    with MatrixReader(path, finite=finite, square=square, dialect=dialect) as reader:
         matrix = 8 * reader.rows * reader.cols
         if reader.count is not None:
             check_memory(reader.name, reader.count * matrix, "the array in it", advice)

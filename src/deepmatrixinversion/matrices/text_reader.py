@@ -2,25 +2,30 @@
 
 Two parsers do the same: a fast one for well-formed chunks, and one that goes line by line, for
 unusual spellings of numbers and to say exactly what is wrong where. The fast one gives up (None)
-whenever it is not certain, so all the rules are in the slow one.
+whenever it is not certain, so all the rules are in the slow one. Other spellings than this one
+(semicolons, decimal commas, headers, ...) are a `Dialect`, found out from the first lines.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import orjson
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, printable, quoted
+from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.input_file import InputFile
-
-CHUNK = 2**20  # bytes parsed at a time: small enough for the cache
-LONGEST_LINE = 64 * 2**20  # bytes: about three million numbers
+from deepmatrixinversion.matrices.line_chunks import LineChunks
+from deepmatrixinversion.matrices.memory import check_memory
+from deepmatrixinversion.matrices.sniffing import sniff
 
 # What numbers and the spaces around them are made of; taking it away leaves the separators.
 _NUMERIC = b"0123456789+-.eE \t\r"
 _TO_COMMA = bytes.maketrans(b"\n;", b",,")
+_NUMBER_AND_MORE = re.compile(rb"\s*([+-]?\d[\d.,]*?(?:[eE][+-]?\d+)?)(\s*[;|:/\t]|\s|,)")
 
 
 class _State(NamedTuple):
@@ -55,18 +60,23 @@ class TextBlocks:
 
     def __init__(self, source: InputFile) -> None:
         self._source = source
+        self._chunks = LineChunks(source)
+        self._dialect: Dialect | None = None
         self._state = _State(0, 0, 0, None, None)
-        self._tail = b""  # the beginning of a line whose rest has not been read
-        self._ended = False
-        self.position = 0
         self._buffer = np.empty((0, 0))  # rows that were parsed and not yet handed out
         parts = []
         while self._state.rows is None and (part := self._advance()) is not None:
             parts.append(part)
+            self._check_open_matrix()
         if self._state.rows is None or self._state.cols is None:
             raise MatrixFormatError(f"{source.name}: the file holds no matrix")
         self.rows, self.cols = self._state.rows, self._state.cols
         self._buffer = np.concatenate(parts)
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._chunks.position
 
     def read(self, limit: int) -> np.ndarray:
         """Return the next ``limit`` matrices, or as many as are left, (b, rows, cols) float64."""
@@ -84,22 +94,38 @@ class TextBlocks:
 
     def _advance(self) -> np.ndarray | None:
         """Parse the next chunk of whole lines and return its rows (k, cols); None at the end."""
-        while not self._ended:
-            chunk = self._lines()
-            state = self._state
-            parsed = _parse_fast(chunk, state) or _parse_lines(chunk, state, self._source)
-            values, ends = parsed
+        while not self._chunks.ended:
+            state, chunk = self._state, self._chunks.read()
+            if self._chunks.line <= (self._source.dialect.skip_header or 0):
+                self._state = state._replace(line=self._chunks.line)
+                continue
+            if self._dialect is None:
+                self._dialect = _dialect(chunk, state.line, self._source.dialect)
+            parsed = _parse_fast(self._dialect.plain(chunk, state.line), state)
+            values, ends = parsed or _parse_lines(chunk, state, self._source, self._dialect)
             open_rows = len(values) - ends[-1] if len(ends) else state.open_rows + len(values)
             rows = state.rows
             if rows is None and len(ends):
                 rows = state.open_rows + int(ends[0])
             cols = values.shape[1] if len(values) else state.cols
-            line = state.line + chunk.count(b"\n")
-            state = _State(line, state.matrix + len(ends), int(open_rows), rows, cols)
-            self._state = self._finish(state) if self._ended else state
+            state = _State(self._chunks.line, state.matrix + len(ends), int(open_rows), rows, cols)
+            self._state = self._finish(state) if self._chunks.ended else state
             if len(values):
                 return values
         return None
+
+    def _check_open_matrix(self) -> None:
+        """Give up on a first matrix that does not end."""
+        _, _, open_rows, rows, cols = self._state
+        if rows is not None or cols is None:
+            return
+        if self._source.square and open_rows > cols:
+            raise MatrixFormatError(
+                f"{self._source.name}: matrix 0 (line {self._state.line}): more rows than"
+                f" {cols} columns, but only square matrices will do here; is END missing?"
+            )
+        # Joined in the end, the rows take as much again.
+        check_memory(self._source.name, 8 * open_rows * cols, "matrix 0 so far")
 
     def _finish(self, state: _State) -> _State:
         """Close the last matrix, whose END is optional."""
@@ -110,34 +136,16 @@ class TextBlocks:
                 f"{self._source.name}: matrix {state.matrix} (line {state.line}): the file ends"
                 f" after {_rows(state.open_rows)}, where matrix 0 has {state.rows}"
             )
+        self._chunks.warn_if_cut()
         return state._replace(rows=state.open_rows, open_rows=0, matrix=state.matrix + 1)
 
-    def _lines(self) -> bytes:
-        """Read about ``CHUNK`` bytes, up to the end of a line."""
-        pieces, length = [self._tail], len(self._tail)
-        while True:
-            piece = self._source.file.read(CHUNK)
-            if not piece:
-                self._ended, self._tail = True, b""
-                text = b"".join(pieces)
-                return text if text.endswith(b"\n") or not text else text + b"\n"
-            if self.position == 0 and piece.startswith(b"\xef\xbb\xbf"):
-                pieces.append(piece[3:])  # the byte-order mark that spreadsheets write
-            else:
-                pieces.append(piece)
-            self.position += len(piece)
-            cut = piece.rfind(b"\n") + 1
-            if cut:
-                self._tail = piece[cut:]
-                pieces[-1] = pieces[-1][: len(pieces[-1]) - len(self._tail)]
-                return b"".join(pieces)
-            length += len(piece)
-            if length > LONGEST_LINE:
-                raise MatrixFormatError(
-                    f"{self._source.name}: matrix {self._state.matrix} (line"
-                    f" {self._state.line + 1}): the line is longer than"
-                    f" {LONGEST_LINE // 2**20} MiB; is this a text file of matrices?"
-                )
+
+def _dialect(chunk: bytes, before: int, asked: Dialect) -> Dialect:
+    """Find out the dialect of a file from its first chunk that is not to be skipped."""
+    if asked.skip_header is None:
+        return sniff(chunk, asked)
+    head = chunk.split(b"\n", asked.skip_header - before)[-1]
+    return replace(sniff(head, replace(asked, skip_header=0)), skip_header=asked.skip_header)
 
 
 def _parse_fast(chunk: bytes, state: _State) -> _Parsed | None:
@@ -183,7 +191,7 @@ def _parse_fast(chunk: bytes, state: _State) -> _Parsed | None:
     return _Parsed(values, ends) if np.isfinite(values).all() else None
 
 
-def _parse_lines(chunk: bytes, state: _State, source: InputFile) -> _Parsed:
+def _parse_lines(chunk: bytes, state: _State, source: InputFile, dialect: Dialect) -> _Parsed:
     """Parse line by line; the first line that breaks a rule raises."""
     line, matrix, open_rows, rows, cols = state
     table: list[list[float]] = []
@@ -194,10 +202,10 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile) -> _Parsed:
 
     for text in chunk.split(b"\n"):
         line += 1
-        text = text.strip()
-        if not text:
+        fields = dialect.fields(text) if line > (dialect.skip_header or 0) else []
+        if not fields:
             continue
-        if text == b"END":
+        if fields == [b"END"]:
             if not open_rows:
                 raise malformed("END comes before any row")
             if rows is not None and open_rows != rows:
@@ -206,20 +214,19 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile) -> _Parsed:
             matrix, open_rows = matrix + 1, 0
             ends.append(len(table))
             continue
-        fields = text.split(b",")
         if rows is not None and open_rows == rows:
             raise malformed(
                 f"another row follows where matrix 0 has {_rows(rows)}; is END missing?"
             )
         values = []
         for field in fields:
-            value = _number(field)
+            value = dialect.number(field)
             if value is None:
-                raise malformed(f"{_quoted(field)} is not a number")
+                raise malformed(_no_number(field, dialect))
             if source.finite and not abs(value) < float("inf"):
                 beyond = b"n" not in field.lower()
                 raise malformed(
-                    f"{_quoted(field)} is "
+                    f"{quoted(field, 20)} is "
                     + ("beyond the range of float64" if beyond else "not finite")
                 )
             values.append(value)
@@ -232,21 +239,15 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile) -> _Parsed:
     return _Parsed(array, np.array(ends, np.int64))
 
 
-def _number(field: bytes) -> float | None:
-    """Return the nearest float64, or None; NaN and Inf are numbers here."""
-    try:
-        # Python reads 1_000, which no other program does: more likely a damaged file.
-        return None if b"_" in field else float(field)
-    except ValueError:
-        return None
-
-
-def _quoted(field: bytes) -> str:
-    """Return a field for a message: printable whatever it holds, and short."""
-    field = field.strip()
-    text = field[:20].decode("ascii", "backslashreplace")
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return f"'{text}...'" if len(field) > 20 else f"'{text}'"
+def _no_number(field: bytes, dialect: Dialect) -> str:
+    """Say what is wrong with a field, naming the culprit where a number comes before it."""
+    shown = f"{quoted(field, 20)} is not a number"
+    more = _NUMBER_AND_MORE.match(field)
+    if more is None:
+        return shown
+    found, expected = more[2].strip(b" ") or b" ", dialect.delimiter
+    where = f"after {printable(more[1], 20)}"
+    return f"{shown}: found {quoted(found)} {where}, expected {quoted(expected)}"
 
 
 def _rows(count: int) -> str:

@@ -20,6 +20,7 @@ class MxSink:
     """
 
     end_after_single = True
+    separator = b","
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -34,7 +35,7 @@ class MxSink:
             if len(piece) == 1:
                 self._write_rows(piece[0])
             else:
-                self._file.write(_text(piece))
+                self._file.write(self._spelled(piece))
             self._count += len(piece)
 
     def finish(self) -> None:
@@ -51,13 +52,29 @@ class MxSink:
         for start in range(0, len(matrix), step):
             if start:
                 self._file.write(b"\n")
-            self._file.write(_text(matrix[np.newaxis, start : start + step]))
+            self._file.write(self._spelled(matrix[np.newaxis, start : start + step]))
+
+    def _spelled(self, stack: np.ndarray) -> bytes:
+        text = _text(stack)
+        return text if self.separator == b"," else text.replace(b",", self.separator)
 
 
 class CsvSink(MxSink):
     """A ``.csv`` file: as ``.mx``, but without END where it holds a single matrix."""
 
     end_after_single = False
+
+
+class TsvSink(CsvSink):
+    """A ``.tsv`` file: as ``.csv``, with tabs."""
+
+    separator = b"\t"
+
+
+class TxtSink(CsvSink):
+    """A ``.txt`` file: as ``.csv``, with spaces, as ``numpy.loadtxt`` reads it."""
+
+    separator = b" "
 
 
 def _pieces(stack: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepmatrixinversion.atomic import atomic_write
-from deepmatrixinversion.matrices.elements import as_elements, stack_shape
+from deepmatrixinversion.matrices.elements import as_elements, element_type, stack_shape
 from deepmatrixinversion.matrices.formats import Sink, format_of
 
 
@@ -74,9 +74,13 @@ class MatrixWriter:
         """
         if self._sink is None:
             raise ValueError(f"{self.name}: the writer is not open; use it in a with statement")
+        if hasattr(stack, "toarray"):
+            raise ValueError(f"{self.name}: a sparse matrix is not written; pass A.toarray()")
         array = np.asarray(stack)
         if array.ndim == 3 and not len(array):
             return
+        if array.dtype == object:
+            element_type(array.dtype, self.name)  # refuses, with advice
         array = array.reshape(stack_shape(array.shape, self.name))
         array = as_elements(array, self.name, self.count)
         if self._dtype is None:

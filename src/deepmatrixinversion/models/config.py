@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, printable, quoted
 
 _T = TypeVar("_T")
 
@@ -116,23 +116,44 @@ class ModelConfig:
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read ``config.json``; unknown, missing and ill-typed keys raise ``ModelError``."""
-        try:
-            values = json.loads(text)
-        except RecursionError:
-            raise ModelError("config.json is not a configuration: it is nested too deep") from None
-        except ValueError as error:
-            raise ModelError(f"config.json is not JSON: {error}") from None
+        values = parse_json(text, "config.json")
         values = dict(_object(values, "config.json"))
         values["net"] = from_dict(NetConfig, values.get("net"), "net")
         values["data"] = from_dict(TrainingData, values.get("data"), "data")
         return from_dict(cls, values, "config.json")
 
 
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text in which no object has a key twice: readers differ in which counts.
+
+    Raises
+    ------
+    ModelError
+        Its message begins with ``where``, the file's name.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ModelError(f"{where} is nested too deep") from None
+    except ValueError as error:
+        raise ModelError(f"{where} is not JSON: {printable(error)}") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in table if keys.count(key) > 1)
+        raise ValueError(f"the key {quoted(twice)} is there twice")
+    return table
+
+
 def from_dict(cls: type[_T], values: object, where: str) -> _T:
     """Build the dataclass ``cls`` from a JSON or TOML table whose keys are exactly its fields."""
     table = _object(values, where)
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    _require(not (extra := sorted(set(table) - known)), f"{where}: unknown keys {extra}")
+    extra = sorted(set(table) - known)
+    _require(not extra, f"{where}: unknown keys {printable(extra)}")
     _require(not (missing := sorted(known - set(table))), f"{where}: missing keys {missing}")
     return cls(**table)
 

@@ -24,8 +24,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, printable, quoted
 from deepmatrixinversion.models.config import ModelConfig
+from deepmatrixinversion.models.graph import check_graph
+from deepmatrixinversion.models.weights import first_misfit, weight_shapes
 
 CONFIG = "config.json"
 GRAPH = "model.onnx"
@@ -36,6 +38,7 @@ CURVE = "training.csv"
 # before it fills the memory.
 MAX_CONFIG_BYTES = 1 << 20
 MAX_FILE_BYTES = 2 << 30
+MAX_HEADER_BYTES = 1 << 20  # of a safetensors file
 
 
 class ModelDirectory(NamedTuple):
@@ -84,8 +87,16 @@ def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDi
 
 
 def read_graph(model: ModelDirectory) -> bytes:
-    """The bytes of ``model.onnx``."""
-    return _read(model.path, GRAPH, MAX_FILE_BYTES)
+    """The bytes of ``model.onnx``, which are those of a network of the configured order.
+
+    Raises
+    ------
+    ModelError
+        When they are not (``graph.check_graph``).
+    """
+    data = _read(model.path, GRAPH, MAX_FILE_BYTES)
+    check_graph(data, model.config.net.msize, str(model.path / GRAPH))
+    return data
 
 
 def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
@@ -94,18 +105,29 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
     Raises
     ------
     ModelError
-        When the file is no safetensors file or a tensor is not float32 or not finite.
+        When the file is no safetensors file, a tensor is not float32 or not finite, or names and
+        shapes are not those of the configured network.
     """
     name = member_file(member)
+    where = f"{model.path / name}"
+    data = _read(model.path, name, MAX_FILE_BYTES)
+    if int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
+        raise ModelError(f"{where}: not a safetensors file of a model (its header is too long)")
     try:
-        tensors = load_safetensors(_read(model.path, name, MAX_FILE_BYTES))
+        tensors = load_safetensors(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{model.path / name}: not a safetensors file ({error})") from None
+        raise ModelError(f"{where}: not a safetensors file ({printable(error)})") from None
     for key, value in tensors.items():
         if value.dtype != np.float32:
-            raise ModelError(f"{model.path / name}: {key} is {value.dtype}, not float32")
+            raise ModelError(f"{where}: {quoted(key)} is {value.dtype}, not float32")
         if not np.isfinite(value).all():
-            raise ModelError(f"{model.path / name}: {key} has entries that are not finite")
+            raise ModelError(f"{where}: {quoted(key)} has entries that are not finite")
+    found = {key: value.shape for key, value in tensors.items()}
+    if misfit := first_misfit(found, weight_shapes(model.config.net)):
+        raise ModelError(
+            f"{model.path}: the weights of member {member} do not fit the configured network "
+            f"({misfit})"
+        )
     return tensors
 
 

@@ -7,7 +7,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.errors import ModelError, quoted
 from deepmatrixinversion.models.directory import ModelDirectory, open_model
 from deepmatrixinversion.models.hub import fetch
 
@@ -44,10 +44,13 @@ def name_for_order(order: int) -> str:
 
 
 def locate(model: str | os.PathLike[str]) -> ModelDirectory:
-    """Find and verify a model: a directory, a bundled name or ``user/repo[@revision]``.
+    """Find and verify a model by one rule, wherever a name is asked for.
 
-    A directory that exists wins over a bundled name, and a bundled name over the hub. A model
-    from the hub is named ``user/repo@commit``, with the commit that the revision resolved to.
+    * A bare name is that of a bundled model, whatever lies in the working directory.
+    * What starts with ``.``, ``/``, ``~`` or a drive, or is an existing directory named with a
+      separator, is a path; so is every ``pathlib.Path``.
+    * Anything else with one slash is ``user/repo[@revision]`` on the Hugging Face Hub. It is named
+      ``user/repo@commit``, with the commit that the revision resolved to.
 
     Raises
     ------
@@ -57,8 +60,8 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         When it names a hub repository and the extra ``hub`` is not installed.
     """
     name = os.fspath(model)
-    if name and Path(name).is_dir():
-        return open_model(name)
+    if is_path(model):
+        return open_model(os.path.expanduser(name))
     if name in bundled_names():
         return open_model(bundled_folder() / name)
     if match := _HUB_NAME.fullmatch(name):
@@ -67,7 +70,18 @@ def locate(model: str | os.PathLike[str]) -> ModelDirectory:
         except ModelError as error:
             raise ModelError(f"{error} (nor is there a directory of that name)") from None
         return open_model(path, f"{match['repo']}@{commit}")
+    here = f"; the directory here is './{name}'" if name and Path(name).is_dir() else ""
     raise ModelError(
-        f"'{name}' is neither a model directory, nor a bundled model "
-        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub"
+        f"{quoted(name, 200)} is neither a model directory, nor a bundled model "
+        f"({', '.join(bundled_names())}), nor user/repo[@revision] on the Hugging Face Hub{here}"
     )
+
+
+def is_path(model: str | os.PathLike[str]) -> bool:
+    """Whether a model's name is a path, by the rule of `locate`."""
+    name = os.fspath(model)
+    if not isinstance(model, str) or name.startswith((".", "/", "~", os.sep)):
+        return True
+    if re.match(r"[A-Za-z]:", name):  # a drive
+        return True
+    return bool({"/", os.sep} & set(name)) and Path(name).is_dir()

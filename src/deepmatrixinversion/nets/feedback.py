@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepmatrixinversion.models.config import NetConfig
+from deepmatrixinversion.models.weights import FEEDBACK_DEGREE
 from deepmatrixinversion.nets.algebra import (
     batch_first,
     batch_last,
@@ -25,8 +26,6 @@ from deepmatrixinversion.nets.algebra import (
 from deepmatrixinversion.nets.normalisation import normalised
 from deepmatrixinversion.nets.trajectory import Trajectory
 
-DEGREE = 5
-"""Largest degree of a polynomial step: beyond, float32 rounding undoes what it gains."""
 MEASURED = 4
 """Most directions of the measured step."""
 ROUNDING = 1e-7
@@ -166,7 +165,7 @@ class Feedback(nn.Module):
 
     def __init__(self, config: NetConfig) -> None:
         super().__init__()
-        self.degree = max(1, min(config.msize - 1, DEGREE))
+        self.degree = max(1, min(config.msize - 1, FEEDBACK_DEGREE))
         self.directions = min(config.msize, MEASURED)
         self.foresight = nn.ModuleList(
             Foresight(self.degree, config.nunits) for _ in range(config.nlayers)

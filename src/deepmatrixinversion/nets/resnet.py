@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from deepmatrixinversion.models.config import NetConfig
+from deepmatrixinversion.models.weights import GROWTH_STEPS
 from deepmatrixinversion.nets.dense import Direct
-
-GROWTH_STEPS = 4
 
 
 class GrowthBlock(nn.Module):

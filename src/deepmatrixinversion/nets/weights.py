@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.nets.ensemble import Ensemble
@@ -20,15 +19,9 @@ def load_ensemble(model: ModelDirectory) -> Ensemble:
     """
     members = []
     for member in range(1, model.config.members + 1):
-        net = build(model.config.net)
+        # Read, and so checked, before a network of the configured size takes memory.
         tensors = {k: torch.from_numpy(v) for k, v in read_weights(model, member).items()}
-        try:
-            net.load_state_dict(tensors, strict=True)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"{model.path}: the weights of member {member} do not fit the configured "
-                f"network ({reason[:200]}{' ...' if len(reason) > 200 else ''})"
-            ) from None
+        net = build(model.config.net)
+        net.load_state_dict(tensors, strict=True)
         members.append(net)
     return Ensemble(members).eval()

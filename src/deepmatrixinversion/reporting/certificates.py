@@ -14,6 +14,7 @@ from deepmatrixinversion.linalg.certificate import Certificate
 # this many rows, only matrices without a certificate get one, as many again at most.
 MOST_ROWS = 100_000
 NAMED = 5
+BOUNDS = ("residual_bound", "error_bound", "relative_error_bound")
 
 
 class CertificateSummary:
@@ -22,8 +23,7 @@ class CertificateSummary:
     def __init__(self) -> None:
         self.certified = 0
         self.matrices = 0
-        self.largest_residual_bound = 0.0
-        self.largest_error_bound = 0.0
+        self._largest = dict.fromkeys(BOUNDS, 0.0)
         self._rows: list[NDArray] = []
         self._kept = 0
         self._extra = 0
@@ -31,25 +31,28 @@ class CertificateSummary:
 
     def add(self, residuals: NDArray, certificate: Certificate, steps: NDArray[np.integer]) -> None:
         """Add a block: ‖I - AX‖F (count,), certificates and refinement steps (count,)."""
-        ok, residual_bound, error_bound, _ = certificate
+        ok = certificate.certified
+        bounds = [getattr(certificate, name) for name in BOUNDS]
         index = self.matrices + np.arange(len(ok))
         self.matrices += len(ok)
         self.certified += int(ok.sum())
-        if ok.any():
-            self.largest_residual_bound = max(
-                self.largest_residual_bound, float(residual_bound[ok].max())
-            )
-            self.largest_error_bound = max(self.largest_error_bound, float(error_bound[ok].max()))
+        for name, values in zip(BOUNDS, bounds, strict=True):
+            self._largest[name] = max(self._largest[name], float(values[ok].max(initial=0.0)))
         for i in np.flatnonzero(~ok)[: NAMED - len(self._named)]:
-            self._named.append((int(index[i]), float(residual_bound[i])))
+            self._named.append((int(index[i]), float(certificate.residual_bound[i])))
         regular = np.arange(len(ok)) < MOST_ROWS - self._kept
         extra = np.flatnonzero(~ok & ~regular)[: MOST_ROWS - self._extra]
         self._kept += int(regular.sum())
         self._extra += len(extra)
         chosen = np.concatenate([np.flatnonzero(regular), extra])
         if len(chosen):
-            columns = (index, ok, residuals, residual_bound, error_bound, steps)
+            columns = (index, ok, residuals, *bounds, steps)
             self._rows.append(np.stack([c[chosen].astype(np.float64) for c in columns], axis=1))
+
+    @property
+    def largest(self) -> dict[str, float | None]:
+        """The largest of each bound over the certified matrices; None where there are none."""
+        return {k: v if self.certified else None for k, v in self._largest.items()}
 
     @property
     def left_out(self) -> int:
@@ -59,13 +62,12 @@ class CertificateSummary:
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row for each matrix, in order: index, certified, residual, bounds, steps."""
         for block in self._rows:
-            for index, ok, residual, residual_bound, error_bound, steps in block.tolist():
+            for index, ok, residual, *bounds, steps in block.tolist():
                 yield {
                     "index": int(index),
                     "certified": bool(ok),
                     "residual": residual,
-                    "residual_bound": residual_bound,
-                    "error_bound": error_bound,
+                    **dict(zip(BOUNDS, bounds, strict=True)),
                     "steps": int(steps),
                 }
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from deepmatrixinversion.reporting.certificates import CertificateSummary
 from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStatistics
+
+LABELS = {
+    "residual_bound": "largest bound on |I - XA|",
+    "error_bound": "largest bound on |inv(A) - X|",
+    "relative_error_bound": "the same, relative to |X|",
+}
 
 
 class InversionReport(NamedTuple):
@@ -33,7 +38,7 @@ class InversionReport(NamedTuple):
     certificates: CertificateSummary
 
     def to_json(self) -> str:
-        """A JSON object; for infinities and NaN, which JSON lacks, stands the worst float64."""
+        """A JSON object, with null for infinities and NaN, which JSON lacks."""
         values: dict[str, Any] = {
             "count": self.matrices,
             "order": self.order,
@@ -47,12 +52,7 @@ class InversionReport(NamedTuple):
             if self.errors is None
             else _finite(self.errors._asdict()),
             "certified": self.certificates.certified,
-            **_finite(
-                {
-                    "residual_bound": self.certificates.largest_residual_bound,
-                    "error_bound": self.certificates.largest_error_bound,
-                }
-            ),
+            **_finite(self.certificates.largest),
             "matrices": [_finite(row) for row in self.certificates.rows()],
             "matrices_left_out": self.certificates.left_out,
         }
@@ -77,8 +77,8 @@ class InversionReport(NamedTuple):
         c = self.certificates
         table.add_row("certified", f"{c.certified:,} of {self.matrices:,}")
         if c.certified:
-            table.add_row("largest bound on |I - XA|", f"{c.largest_residual_bound:.3e}")
-            table.add_row("largest bound on |inv(A) - X|", f"{c.largest_error_bound:.3e}")
+            for name, label in LABELS.items():
+                table.add_row(label, f"{c.largest[name]:.3e}")
         if self.errors is not None:
             table.add_section()
             e = self.errors
@@ -93,9 +93,6 @@ class InversionReport(NamedTuple):
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    # Of R2 the lowest value is the worst, of residuals, errors and bounds the largest.
-    most = sys.float_info.max
     return {
-        k: v if not isinstance(v, float) or math.isfinite(v) else (-most if k == "r2" else most)
-        for k, v in values.items()
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
     }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deepmatrixinversion.nets.iterative import blocks_for, full_precision
+from deepmatrixinversion.nets.pseudoinverse import default_rtol
 from deepmatrixinversion.torch.gradient import invert, pseudo_invert
 
 DTYPES = (
@@ -227,8 +228,10 @@ def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
         see `inv`
     rtol : float, optional
         singular values of at least rtol ‖A‖F are inverted, those below 0.4 rtol ‖A‖F dropped: put
-        it into a gap between them. At least and by default 8 √eps, 2.8e-3 in float32 and 1.2e-7 in
-        float64, far above the default of ``torch.linalg.pinv``.
+        it into a gap between them. By default max(m, n) eps of A's dtype, the rule of this
+        package's other pseudo-inverses and of ``torch.linalg.pinv``, but at least 1.2e-7, below
+        which rounding hides singular values from an iteration in float64: that is the default for
+        float64, and the least for every dtype.
 
     Returns
     -------
@@ -242,7 +245,8 @@ def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
 
     Notes
     -----
-    Cost: 2 log2(1/rtol) + 21 matrix products or so in float32, 24 in float64, 10 for the gradient.
+    Cost: 2 log2(1/rtol) + 24 matrix products or so, in float64 for every dtype (float32 on devices
+    that have no float64, with rtol 2.8e-3 at least), 10 for the gradient.
 
     References
     ----------
@@ -257,4 +261,10 @@ def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
     [[25.0, 25.0], [25.0, 25.0]]
     """
     _checked(A, square=False)
-    return _over_reals(lambda M: pseudo_invert(M, rtol), _widened(A)).to(A.dtype)
+    wide = _widened(A)
+    eps = torch.finfo(wide.dtype).eps
+    if A.device.type != "mps":
+        wide = wide.to(torch.complex128 if A.dtype.is_complex else torch.float64)
+    if rtol is None:
+        rtol = max(max(A.shape[-2:]) * eps, default_rtol(wide.dtype))
+    return _over_reals(lambda M: pseudo_invert(M, rtol), wide).to(A.dtype)

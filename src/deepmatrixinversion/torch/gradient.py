@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 
 from deepmatrixinversion.nets.iterative import (
+    equilibrated,
     full_precision,
     minimal_residual_inverse,
     newton_schulz,
@@ -36,9 +37,11 @@ class _CompiledInverse(Function):
 
     @staticmethod
     def forward(A: Tensor, blocks: int, refine: int) -> Tensor:
-        X = minimal_residual_inverse(A, blocks)
+        S, r, c = equilibrated(A)
+        X = minimal_residual_inverse(S, blocks)
+        X = newton_schulz(S, X, refine) if refine else X
         # Contiguous, since forward-mode derivatives need the layout of their own function.
-        return (newton_schulz(A, X, refine) if refine else X).contiguous()
+        return (X / c.mT / r.mT).contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

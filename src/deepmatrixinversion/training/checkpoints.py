@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from deepmatrixinversion.atomic import atomic_bytes
 from deepmatrixinversion.errors import ModelError
-from deepmatrixinversion.models.config import from_dict
+from deepmatrixinversion.models.config import from_dict, parse_json
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -112,7 +112,7 @@ def read_progress(path: Path) -> Progress:
         return Progress()
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads((file.metadata() or {})["progress"])
+            values = parse_json((file.metadata() or {})["progress"], str(path))
         return from_dict(Progress, values, str(path))
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path}: not a checkpoint of a training ({error})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.graph import onnx_bytes
@@ -34,9 +35,16 @@ from deepmatrixinversion.training.recipe import Recipe
 REFERENCE_DET_MIN = 0.1
 
 
+class Finished(NamedTuple):
+    """What a finished training can do, and the members whose best weights were the first ones."""
+
+    evaluations: list[Evaluation]
+    untrained: list[int]
+
+
 def finish(
     directory: Path, recipe: Recipe, *, command: str, plotout: str | None = None
-) -> list[Evaluation]:
+) -> Finished:
     """Turn a directory whose members are all trained into a model directory.
 
     Parameters
@@ -52,10 +60,10 @@ def finish(
 
     Returns
     -------
-    list of Evaluation
-        On the training's own range: unfiltered uniform matrices, those with |det| > 0.1, and the
-        training distribution itself where it is another. For ``spectral`` normal matrices of each
-        order, at 20 products.
+    Finished
+        Measured on the training's own range: unfiltered uniform matrices, those with |det| > 0.1,
+        and the training distribution itself where it is another. For ``spectral`` normal matrices
+        of each order, at 20 products.
     """
     members = range(1, recipe.n_repeats + 1)
     checkpoints = [checkpoint_file(directory, member) for member in members]
@@ -90,7 +98,8 @@ def finish(
     atomic_text(directory / CONFIG, config.to_json())
     for path in checkpoints:
         path.unlink(missing_ok=True)
-    return evaluations
+    untrained = [k for k, p in zip(members, progress, strict=True) if p.best_step == 0]
+    return Finished(evaluations, untrained)
 
 
 def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:

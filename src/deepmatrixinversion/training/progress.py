@@ -1,8 +1,9 @@
-"""The progress bar of a training, on stderr and only on a terminal."""
+"""The progress of a training on stderr: a bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from deepmatrixinversion.training.curve import Look
 from deepmatrixinversion.training.recipe import Recipe
+
+SECONDS = 30.0  # between two lines of a log
 
 
 class TrainingProgress:
@@ -27,6 +30,8 @@ class TrainingProgress:
             console=Console(stderr=True),
             disable=not (show and sys.stderr.isatty()),
         )
+        self._logs = show and not sys.stderr.isatty()
+        self._last = time.monotonic()
         self._tasks: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -47,7 +52,12 @@ class TrainingProgress:
             name = f"member {look.member}/{self._recipe.n_repeats}"
             self._tasks[look.member] = self._bar.add_task(name, total=1.0, figures="")
         figures = (
-            f"loss {look.loss:.3f}  ‖R‖F median {look.residual_median:.1e}  "
+            f"loss {look.loss:.3f}  |R|F median {look.residual_median:.1e}  "
             f"{look.matrices_per_second / 1000:.0f} k matrices/s"
         )
         self._bar.update(self._tasks[look.member], completed=look.done, figures=figures)
+        if self._logs and time.monotonic() - self._last >= SECONDS:
+            self._last = time.monotonic()
+            name = self._bar.tasks[self._tasks[look.member]].description
+            line = f"{name}: {100 * look.done:.0f} %  {figures}"
+            print(line, file=sys.stderr, flush=True)

@@ -12,10 +12,27 @@ from typing import Any, Self
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.matrices.distributions import mixture
 from deepmatrixinversion.models.advice import BLOCKS
-from deepmatrixinversion.models.config import ANY_ORDER, NetConfig, TrainingData, from_dict
+from deepmatrixinversion.models.config import (
+    ANY_ORDER,
+    MAX_MEMBERS,
+    NetConfig,
+    TrainingData,
+    from_dict,
+)
 from deepmatrixinversion.training.losses import LOSSES
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+
+# Whole numbers that a run can do something with: what fits in memory is checked apart.
+LIMITS = {
+    "nmx_samples": (1, 10**15),
+    "epochs": (1, 10**9),
+    "batch_size": (1, 10**9),
+    "n_repeats": (1, MAX_MEMBERS),
+    "devices": (1, 1024),
+    "seed": (0, 2**64 - 1),
+    "threads": (0, 1024),
+}
 
 # Up to this order, a step of `spectral` has a full batch.
 SPECTRAL_ORDER = 16
@@ -97,10 +114,11 @@ class Recipe:
         _require(
             self.loss in list(LOSSES), f"loss is {self.loss!r}: choose one of {sorted(LOSSES)}"
         )
-        for name in ("nmx_samples", "epochs", "batch_size", "n_repeats", "devices"):
-            _require(_whole(getattr(self, name), 1), f"{name} must be a whole number of at least 1")
-        for name in ("seed", "threads"):
-            _require(_whole(getattr(self, name), 0), f"{name} must be a whole number, 0 or more")
+        for name, (least, most) in LIMITS.items():
+            _require(
+                _whole(getattr(self, name), least, most),
+                f"{name} must be a whole number of at least {least} and at most {most}",
+            )
         _require(
             self.batch_size % self.devices == 0,
             f"batch_size ({self.batch_size}) must be a multiple of devices ({self.devices})",
@@ -182,7 +200,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         try:
             table = tomllib.load(file)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except RecursionError:
+            raise ModelError(f"{path}: not a TOML file of options (nested too deep)") from None
+        except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
             raise ModelError(f"{path}: not a TOML file ({error})") from None
     known = {f.name for f in dataclasses.fields(Recipe)}
     _require(not (extra := sorted(set(table) - known)), f"{path}: unknown options {extra}")
@@ -193,8 +213,8 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _require(condition: bool, message: str) -> None:

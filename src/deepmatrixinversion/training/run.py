@@ -8,6 +8,7 @@ last file written is ``config.json``: with it the directory is a model, without 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -24,8 +25,12 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.errors import USER_ERRORS, ModelError, TrainingError
 from deepmatrixinversion.matrices.distributions import sample
-from deepmatrixinversion.models.config import from_dict
+from deepmatrixinversion.matrices.memory import check_memory as refuse_memory
+from deepmatrixinversion.models.config import from_dict, parse_json
 from deepmatrixinversion.models.directory import CONFIG, member_file
+from deepmatrixinversion.models.weights import weight_shapes
+from deepmatrixinversion.signals import exit_on_termination
+from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.loop import train_member
 from deepmatrixinversion.training.progress import TrainingProgress
 from deepmatrixinversion.training.recipe import PRECISIONS, Recipe
@@ -55,17 +60,27 @@ def read_recipe(directory: Path) -> Recipe:
     Raises
     ------
     ModelError
-        When it is no run directory, or its training is already finished.
+        When it is no run directory.
     """
     if not (directory / RECIPE).is_file():
         raise ModelError(f"{directory}: no training to resume there ({RECIPE} is missing)")
-    if (directory / CONFIG).exists():
-        raise ModelError(f"{directory}: this training is already finished")
-    try:
-        values: Any = json.loads((directory / RECIPE).read_bytes())
-    except ValueError as error:
-        raise ModelError(f"{directory / RECIPE}: not JSON ({error})") from None
+    values: Any = parse_json((directory / RECIPE).read_bytes(), str(directory / RECIPE))
     return from_dict(Recipe, values, str(directory / RECIPE))
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether the training of a run directory has become a model."""
+    return (directory / CONFIG).exists()
+
+
+def position(directory: Path, recipe: Recipe) -> str:
+    """Where an interrupted training goes on, in words."""
+    members = range(1, recipe.n_repeats + 1)
+    waiting = [k for k in members if not (directory / member_file(k)).exists()]
+    if not waiting:
+        return "all members trained, the model to be finished"
+    step = read_progress(checkpoint_file(directory, waiting[0])).step
+    return f"member {waiting[0]} of {recipe.n_repeats}, step {step} of {recipe.total_steps}"
 
 
 def make_fabric(recipe: Recipe) -> Fabric:
@@ -76,6 +91,7 @@ def make_fabric(recipe: Recipe) -> Fabric:
     ModelError
         When the device is unknown or absent.
     """
+    _require_device(recipe.device)
     try:
         return Fabric(
             accelerator=recipe.device,
@@ -87,6 +103,36 @@ def make_fabric(recipe: Recipe) -> Fabric:
         raise ModelError(
             f"cannot train on device '{recipe.device}' with {recipe.devices} devices ({error})"
         ) from None
+
+
+def _require_device(device: str) -> None:
+    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in ("gpu", *present) and not any(
+        there() for name, there in present.items() if device in (name, "gpu")
+    ):
+        raise ModelError(
+            f"there is no device '{device}' here that torch can use: leave out --device, or give "
+            "--device cpu"
+        )
+
+
+def check_memory(recipe: Recipe) -> None:
+    """Refuse, before a directory is made, what cannot fit into this machine's memory.
+
+    Counted are the least that a step holds: the weights with their gradient, two moments and the
+    best ones so far, and the matrices with one answer.
+
+    Raises
+    ------
+    ValueError
+        When that is more than there is.
+    """
+    size = 8 if recipe.precision == "64" else 4
+    weights = sum(math.prod(shape) for shape in weight_shapes(recipe.net_config()).values())
+    steps = map(recipe.shape_at, range(len(recipe.order_cycle())))
+    matrices = max(count * order**2 for order, count in steps)
+    names = f"batch_size {recipe.batch_size}, msize {recipe.msize}, nunits {recipe.nunits}"
+    refuse_memory(names, size * (5 * weights + 2 * matrices), "a step of this training")
 
 
 def check_data(recipe: Recipe) -> None:
@@ -110,6 +156,7 @@ def train(directory: Path, recipe: Recipe, *, quiet: bool = False) -> None:
     TrainingError
         When a member cannot go on; what was learned stays in the directory.
     """
+    check_memory(recipe)
     fabric = make_fabric(recipe)
     for stale in directory.glob(".*.tmp"):  # what a run killed while writing has left behind
         stale.unlink(missing_ok=True)
@@ -120,6 +167,13 @@ def train(directory: Path, recipe: Recipe, *, quiet: bool = False) -> None:
 def _launch(fabric: Fabric, work: Callable[[Fabric], None]) -> None:
     try:
         fabric.launch(work)
+    except RuntimeError as error:
+        # torch has an exception of its own for the memory of GPUs alone.
+        if not any(words in str(error) for words in ("t allocate memory", "out of memory")):
+            raise
+        raise TrainingError(
+            "a step does not fit into memory: try a smaller --batch_size or --nunits"
+        ) from None
     except ProcessRaisedException as error:
         # All that is left of a spawned process's exception is the text of its traceback.
         _, expected, sentence = str(error).rpartition(f"{TrainingError.__module__}.TrainingError: ")
@@ -130,7 +184,8 @@ def _launch(fabric: Fabric, work: Callable[[Fabric], None]) -> None:
 
 def _train_members(fabric: Fabric, directory: Path, recipe: Recipe, quiet: bool) -> None:
     try:
-        _train_in_this_process(fabric, directory, recipe, quiet)
+        with exit_on_termination():
+            _train_in_this_process(fabric, directory, recipe, quiet)
     except USER_ERRORS as error:
         if fabric.world_size == 1:
             raise

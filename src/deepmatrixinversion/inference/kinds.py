@@ -1,0 +1,81 @@
+"""Which kinds of arrays are taken: those that NumPy reads whole; the others refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepmatrixinversion.errors import UnsupportedArrayError
+
+ELSEWHERE = {
+    "torch": "call its namesake in deepmatrixinversion.torch, or convert with "
+    "{name}.detach().cpu().numpy()",
+    "jax": "convert with numpy.asarray({name})",
+    "jaxlib": "convert with numpy.asarray({name})",
+    "cupy": "convert with cupy.asnumpy({name})",
+    "dask": "convert with {name}.compute()",
+    "tensorflow": "convert with {name}.numpy()",
+    "mlx": "convert with numpy.array({name})",
+}
+"""By the package that an array's type comes from: what to do with it instead."""
+
+
+def as_array(A: Any, name: str) -> NDArray[Any]:
+    """A as a plain array, where that loses nothing and is not another library's business.
+
+    Raises
+    ------
+    UnsupportedArrayError
+        For arrays of other libraries, sparse and masked ones, and dtypes that are not inverted.
+    """
+    _refuse_foreign(A, name)
+    first = A
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    if first is not A:
+        _refuse_foreign(first, f"{name}'s first element")
+    array = np.asarray(A)
+    _check_dtype(array, name)
+    return array
+
+
+def like(X: NDArray[Any], A: object) -> NDArray[Any]:
+    """X as the subclass of ``numpy.ndarray`` that A is of, such as ``numpy.matrix``."""
+    return X if not isinstance(A, np.ndarray) or type(A) is np.ndarray else A.__array_wrap__(X)
+
+
+def _refuse_foreign(A: Any, name: str) -> None:
+    if isinstance(A, np.ma.MaskedArray):
+        raise UnsupportedArrayError(
+            f"{name} is a masked array, and inverses of matrices with holes are not defined; fill "
+            f"it with {name}.filled(value)"
+        )
+    module = type(A).__module__ or ""
+    package = module.partition(".")[0]
+    if package == "scipy" and ".sparse" in module:
+        raise UnsupportedArrayError(
+            f"{name} is a sparse {type(A).__name__}, and its inverse would be dense; convert with "
+            f"{name}.toarray()"
+        )
+    if package in ELSEWHERE:
+        raise UnsupportedArrayError(
+            f"{name} is a {package} {type(A).__name__}, not a NumPy array; "
+            f"{ELSEWHERE[package].format(name=name)}"
+        )
+
+
+def _check_dtype(A: NDArray[Any], name: str) -> None:
+    native = A.dtype.newbyteorder("=")
+    if native in (np.float32, np.float64, np.complex64, np.complex128) or native.kind in "biu":
+        return
+    if A.dtype == np.float16:
+        reason = "float16 has too few bits for an inverse; convert to float32 or float64"
+    elif A.dtype.kind in "fc":
+        reason = "its bounds would not hold in float64; convert to float64 or complex128"
+    elif A.dtype == object and A.size and isinstance(A.flat[0], (list, np.ndarray)):
+        reason = f"its elements are arrays; stack them with numpy.stack({name})"
+    else:
+        reason = "its entries are not numbers of a fixed precision; convert to float64"
+    raise UnsupportedArrayError(f"{name} has dtype {A.dtype}: {reason}")

@@ -1,0 +1,81 @@
+"""A network as the inverter sees it: scaled matrices in, guesses out."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.inference.spectral import spectral_guess
+from deepmatrixinversion.models.config import ANY_ORDER
+from deepmatrixinversion.models.directory import ModelDirectory, read_weights
+
+MOST_PRODUCTS = 60
+"""What a spectral guess may cost before Schur complements or elimination, whatever the engine falls
+back on, do no worse."""
+
+
+class Leaf(Protocol):
+    """Guesses for matrices of Frobenius norm near one."""
+
+    def order_for(self, n: int) -> int:
+        """The order of the matrices that it takes where n is asked for."""
+        ...
+
+    def __call__(self, S: NDArray) -> NDArray[np.float64]:
+        """Unchecked guesses for (k, m, m) matrices."""
+        ...
+
+    def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
+        """Guesses that cost so many matrix products each; ``ValueError`` where that is fixed."""
+        ...
+
+
+class GraphLeaf:
+    """A network of one order: its graph, in onnxruntime."""
+
+    def __init__(self, model: ModelDirectory, batch: int = DEFAULT_BATCH) -> None:
+        self.session = Session(model)
+        self.batch = batch
+
+    def order_for(self, n: int) -> int:
+        """The network's own order."""
+        return self.session.order
+
+    def __call__(self, S: NDArray) -> NDArray[np.float64]:
+        """Guesses in float32."""
+        return self.session(S, self.batch).astype(np.float64)
+
+    def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
+        """Refused: the graph's products are what they are."""
+        raise ValueError("max_products is a number of at least 0, for spectral models alone")
+
+
+class SpectralLeaf:
+    """The network that takes any order, in NumPy."""
+
+    def __init__(self, model: ModelDirectory) -> None:
+        self.weights = read_weights(model, 1)
+
+    def order_for(self, n: int) -> int:
+        """Any."""
+        return max(1, n)
+
+    def __call__(self, S: NDArray) -> NDArray[np.float64]:
+        """Guesses whose residuals are predicted to be below 1e-3."""
+        return spectral_guess(self.weights, S, max_products=MOST_PRODUCTS).X
+
+    def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
+        """All products spent, unless nothing is gained any more."""
+        if max_products < 0:
+            raise ValueError("max_products is a number of at least 0, for spectral models alone")
+        return spectral_guess(self.weights, S, max_products=max_products, tol=0.0).X
+
+
+def leaf_of(model: ModelDirectory, **options: Any) -> Leaf:
+    """The leaf of a model directory; ``batch`` is for graphs."""
+    if model.config.net.msize == ANY_ORDER:
+        return SpectralLeaf(model)
+    return GraphLeaf(model, **options)

@@ -1,0 +1,67 @@
+"""Write stacks of matrices as MATLAB's ``.mat``, version 5: see `mat_file` for the format."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import BinaryIO
+
+import numpy as np
+
+from deepmatrixinversion.errors import MatrixFormatError
+
+_HEADER = b"MATLAB 5.0 MAT-file, written by deepmatrixinversion".ljust(124) + b"\x00\x01IM"
+_NAME = b"matrices"  # eight bytes: no padding
+_CLASS_AND_TYPE = {8: (6, 9), 4: (7, 7)}  # of double and single
+_MOST = 2**31 - 1  # bytes that MATLAB reads from an array in this version
+
+
+class MatSink:
+    """A ``.mat`` file with one array "matrices" (rows, columns, count), not deflated."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        if not file.seekable():
+            raise MatrixFormatError(
+                f"{name}: a .mat file begins with the number of matrices, so it cannot be streamed;"
+                " write .mx instead"
+            )
+        self._file, self._name = file, name
+        self._count = 0
+        self._shape: tuple[int, ...] = ()
+        self._dtype = np.dtype(np.float64)
+
+    def write(self, stack: np.ndarray) -> None:
+        """Append matrices (b, rows, cols) of one dtype."""
+        if not self._count:
+            self._shape, self._dtype = stack.shape[1:], stack.dtype.newbyteorder("<")
+            self._write_header()
+        self._count += len(stack)
+        if self._count * self._shape[0] * self._shape[1] * self._dtype.itemsize > _MOST:
+            raise MatrixFormatError(
+                f"{self._name}: a .mat file of this version holds 2 GiB at most; write .npy"
+            )
+        self._file.write(np.ascontiguousarray(stack.transpose(0, 2, 1), self._dtype).data)
+
+    def finish(self) -> None:
+        """Pad the numbers and fill in their number."""
+        self._file.write(bytes(-self._file.tell() % 8))
+        self._file.seek(0)
+        self._write_header()
+        self._file.seek(0, io.SEEK_END)
+
+    def close(self) -> None:
+        """Nothing of its own to close."""
+
+    def _write_header(self) -> None:
+        rows, cols = self._shape
+        size = self._count * rows * cols * self._dtype.itemsize
+        kind, number = _CLASS_AND_TYPE[self._dtype.itemsize]
+        parts = struct.pack(
+            "<IIII IIiiii II8s II",
+            *(6, 8, kind, 0),  # flags
+            *(5, 12, rows, cols, self._count, 0),  # dimensions, and padding
+            *(1, 8, _NAME),
+            *(number, size % 2**32),
+        )
+        whole = len(parts) + size + -size % 8
+        self._file.write(_HEADER + struct.pack("<II", 14, whole % 2**32) + parts)
