@@ -33,9 +33,9 @@ def smallest_times(functions, repeats):
     return times
 
 
-def row(n, entries, repeats):
+def row(n, entries, floor, repeats):
     """Measurements for stacks of normal matrices of order n."""
-    count = max(32, min(32000, entries // n**2) // 32 * 32)
+    count = max(floor, min(32000, entries // n**2) // 32 * 32)
     A = np.random.default_rng(n).standard_normal((count, n, n))
     numpy, network, elimination = smallest_times(
         [
@@ -57,20 +57,21 @@ def row(n, entries, repeats):
     ]
 
 
-def table(orders, entries, repeats):
+def table(orders, entries, floor, repeats):
     """Lines of a Markdown table."""
     heads = ["n", "matrices", "NumPy, ns", "network / NumPy", "elimination / NumPy"]
     heads += ["finished %, network", "elimination", "relative bound, network", "elimination"]
     yield "| " + " | ".join(heads) + " |"
     yield "| --- " * len(heads) + "|"
     for n in orders:
-        yield "| " + " | ".join(map(str, row(n, entries, repeats))) + " |"
+        yield "| " + " | ".join(map(str, row(n, entries, floor, repeats))) + " |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, nargs="+", default=ORDERS)
     parser.add_argument("--entries", type=int, default=300_000, help="numbers in a stack")
+    parser.add_argument("--least", type=int, default=320, help="matrices in a stack, at least")
     parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--instruction-set", help="another than the widest")
     parser.add_argument("--markdown", type=Path, help="write the table there as well")
@@ -81,7 +82,7 @@ def main():
         kernel.use(arguments.instruction_set)
     print(kernel.show_config())
     lines = []
-    for line in table(arguments.orders, arguments.entries, arguments.repeats):
+    for line in table(arguments.orders, arguments.entries, arguments.least, arguments.repeats):
         print(line, flush=True)
         lines.append(line)
     if arguments.markdown:

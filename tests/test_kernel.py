@@ -280,9 +280,17 @@ def test_float32_stacks_are_finished():
     assert (result.relative_error_bound <= 2.0**-21).all()
 
 
+def test_float32_results_that_overflow_are_not_proven():
+    A = np.full((1, 1, 1), 1e-42, dtype=np.float32)
+    result = invert_stack(A)
+    assert np.isnan(result.inverse).all()
+    assert result.error_bound[0] == np.inf
+    assert not result.finished[0]
+
+
 def test_the_benchmark_runs():
     script = Path(__file__).parents[1] / "benchmarks" / "kernel.py"
-    options = ["--orders", "2", "17", "--entries", "2000", "--repeats", "1"]
+    options = ["--orders", "2", "17", "--entries", "2000", "--least", "32", "--repeats", "1"]
     result = subprocess.run(
         [sys.executable, str(script), *options],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -4,6 +4,7 @@
 // ||A^-1 - Z|| <= E + P.|z| for the bound E on ||A^-1 - X||.
 #include "float32.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -36,6 +37,7 @@ void round_one(int n, const float* A, const double* X, float* Z, double& error, 
   if (check != 0 || !(error < 0x1p1000)) {
     error = residual = relative = infinite;
     finished = false;
+    std::fill_n(Z, n * n, std::nanf(""));
     return;
   }
   residual = error * (norm * raise(n)) * raise(n) + 0x1p-1022;

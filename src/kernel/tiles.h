@@ -4,8 +4,13 @@
 
 namespace dmx::DMX_ISA {
 
-// The side of a tile: few leftovers, and its accumulators fit the registers.
+// The side of a tile: few leftovers, and its accumulators fit the registers, of which AVX2 and SSE
+// have 16 only.
+#if defined(__x86_64__) && !defined(__AVX512F__)
+constexpr int tile_side(int n) { return n <= 3 ? n : n == 4 ? 2 : 3; }
+#else
 constexpr int tile_side(int n) { return n <= 4 ? n : n % 4 == 0 ? 4 : n % 3 == 0 || n == 5 ? 3 : 4; }
+#endif
 
 // c += A X for the TI rows of A at a and the TJ columns of X at x, all of order n.
 template <int n, int TI, int TJ, class V>
