@@ -66,7 +66,8 @@
 namespace dmx::DMX_ISA {
 
 constexpr double U = 0x1p-53, V = 0x1p-24;
-constexpr double tight = 0x1p-50;  // a relative bound that counts as finished
+constexpr double tight = 0x1p-50;  // a relative bound that counts as finished,
+constexpr double spare = 0x1p-56;  // where at most so much of it is no last rounding
 constexpr double infinite = __builtin_inf();
 
 constexpr int log2_ceil(int n) {
@@ -128,7 +129,8 @@ DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scal
                   1.01 * (rho2 * rho2) * rho * left;
   const Vd eta = 1.27 * (delta + G * rho2) + 3.5 * U * rho + (deep ? last * rho2 : last) + 0x1p-120;
   const Vd zeta = 1.01 * rho * left + eta;
-  const Vd beta = (d_sum * (1 + 2 * n * U) + x * (G * zeta + eta)) * raise;
+  const Vd rest = G * zeta + eta;
+  const Vd beta = (d_sum * (1 + 2 * n * U) + x * rest) * raise;
   const Vd error = (beta * scale + (n + 1) * 0x1p-1074) * raise;
   const Vd size = (lowered(n, X0_sum) - 1.01 * x * zeta) * (1 - 64 * U) * scale - n * 0x1p-1074;
   const Id proven = in_range & (rho < 0.11) & (error < 0x1p1000) &
@@ -138,7 +140,7 @@ DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scal
   b.error = proven ? error : none;
   b.residual = proven ? b.error * (raised(n, B_sum) / scale) * raise + 0x1p-1022 : none;
   b.relative = (proven & (size > 0.0)) ? b.error / size * raise : none;
-  b.finished = b.relative <= tight;
+  b.finished = (b.relative <= tight) & (rest <= spare);
   return b;
 }
 

@@ -226,7 +226,7 @@ void keep_best(const Work& s, const double* A, double term, const Results& to, l
   to.error[k] = error;
   to.residual[k] = error * (norm * raise) * raise + 0x1p-1022;
   to.relative[k] = relative;
-  to.finished[k] = relative <= tight;
+  to.finished[k] = relative <= tight && term <= spare;
 }
 
 // One correction of X; false where there is nothing to go on.

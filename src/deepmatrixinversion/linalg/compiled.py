@@ -7,10 +7,13 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.arithmetic import flushed
-from deepmatrixinversion.linalg.certificate import Certificate
+from deepmatrixinversion.linalg.certificate import Certificate, shifted
 from deepmatrixinversion.linalg.residual import ETA
 from deepmatrixinversion.linalg.scaling import SPREAD
 from deepmatrixinversion.linalg.structure import reachable
+
+FAR = 2.0**400
+"""Matrices larger or smaller than this are brought to a largest entry near 1 first."""
 
 
 def serves(n: int) -> bool:
@@ -41,11 +44,16 @@ def kernel_inverses(
     """
     n = A.shape[-1]
     found = kernel.invert_stack(np.ascontiguousarray(A), method)
-    modulus = np.abs(A)
-    lines = np.concatenate([modulus.max(axis=2), modulus.max(axis=1)], axis=1)
-    even = lines.max(axis=1) < lines.min(axis=1) * 2.0**SPREAD
+    # Batch-last: reductions over short axes would cost several times the kernel itself.
+    modulus = np.abs(np.ascontiguousarray(A.transpose(1, 2, 0)))
+    rows, columns = modulus.max(axis=1), modulus.max(axis=0)
+    top = rows.max(axis=0)
+    even = top < np.minimum(rows.min(axis=0), columns.min(axis=0)) * 2.0**SPREAD
+    far = np.flatnonzero(even & ~((top > 1 / FAR) & (top < FAR)))
+    if far.size:
+        _scale_and_invert(A, top, far, method, found)
     good = found.finished & even & (4 * n * found.residual_bound < 1.0)
-    odd = np.flatnonzero(good & ~(modulus.min(axis=(1, 2)) >= ETA))
+    odd = np.flatnonzero(good & ~(modulus.min(axis=(0, 1)) >= ETA))
     X, relative = found.inverse, found.relative_error_bound
     if odd.size:
         good[odd[flushed(A[odd])]] = False
@@ -54,3 +62,22 @@ def kernel_inverses(
         relative[odd] *= 1.0 + 2.0**-20
     certified = good & (relative <= rtol)
     return X, Certificate(certified, found.residual_bound, found.error_bound, relative), good
+
+
+def _scale_and_invert(
+    A: NDArray, top: NDArray, far: NDArray[np.intp], method: str, found: kernel.StackInversion
+) -> None:
+    """The matrices at ``far`` through the kernel at another scale: the same bits at every scale.
+
+    Where a power of two cannot be undone exactly they are not finished.
+    """
+    exponent = np.frexp(top[far])[1].astype(np.int64)
+    spread = exponent[:, None, None]
+    part = kernel.invert_stack(np.ldexp(A[far], -spread), method)
+    X = np.ldexp(part.inverse, -spread)
+    exact = (np.ldexp(X, spread) == part.inverse).all(axis=(1, 2))
+    found.inverse[far] = X
+    found.error_bound[far] = shifted(np.ldexp(part.error_bound, -exponent))
+    found.residual_bound[far] = part.residual_bound
+    found.relative_error_bound[far] = part.relative_error_bound * (1.0 + 2.0**-50)
+    found.finished[far] = part.finished & exact & np.isfinite(found.error_bound[far])

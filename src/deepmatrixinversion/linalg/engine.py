@@ -359,10 +359,11 @@ def invert(
     todo = np.arange(k)
     with np.errstate(all="ignore"):
         if compiled is not None and tol is None and nearest and k and serves(n):
-            X, proof, good = kernel_inverses(a, tolerance, compiled)
-            done, todo = np.flatnonzero(good), np.flatnonzero(~good)
-            inverse[done], steps[done] = X[done], 1
-            certificate.put(done, proof.at(done))
+            inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
+            todo = np.flatnonzero(~good)
+            steps[:] = 1
+            inverse[todo], steps[todo] = np.nan, 0
+            certificate.put(todo, Certificate.blank(todo.size))
         for part in chunks(len(todo), n) if n else ():
             where = todo[part]
             block = a[where] if where.size < k else a
