@@ -51,7 +51,8 @@ def test_what_needs_no_graph_loads_none(code, tmp_path):
 
 
 def test_a_graph_that_runs_leaves_nothing_in_the_home(tmp_path):
-    code = "import numpy as np, deepmatrixinversion as d; d.inv(np.eye(3) + 1)\n"
+    code = "import deepmatrixinversion as d\n"
+    code += "d.Inverter.from_pretrained('feedback-2').guess([[2.0, 0.0], [0.0, 1.0]])\n"
     code += (
         "import sys, os; print('onnxruntime' in sys.modules, os.environ['ORT_DISABLE_TELEMETRY'])"
     )
@@ -61,7 +62,8 @@ def test_a_graph_that_runs_leaves_nothing_in_the_home(tmp_path):
 
 
 def test_the_choice_of_the_user_stays(tmp_path):
-    code = "import numpy as np, deepmatrixinversion as d, os; d.inv(np.eye(3) + 1)\n"
+    code = "import deepmatrixinversion as d, os\n"
+    code += "d.Inverter.from_pretrained('feedback-2').guess([[2.0, 0.0], [0.0, 1.0]])\n"
     code += "print(os.environ['ORT_DISABLE_TELEMETRY'])"
     out, _ = python(code, tmp_path, ORT_DISABLE_TELEMETRY="true")
     assert out.split() == ["true"]

@@ -27,7 +27,8 @@ class StackInversion(NamedTuple):
     relative_error_bound : (k,) float64
         at least ‖A^-1 - X‖inf / ‖X‖inf
     finished : (k,) bool
-        proven, and to 2^-50 relatively (2^-21 in float32); the others are for more careful code
+        proven, and the bound is the last rounding and at most u/8 of ‖X‖ beside it (2^-21 in
+        float32); the others are for more careful code
     """
 
     inverse: NDArray

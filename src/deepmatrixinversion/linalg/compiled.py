@@ -73,7 +73,7 @@ def _scale_and_invert(
     """
     exponent = np.frexp(top[far])[1].astype(np.int64)
     spread = exponent[:, None, None]
-    part = kernel.invert_stack(np.ldexp(A[far], -spread), method)
+    part = kernel.invert_stack(np.ascontiguousarray(np.ldexp(A[far], -spread)), method)
     X = np.ldexp(part.inverse, -spread)
     exact = (np.ldexp(X, spread) == part.inverse).all(axis=(1, 2))
     found.inverse[far] = X
