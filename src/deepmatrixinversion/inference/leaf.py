@@ -71,7 +71,7 @@ class GraphLeaf:
 class SpectralLeaf:
     """The network that takes any order, in NumPy."""
 
-    compiled = None
+    compiled: str | None = None
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)
