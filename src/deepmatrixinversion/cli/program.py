@@ -18,11 +18,19 @@ from typing import Any, NoReturn
 
 from deepmatrixinversion.atomic import NO_SPACE
 from deepmatrixinversion.errors import USER_ERRORS, MatrixFormatWarning, printable
+from deepmatrixinversion.kernel import show_config
 from deepmatrixinversion.signals import Terminated, exit_on_termination
 from deepmatrixinversion.version import __version__
 
 _LONGEST = 2000  # characters of a message
 _NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+|inf|nan)([eE][-+]?\d+)?$")
+
+
+def _built() -> str:
+    """The version, and what the compiled kernel runs."""
+    found = show_config()
+    kernel = found.get("instruction_set", "none: NumPy serves")
+    return f"{__version__} (kernel: {kernel})"
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**kwargs)
         # argparse itself knows -1 for a number, but takes -1e-3 for an option.
         self._negative_number_matcher = _NEGATIVE_NUMBER
-        self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+        self.add_argument("--version", action="version", version=f"%(prog)s {_built()}")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         fill_streams()
