@@ -304,6 +304,15 @@ def test_every_digit_is_right(name, order):
             assert error <= abs(truth[i, j]) * flint.fmpq(1, 1 << 52) + slack
 
 
+@pytest.mark.parametrize("n", [5, 20, 64, 100, 128])
+@pytest.mark.parametrize("kappa", [1e2, 1e6, 1e10])
+def test_bounds_are_the_last_rounding(n, kappa):
+    left, right = np.linalg.qr(np.random.default_rng(n).standard_normal((2, n, n)))[0]
+    proof = inverse((left * np.geomspace(1, 1 / kappa, n)) @ right).certificate
+    assert proof.certified
+    assert proof.relative_error_bound <= 1.125 * U
+
+
 def test_structural_zeros_are_exact():
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.standard_normal((3, 3)))[0]

@@ -34,7 +34,7 @@ def error_and_bound(A, X, slices):
     return errors, found.delta.ravel()
 
 
-@pytest.mark.parametrize("slices", [1, 2, 3])
+@pytest.mark.parametrize("slices", [1, 2, 3, 4])
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 12, 17])
 def test_the_error_is_within_its_bound(n, slices):
     rng = np.random.default_rng(n)
@@ -56,7 +56,7 @@ def test_each_slice_gains_its_bits():
     for n in (3, 8, 16):
         A = spread_spectrum(rng, n, 1e8)
         X = np.linalg.inv(A)
-        sizes = [float(max(error_and_bound(A, X, s)[0])) for s in (1, 2, 3)]
+        sizes = [float(max(error_and_bound(A, X, s)[0])) for s in (1, 2, 3, 4)]
         assert sizes[1] < 2.0**-18 * sizes[0]
         assert sizes[2] < 2.0**-18 * sizes[1]
 
@@ -68,6 +68,8 @@ def test_slices_leave_room_for_their_sums():
         assert row * row < 2.0**53
         assert row * n**0.5 * 2.0 ** (b - 1) <= 2.0**53
         assert 3 * b >= 64  # what two slices leave is rounded below 2^-100 of the whole
+        b = slice_bits(n, 4)
+        assert n * 2.0 ** (2 * b - 2) <= 2.0**53
 
 
 def test_two_sum_is_exact():

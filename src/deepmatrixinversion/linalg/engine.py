@@ -223,13 +223,13 @@ def _proven(problem: Problem, refined: Refined) -> Candidates:
     proof = polish(S, X, np.full(len(S), 1) if single else slices_needed(S, X))
     best = problem.settled(proof, refined.residual, refined.steps + 1)
     again = np.arange(len(S))
-    for _ in range(1, ROUNDS):
+    for number in range(1, ROUNDS):
         bound = best.certificate.relative_error_bound[again]
         loose = (bound > problem.loose) & (bound < np.inf)
         again, before = again[loose], bound[loose]
         if not again.size:
             break
-        proof = polish(S[again], best.X[again], np.full(again.size, 3))
+        proof = polish(S[again], best.X[again], np.full(again.size, 3 if number == 1 else 4))
         ones = np.ones(again.size, dtype=np.int64)
         found = problem.at(again).settled(proof, best.residual[again], ones)
         best.keep_better(again, found)

@@ -110,17 +110,19 @@ PRECISE_ORDER = 128
 
 
 def slices_needed(A: Stack, X: Stack) -> NDArray[np.int64]:
-    """Slices after which the residual's own error is no matter, by (2) of `residual`: 2 or 3."""
+    """Slices after which the residual's own error is no matter, by (2) of `residual`: 2 to 4."""
     n = A.order
     if n > PRECISE_ORDER:
         return np.full(len(A), 2)
-    return np.where(n * n * 2.0**-26 * A.norm() * X.norm() < 2.0**-5, 2, 3)
+    size = A.norm() * X.norm()
+    more = np.where(n**3 * 2.0**-51 * size < 2.0**-5, 3, 4)
+    return np.where(n * n * 2.0**-26 * size < 2.0**-5, 2, more)
 
 
 def polish(A: Stack, X: Stack, slices: NDArray[np.int64]) -> Proof:
     """Z = X + X (r + ... + r^d) with its error; X itself where the residual is 1 or more.
 
-    d is the power of two that each matrix needs. Cost in products: the residual's 1, 3 or 6, 1 for
+    d is the power of two that each matrix needs. Cost in products: the residual's 1 to 10, 1 for
     X Y, and 2 for each doubling of d (1 for the first).
     """
     return _grouped(_polish, A, X, slices)

@@ -8,25 +8,25 @@ A_{>i} = A - A_1 - ... - A_i,
 
 The products of the first sum are exact in any order of summation, with or without FMA: their
 partial sums are integers times one power of two, and by Cauchy and Schwarz at most (2^b +
-sqrt(n)/2)^2 for i = j = 1, (2^b + sqrt(n)/2) sqrt(n) 2^(b-1) where one of i, j is 2, below 2^53 for
-the b of `slice_bits`. Rounding to a multiple of 2^c is adding and subtracting 1.5 2^(c+52). What is
+sqrt(n)/2)^2 for i = j = 1, (2^b + sqrt(n)/2) sqrt(n) 2^(b-1) where one of i, j is 1, n 2^(2b-2)
+where none is, below 2^53 for the b of `slice_bits`. Rounding to a multiple of 2^c is adding and subtracting 1.5 2^(c+52). What is
 left of A after i slices is at most 2^(e - i b - 1) =: h_i in magnitude (g_i for X).
 
 **Error.** The exact products are subtracted from I one after the other, each rounding error caught
 by a two-sum (none arises off the diagonal for the first); those errors and the rounded products of
 (1) are summed plainly, and added last. With q the row sums of the moduli's products for the
-rounded part, p those of the exact products but A_1 X_1, rho those of the result r, and at most
-s + 4 further additions, each with a relative error of at most u,
+rounded part, p those of the exact products but A_1 X_1, rho those of the result r, and at most ten
+further additions, each with a relative error of at most u,
 
 .. math:: \sum_j |r - (I - A X)|_{ij} \le \delta_i
-    := u \rho_i + \gamma_{n+s+6} q_i + 16 u^2 (\rho_i + p_i + q_i) + \nu_i                 \tag{2}
+    := u \rho_i + \gamma_{n+16} q_i + 64 u^2 (\rho_i + p_i + q_i) + \nu_i                  \tag{2}
 
 where, with the exact row sums a = |A| 1 and sigma = |X| 1, tau their sum over X,
 
 * s = 1: q = |A| sigma, p = 0;
 * s = 2: q_i = (a_i + n h_1) n g_1 + h_1 tau, p = 0;
-* s = 3: q_i = (a_i + n h_1) n g_2 + 2 n^2 h_1 g_1 + h_2 tau,
-  p_i = (a_i + n h_1) 2 n g_1 + 2 h_1 (tau + n^2 g_1).
+* s = 3, 4: q_i = (a_i + n h_1) n g_{s-1} + sum_{i=1}^{s-2} 2 n^2 h_i g_{s-1-i} + h_{s-1} tau,
+  p_i = 4 (a_i + n h_1) n g_1 + 4 h_1 (tau + n^2 g_1).
 
 **Underflow.** Each of at most 12 n operations an entry may lose 2 eta, eta = 2^-1022 (results
 flushed to zero and subnormal operands read as zero included); where subnormal operands are read as
@@ -69,9 +69,12 @@ def gamma(n: int) -> float:
     return n * U / (1.0 - n * U) * (1.0 + 4 * U)
 
 
-def slice_bits(n: int) -> int:
-    """Bits b of a slice: 26, less where sqrt(n) of them add up beside a second slice."""
-    return min(26, math.floor(26.75 - math.log2(max(n, 1)) / 4))
+def slice_bits(n: int, slices: int = 3) -> int:
+    """Bits b of a slice: 26, less where n of them add up in a product of later slices."""
+    bits = math.floor(26.75 - math.log2(max(n, 1)) / 4)
+    if slices > 3:
+        bits = min(bits, math.floor(27.25 - math.log2(max(n, 1)) / 2))
+    return min(26, bits)
 
 
 def unit(A: Stack) -> Array:
@@ -110,21 +113,32 @@ def _two_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> 
     return high
 
 
-def _three_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int) -> Stack:
-    """The residual by (1), s = 3."""
-    A1, X1 = leading(A, unit_A, bits), leading(X, unit_X, bits)
-    above_A1, above_X1 = A - A1, X - X1
-    A2, X2 = leading(above_A1, unit_A, 2 * bits), leading(above_X1, unit_X, 2 * bits)
-    high, error = _from_identity(A1 @ X1)
+def _many_slices(A: Stack, X: Stack, unit_A: Array, unit_X: Array, bits: int, count: int) -> Stack:
+    """The residual by (1), s = ``count`` >= 3."""
+    A_parts, A_rests = _parts(A, unit_A, bits, count)
+    X_parts, X_rests = _parts(X, unit_X, bits, count)
+    high, error = _from_identity(A_parts[0] @ X_parts[0])
     low = Stack(np.zeros_like(high.array), high.last)
     low.diagonal()[...] = error
-    for product in (A1 @ X2, A2 @ X1):
-        high.array, error = two_sum(high.array, np.negative(product.array, out=product.array))
-        low.array += error
-    low -= A1 @ (above_X1 - X2)
-    low -= A2 @ above_X1
-    low -= (above_A1 - A2) @ X
+    for i in range(1, count):
+        for j in range(1, count + 1 - i):
+            if i + j > 2:
+                product = (A_parts[i - 1] @ X_parts[j - 1]).array
+                high.array, error = two_sum(high.array, np.negative(product, out=product))
+                low.array += error
+    for i in range(1, count):
+        low -= A_parts[i - 1] @ X_rests[count - i]
+    low -= A_rests[count - 1] @ X
     return high + low
+
+
+def _parts(A: Stack, unit: Array, bits: int, count: int) -> tuple[list[Stack], list[Stack]]:
+    """A_1, ..., A_{count-1}, and A = A_{>0}, A_{>1}, ..., A_{>count-1}."""
+    parts, rests = [], [A]
+    for i in range(1, count):
+        parts.append(leading(rests[-1], unit, i * bits))
+        rests.append(rests[-1] - parts[-1])
+    return parts, rests
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
@@ -139,9 +153,9 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def residual(A: Stack, X: Stack, slices: int) -> Residual:
-    """I - A X with about 53, 79 or 101 bits for 1, 2 or 3 slices, rounded to float64.
+    """I - A X with about 53, 79, 101 or 120 bits for 1 to 4 slices, rounded to float64.
 
-    Cost: 1, 3 or 6 products.
+    Cost: 1, 3, 6 or 10 products.
     """
     n = A.order
     a, sigma = A.row_sums(), X.row_sums()
@@ -153,8 +167,8 @@ def residual(A: Stack, X: Stack, slices: int) -> Residual:
     else:
         r, p, q = _sliced(A, X, slices, a, tau)
     rho = r.row_sums()
-    g = gamma(n + slices + 6)
-    delta = U * rho + g * q + 16 * U * U * (rho + p + q) + nu
+    g = gamma(n + 16)
+    delta = U * rho + g * q + 64 * U * U * (rho + p + q) + nu
     return Residual(r, rho, delta)
 
 
@@ -163,16 +177,18 @@ def _sliced(
 ) -> tuple[Stack, Array | float, Array]:
     """The residual by (1), and the vectors p and q."""
     n = A.order
-    bits = 26 if slices == 2 else slice_bits(n)
+    bits = 26 if slices == 2 else slice_bits(n, slices)
     unit_A, unit_X = unit(A), unit(X)
     if slices == 2:
         r = _two_slices(A, X, unit_A, unit_X, bits)
     else:
-        r = _three_slices(A, X, unit_A, unit_X, bits)
-    h = [A.rowwise(unit_A * 2.0 ** (-i * bits - 1)) for i in (1, 2)]
-    g = [A.rowwise(unit_X * 2.0 ** (-i * bits - 1)) for i in (1, 2)]
+        r = _many_slices(A, X, unit_A, unit_X, bits, slices)
+    h = [A.rowwise(unit_A * 2.0 ** (-i * bits - 1)) for i in range(1, slices)]
+    g = [A.rowwise(unit_X * 2.0 ** (-i * bits - 1)) for i in range(1, slices)]
     top = a + n * h[0]
+    q = top * n * g[-1] + h[-1] * tau
+    for i in range(1, slices - 1):
+        q = q + 2 * n * n * h[i - 1] * g[slices - 2 - i]
     if slices == 2:
-        return r, 0.0, top * n * g[0] + h[0] * tau
-    p = 2 * n * top * g[0] + 2 * h[0] * (tau + n * n * g[0])
-    return r, p, top * n * g[1] + 2 * n * n * h[0] * g[0] + h[1] * tau
+        return r, 0.0, q
+    return r, 4 * n * top * g[0] + 4 * h[0] * (tau + n * n * g[0]), q
