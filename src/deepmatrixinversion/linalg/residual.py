@@ -9,8 +9,9 @@ A_{>i} = A - A_1 - ... - A_i,
 The products of the first sum are exact in any order of summation, with or without FMA: their
 partial sums are integers times one power of two, and by Cauchy and Schwarz at most (2^b +
 sqrt(n)/2)^2 for i = j = 1, (2^b + sqrt(n)/2) sqrt(n) 2^(b-1) where one of i, j is 1, n 2^(2b-2)
-where none is, below 2^53 for the b of `slice_bits`. Rounding to a multiple of 2^c is adding and subtracting 1.5 2^(c+52). What is
-left of A after i slices is at most 2^(e - i b - 1) =: h_i in magnitude (g_i for X).
+where none is, below 2^53 for the b of `slice_bits`. Rounding to a multiple of 2^c is adding and
+subtracting 1.5 2^(c+52). What is left of A after i slices is at most 2^(e - i b - 1) =: h_i in
+magnitude (g_i for X).
 
 **Error.** The exact products are subtracted from I one after the other, each rounding error caught
 by a two-sum (none arises off the diagonal for the first); those errors and the rounded products of
