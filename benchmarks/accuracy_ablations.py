@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from accuracy_data import hostile, residuals
 from accuracy_networks import run, share
-from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
 from deepmatrixinversion.nets import Feedback, Spectral, build, feedback
+from deepmatrixinversion.spectral.driver import spectral_guess
 from deepmatrixinversion.training import loop
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import new_directory, train

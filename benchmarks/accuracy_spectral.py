@@ -11,8 +11,8 @@ import schedules
 from accuracy_data import HELD_OUT, hostile, normal, residuals
 from accuracy_fixed import learned
 from deepmatrixinversion import Inverter
-from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.models.directory import read_weights
+from deepmatrixinversion.spectral.driver import spectral_guess
 
 ORDERS = {8: 20_000, 16: 10_000, 32: 3_000, 64: 1_000}
 BUDGET = 20

@@ -22,6 +22,7 @@ LAYERS = [
     "reporting",
     "nets",
     "models",
+    "spectral",
     "matrices",
     "linalg",
     "kernel",

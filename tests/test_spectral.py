@@ -8,7 +8,6 @@ import torch
 
 import schedules
 from deepmatrixinversion import Inverter, ModelError, inv_ex
-from deepmatrixinversion.inference.spectral import EARLY_EXIT, spectral_guess
 from deepmatrixinversion.linalg.polynomial import (
     MATRICES,
     SPECTRA,
@@ -18,9 +17,10 @@ from deepmatrixinversion.linalg.polynomial import (
     polynomial,
     scaled,
 )
-from deepmatrixinversion.models.advice import BLOCKS, SEEN
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
+from deepmatrixinversion.spectral.advice import BLOCKS, SEEN
+from deepmatrixinversion.spectral.driver import EARLY_EXIT, spectral_guess
 from deepmatrixinversion.training.recipe import Recipe
 
 EPS = float(np.finfo(float).eps)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
-from deepmatrixinversion.inference.spectral import spectral_guess
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import bundled_folder
+from deepmatrixinversion.spectral.driver import spectral_guess
 
 MOST_PRODUCTS = 60
 """What a spectral guess may cost before Schur complements or elimination, whatever the engine falls

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deepmatrixinversion.errors import quoted
-from deepmatrixinversion.models.advice import ANSWERS, BLOCKS, SEEN
 from deepmatrixinversion.models.config import NetConfig
+from deepmatrixinversion.spectral.advice import ANSWERS, BLOCKS, SEEN
 
 Shape = tuple[int, ...]
 

@@ -14,7 +14,10 @@ from deepmatrixinversion.linalg.polynomial import (
     polynomial,
     scaled,
 )
-from deepmatrixinversion.models.advice import (
+from deepmatrixinversion.models.config import NetConfig
+from deepmatrixinversion.nets.normalisation import normalised
+from deepmatrixinversion.nets.trajectory import Trajectory
+from deepmatrixinversion.spectral.advice import (
     ANSWERS,
     BLOCKS,
     SEEN,
@@ -23,9 +26,7 @@ from deepmatrixinversion.models.advice import (
     lift,
     look,
 )
-from deepmatrixinversion.models.config import NetConfig
-from deepmatrixinversion.nets.normalisation import normalised
-from deepmatrixinversion.nets.trajectory import Trajectory
+from deepmatrixinversion.spectral.start import curved, start, symmetric
 
 CONVERGED = 1e-9
 
@@ -45,9 +46,10 @@ EXPLORED = 0.05
 class Spectral(nn.Module):
     """Contracts the residual by polynomials of R that a network chooses from traces.
 
-    Starts from X = Aᵀ/‖A‖F² at its best scale. Blocks of four products and degree five
-    (``models.advice``) follow, until the network says that a last, open-ended minimal residual step
-    will do. Its weights at zero, the blocks are greedy.
+    Starts from X = Aᵀ/‖A‖F², or I/‖A‖F where A is symmetric positive definite, at its best scale.
+    Blocks of four products and degree five (``spectral.advice``) follow, until the network says
+    that a last, open-ended minimal residual step will do. Its weights at zero, the blocks are
+    greedy.
 
     It is trained on spectra: every residual is a function of the singular values of A alone, so a
     step of training costs O(n) a matrix where the matrices themselves would cost O(n³).
@@ -90,7 +92,7 @@ class Spectral(nn.Module):
             eigenvalues = sigma**2 / (sigma**2).sum(dim=1, keepdim=True).clip(1e-300)
         one = torch.ones_like(eigenvalues)
         _, R = scaled(one, 1.0 - eigenvalues, SPECTRA)
-        start = R
+        first = R
         hidden = R.new_zeros(len(R), self.units)
         alive = R.norm(dim=1) > CONVERGED
 
@@ -107,7 +109,7 @@ class Spectral(nn.Module):
             logs.append(log_norm(R))
             # What has converged teaches nothing more, and the fit of a residual of rounding errors
             # has no gradient: it goes on from where it started, unseen.
-            R = torch.where(alive.unsqueeze(1), R, start)
+            R = torch.where(alive.unsqueeze(1), R, first)
             opening = greedy(R, one, SPECTRA, OPEN_DEGREE, float(torch.finfo(R.dtype).eps))
             path = [*logs, *(log_norm(fit.remainder) for _, fit in opening)]
             path = torch.stack([*path, *[path[-1]] * BUDGETS][:BUDGETS])
@@ -121,8 +123,7 @@ class Spectral(nn.Module):
         """The candidate inverse of each matrix of A, shape (batch, n, n), any n."""
         A, scale = normalised(A)
         one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
-        factor, R = scaled(one, one - A @ A.mT, MATRICES)
-        X = factor * A.mT
+        X, R = start(A, symmetric(A, one, torch) & curved(A, torch), one, torch)
         best, smallest = X, MATRICES.norm(R)
         hidden = torch.zeros(A.shape[0], self.units, dtype=A.dtype, device=A.device)
         opened = torch.zeros_like(smallest)

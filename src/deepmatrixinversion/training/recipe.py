@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.matrices.distributions import mixture
-from deepmatrixinversion.models.advice import BLOCKS
 from deepmatrixinversion.models.config import (
     ANY_ORDER,
     MAX_MEMBERS,
@@ -19,6 +18,7 @@ from deepmatrixinversion.models.config import (
     TrainingData,
     from_dict,
 )
+from deepmatrixinversion.spectral.advice import BLOCKS
 from deepmatrixinversion.training.losses import LOSSES
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}

@@ -15,9 +15,8 @@ from deepmatrixinversion.linalg.polynomial import (
     corrected,
     extend,
     polynomial,
-    scaled,
 )
-from deepmatrixinversion.models.advice import (
+from deepmatrixinversion.spectral.advice import (
     BLOCK_PRODUCTS,
     BLOCKS,
     Look,
@@ -25,6 +24,7 @@ from deepmatrixinversion.models.advice import (
     lift,
     look,
 )
+from deepmatrixinversion.spectral.start import curved, start, symmetric
 
 EARLY_EXIT = 1e-3
 """Residual at which the guess is left to Newton-Schulz, which squares it with 2 products."""
@@ -34,8 +34,6 @@ OPEN_DEGREE = 12
 
 FLOOR = 1e-13
 """Predicted residual beyond which nothing is gained in float64."""
-
-POWER_STEPS = 12
 
 EPS = float(np.finfo(float).eps)
 
@@ -77,24 +75,16 @@ def spectral_guess(
     """
     S = np.ascontiguousarray(S, dtype=np.float64)
     k, n = S.shape[:2]
-    square = np.einsum("kij,kij->k", S, S)
-    X = S.swapaxes(1, 2) / np.where(square > 0, square, 1.0)[:, None, None]
-    products = np.zeros(k, dtype=np.int64)
-    residual = np.full(k, np.sqrt(n))
+    one = np.eye(n)
+    definite = symmetric(S, one, np)
+    definite[definite] = curved(S[definite[:, 0, 0]], np)[:, 0, 0]
     if max_products < 1 or not k:
-        return Guess(X, residual, products)
-    identity = np.eye(n)
-    definite = _positive_definite(S)
-    # Polynomials in A itself: kappa where A A^T has kappa². The residual costs no product then, but
-    # keeps step with the others.
-    X[definite] = identity / np.sqrt(square[definite])[:, None, None]
-    R = identity - S @ X
-    # Symmetric but for rounding, which the powers would amplify.
-    R = 0.5 * (R + R.swapaxes(1, 2))
-    factor, R = scaled(identity, R, MATRICES)
-    X *= factor
+        square = np.einsum("kij,kij->k", S, S)
+        X = S.swapaxes(1, 2) / np.where(square > 0, square, 1.0)[:, None, None]
+        return Guess(X, np.full(k, np.sqrt(n)), np.zeros(k, dtype=np.int64))
+    X, R = start(S, definite, one, np)
     guess = Guess(X, _norm(R), np.ones(k, dtype=np.int64))
-    start, at_start = X.copy(), guess.residual.copy()
+    first, at_first = X.copy(), guess.residual.copy()
     enough = max(tol, FLOOR)
     hidden = np.zeros((k, weights["mix.0.bias"].shape[0]))
     live = _Live(np.arange(k), R, np.full((k, 1, 1), EPS), hidden)
@@ -104,7 +94,7 @@ def spectral_guess(
         # With less, one step of the powers reaches as far.
         if max_products - spent < BLOCK_PRODUCTS + 2 or not live.places.size:
             break
-        seen = look(identity, live.R, MATRICES, EPS, live.noise)
+        seen = look(one, live.R, MATRICES, EPS, live.noise)
         before = _norm(seen.fit.remainder)
         if (done := before <= enough).any():
             _leave(guess, live, seen.known, seen.fit, done, spent + 2)
@@ -125,8 +115,8 @@ def spectral_guess(
         live = live.at(opens <= 0)
     _finish(guess, live, spent, max_products, enough)
     # The guard, which no weights can get past. NaN is worse, too.
-    worse = ~(guess.residual <= at_start)
-    guess.X[worse], guess.residual[worse] = start[worse], at_start[worse]
+    worse = ~(guess.residual <= at_first)
+    guess.X[worse], guess.residual[worse] = first[worse], at_first[worse]
     return guess
 
 
@@ -195,29 +185,6 @@ def _finish(guess: Guess, live: _Live, spent: int, max_products: int, enough: fl
         spent += degree
         live = _step(guess, live, powers, fit, fit.coefficients, fit.remainder, spent)
         live = live.at(guess.residual[live.places] > enough)
-
-
-def _positive_definite(S: Array) -> NDArray[np.intp]:
-    """Indices of the symmetric matrices that look positive definite.
-
-    Power iteration on ‖A‖F I - A, from two vectors, finds a direction of negative curvature where
-    there is a marked one; a wrong guess costs convergence, never correctness. Cost: O(n²).
-    """
-    diagonal = np.einsum("kii->ki", S)
-    symmetric = (diagonal > 0).all(axis=1) & (S.swapaxes(1, 2) == S).all(axis=(1, 2))
-    index = np.flatnonzero(symmetric)
-    if not index.size:
-        return index
-    A = S[index]
-    shift = _norm(A)[:, None, None]
-    n = A.shape[1]
-    V = np.cos(np.arange(1, 2 * n + 1).reshape(n, 2) ** 2)  # fixed, and far from any structure
-    V = np.broadcast_to(V, (len(A), n, 2))
-    for _ in range(POWER_STEPS):
-        V = shift * V - A @ V
-        V = V / np.maximum(np.linalg.norm(V, axis=1, keepdims=True), 1e-300)
-    curvature = np.einsum("kiv,kiv->kv", V, A @ V)
-    return index[(curvature > 0).all(axis=1)]
 
 
 def _norm(R: Array) -> Array:
