@@ -15,11 +15,11 @@ from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
-from deepmatrixinversion.nets.iterative import (
+from deepmatrixinversion.torch.iterations import (
     minimal_residual_inverse,
     newton_schulz,
+    pseudo_inverse,
 )
-from deepmatrixinversion.nets.pseudoinverse import pseudo_inverse
 from test_translation import Call, export, run
 
 GRAPHS = [

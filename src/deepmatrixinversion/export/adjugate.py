@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Algebra, Value, op
+from deepmatrixinversion.export.algebra import Value, constant, equilibrated, refined, where
 
 LARGEST = 4
 """Beyond, cofactors cost more than elimination does, and cancel more."""
 
 
-def inverse(a: Algebra, A: Value, rank: int) -> Value:
+def inverse(A: Value, n: int) -> Value:
     """The inverse of each matrix, for order n <= 4, and a finite matrix where the determinant is 0.
 
     Rows and columns are equilibrated by powers of two first, so that nothing overflows, and one
@@ -23,40 +24,35 @@ def inverse(a: Algebra, A: Value, rank: int) -> Value:
     The relative error is about eps times kappa where one singular value is small, and up to
     eps times kappa^(n-1), before the Newton-Schulz step squares it, where all but one are.
     """
-    if a.order > LARGEST:
-        raise ValueError(f"the adjugate goes up to order {LARGEST}, not {a.order}")
-    S, r, c = a.equilibrated(A)
-    flat = op.Reshape(S, a.integers([0] * (rank - 2) + [a.order**2]))
-    if a.order == 1:
-        adjugate = a.constant([1])
-    elif a.order == 2:
-        adjugate = op.Mul(_take(a, flat, [3, 1, 2, 0]), a.constant([1, -1, -1, 1]))
-    elif a.order == 3:
-        adjugate = _minors(a, flat, _cofactor_minors())
-    else:
-        adjugate = _order_four(a, flat)
+    if n > LARGEST:
+        raise ValueError(f"the adjugate goes up to order {LARGEST}, not {n}")
+    S, undone = equilibrated(A)
+    flat = S.reshape(2, n**2)
+    adjugate = _adjugate(flat, n)
     # det A = (row 0 of A) (column 0 of adj A).
-    n = a.order
-    first = _take(a, adjugate, [j * n for j in range(n)]) if n > 1 else adjugate
-    determinant = op.ReduceSum(
-        op.Mul(_take(a, flat, list(range(n))), first), a.integers([-1]), keepdims=1
-    )
-    zero = op.Equal(determinant, a.constant(0))
-    Y = op.Div(adjugate, op.Where(zero, a.constant(1), determinant))
-    Y = op.Reshape(Y, a.integers([0] * (rank - 2) + [n, n]))
-    if n > 1:
-        Y = a.newton_schulz(S, Y, 1)
-    return a.unequilibrated(Y, r, c, rank)
+    first = _take(adjugate, range(0, n**2, n)) if n > 1 else adjugate
+    determinant = (_take(flat, range(n)) * first).sum((-1,), True)
+    Y = adjugate / where(determinant.equals(0), 1, determinant)
+    Y = Y.reshape(1, n, n)
+    return undone(refined(S, Y, n) if n > 1 else Y)
 
 
-def _take(a: Algebra, flat: Value, indices: list[int]) -> Value:
-    return op.Gather(flat, a.integers(indices), axis=-1)
+def _adjugate(flat: Value, n: int) -> Value:
+    if n == 1:
+        return constant([1], flat.dtype)
+    if n == 2:
+        return _take(flat, [3, 1, 2, 0]) * [1, -1, -1, 1]
+    return _minors(flat, _cofactor_minors()) if n == 3 else _order_four(flat)
 
 
-def _minors(a: Algebra, flat: Value, corners: list[tuple[int, int, int, int]]) -> Value:
+def _take(flat: Value, indices: Iterable[int]) -> Value:
+    return flat.take(list(indices), -1)
+
+
+def _minors(flat: Value, corners: list[tuple[int, int, int, int]]) -> Value:
     """Of each (p, q, s, t) the number flat[p] flat[t] - flat[q] flat[s], along the last axis."""
-    p, q, s, t = (_take(a, flat, list(index)) for index in zip(*corners, strict=True))
-    return op.Sub(op.Mul(p, t), op.Mul(q, s))
+    p, q, s, t = (_take(flat, index) for index in zip(*corners, strict=True))
+    return p * t - q * s
 
 
 def _cofactor_minors() -> list[tuple[int, int, int, int]]:
@@ -72,7 +68,7 @@ def _cofactor_minors() -> list[tuple[int, int, int, int]]:
     return corners
 
 
-def _order_four(a: Algebra, flat: Value) -> Value:
+def _order_four(flat: Value) -> Value:
     """The adjugate at order 4: products of entries and the minors of rows {0, 1} and {2, 3}."""
     pairs = list(combinations(range(4), 2))
     corners = [
@@ -80,7 +76,7 @@ def _order_four(a: Algebra, flat: Value) -> Value:
         for r in (0, 2)
         for c, cc in pairs
     ]
-    minors = _minors(a, flat, corners)
+    minors = _minors(flat, corners)
     entries, factors, signs = np.empty((3, 16), int), np.empty((3, 16), int), np.empty((3, 16))
     for j in range(4):
         for i in range(4):
@@ -94,12 +90,7 @@ def _order_four(a: Algebra, flat: Value) -> Value:
                 entries[t, 4 * j + i] = 4 * row + c
                 factors[t, 4 * j + i] = other_pair + pairs.index((low, high))
                 signs[t, 4 * j + i] = sign
-    return a.total(
-        [
-            op.Mul(
-                op.Mul(_take(a, flat, entries[t].tolist()), a.constant(signs[t])),
-                _take(a, minors, factors[t].tolist()),
-            )
-            for t in range(3)
-        ]
+    first, second, third = (
+        _take(flat, entries[t]) * signs[t] * _take(minors, factors[t]) for t in range(3)
     )
+    return first + second + third

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Algebra, Value, op
+from deepmatrixinversion.export.algebra import (
+    Value,
+    concatenate,
+    constant,
+    equilibrated,
+    integers,
+    op,
+    refined,
+    where,
+)
 
 LARGEST = 64
 """Where ``auto`` changes to iteration, whose file is smaller from here on (order 32: 66 KiB of
@@ -13,7 +22,7 @@ onnxruntime, batches of 100, times elimination's: 1.1 at 16 and 32, 1.2 at 64 an
 one matrix alone: 2.0, 2.0, 0.9, 0.7, 0.6)."""
 
 
-def inverse(a: Algebra, A: Value, rank: int) -> Value:
+def inverse(A: Value, n: int) -> Value:
     """The inverse of each matrix, as accurate as LAPACK's, at any condition number.
 
     Rows and columns are equilibrated by powers of two, and a Newton-Schulz step takes back the
@@ -32,25 +41,24 @@ def inverse(a: Algebra, A: Value, rank: int) -> Value:
     grows in the place of A: column j, once eliminated, holds the column of the identity that the
     pivot's row brings with it.
     """
-    n = a.order
-    equilibrated, r, c = a.equilibrated(A)
-    S = equilibrated
-    rows = a.integers(np.arange(n)[:, None])
-    free, units = a.constant(np.ones((n, 1))), []
+    given, undone = equilibrated(A)
+    S = given
+    index, rows = np.arange(n), integers(np.arange(n)[:, None])
+    free, units = constant(np.ones((n, 1)), A.dtype), []
     for j in range(n):
-        column = op.Gather(S, a.integers([j]), axis=-1)
-        candidates = op.Mul(op.Abs(column), free)
-        chosen = op.Equal(rows, op.ArgMax(candidates, axis=-2, keepdims=1))
-        unit = op.Where(chosen, a.constant(1), a.constant(0))
+        column = S.column(j)
+        candidates = (abs(column) * free).node
+        largest = op.Equal(rows, op.ArgMax(candidates, axis=-2, keepdims=1))
+        chosen = Value(largest, np.dtype(bool), A.rank)
+        unit = where(chosen, constant(1, A.dtype), 0)
         units.append(unit)
-        free = op.Sub(free, unit)
-        row = op.MatMul(a.transpose(unit, rank), S)
-        pivot = op.Gather(row, a.integers([j]), axis=-1)
-        pivot = op.Where(op.Equal(pivot, a.constant(0)), a.constant(1), pivot)
-        here = a.booleans(np.arange(n) == j)
-        row = op.Div(op.Where(here, a.constant(1), row), pivot)
-        S = op.Where(here, a.constant(0), S)
-        S = op.Where(chosen, row, op.Sub(S, op.MatMul(column, row)))
-    P = a.transpose(op.Concat(*units, axis=-1), rank) if n > 1 else a.constant([[1]])
-    Y = a.newton_schulz(equilibrated, op.MatMul(P, op.MatMul(S, P)), 1)
-    return a.unequilibrated(Y, r, c, rank)
+        free = free - unit
+        row = unit.mT @ S
+        pivot = row.column(j)
+        pivot = where(pivot.equals(0), 1, pivot)
+        here = constant(index == j, np.dtype(bool))
+        row = where(here, 1, row) / pivot
+        S = where(here, 0, S)
+        S = where(chosen, row, S - column @ row)
+    P = concatenate(units, -1).mT if n > 1 else constant([[1]], A.dtype)
+    return undone(refined(given, P @ (S @ P), n))

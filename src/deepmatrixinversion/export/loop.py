@@ -31,11 +31,12 @@ def loop(step: Step, start: list[Value], most: int, name: str) -> list[Value]:
         number = _scalar(f"{name}_step", ir.DataType.INT64)
         going = _scalar(f"{name}_going", ir.DataType.BOOL)
         state = [
-            ir.Value(name=f"{name}_state_{k}", type=value.type, shape=value.shape)
+            ir.Value(name=f"{name}_state_{k}", type=value.node.type, shape=value.node.shape)
             for k, value in enumerate(start)
         ]
-        more, following = step(*state)
-        inputs, outputs = [number, going, *state], [more, *following]
+        more, following = step(*(v.of(node) for v, node in zip(start, state, strict=True)))
+        inputs = [number, going, *state]
+        outputs = [more.node, *(value.node for value in following)]
         # Names that are left to the exporter would be used in the outer graph again, which
         # onnxruntime refuses.
         for k, node in enumerate(recorder.nodes):
@@ -50,14 +51,14 @@ def loop(step: Step, start: list[Value], most: int, name: str) -> list[Value]:
     node = ir.Node(
         "",
         "Loop",
-        [count, first, *start],
+        [count, first, *(value.node for value in start)],
         [ir.AttrGraph("body", body)],
         num_outputs=len(start),
     )
     recorder.nodes.append(node)
-    for value, given in zip(node.outputs, start, strict=True):
-        value.type, value.shape = given.type, given.shape
-    return list(node.outputs)
+    for output, given in zip(node.outputs, start, strict=True):
+        output.type, output.shape = given.node.type, given.node.shape
+    return [value.of(output) for value, output in zip(start, node.outputs, strict=True)]
 
 
 def _scalar(name: str, dtype: ir.DataType) -> ir.Value:

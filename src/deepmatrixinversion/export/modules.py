@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from deepmatrixinversion.export.choice import Choice
 from deepmatrixinversion.export.iteration import blocks_for
+from deepmatrixinversion.linalg.algebra import Algebra
+from deepmatrixinversion.linalg.minimal_residual import newton_schulz, solution
 from deepmatrixinversion.nets import Feedback, build
-from deepmatrixinversion.nets.iterative import newton_schulz
 from deepmatrixinversion.nets.weights import load_ensemble
 
 
@@ -49,17 +50,17 @@ class InverseGraph(nn.Module):
         """One graph's work."""
         inside = A.to(self.choice.inside)
         X = self.guess(inside)
+        identity = torch.eye(A.shape[-1], dtype=inside.dtype)
         if self.choice.refine:
-            X = newton_schulz(inside, X, self.choice.refine)
+            eps = torch.finfo(inside.dtype).eps
+            algebra = Algebra(self.choice.order, eps, identity, torch.where)
+            X = newton_schulz(algebra, inside, X, self.choice.refine)
         if B is None:
             answer = X.to(A.dtype)
             # Of what is returned, rounded as it is.
             X = answer.to(inside.dtype)
         else:
-            right = B.to(inside.dtype)
-            Y = X @ right
-            answer = (Y + X @ (right - inside @ Y)).to(A.dtype)
-        identity = torch.eye(A.shape[-1], dtype=inside.dtype)
+            answer = solution(inside, X, B.to(inside.dtype)).to(A.dtype)
         residual = _norm(identity - inside @ X)
         return answer, residual.to(A.dtype), residual < self.choice.tol
 

@@ -7,41 +7,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Algebra, Value, op
+from deepmatrixinversion.export.algebra import Value, concatenate
 
 
-def _column(a: Algebra, M: Value, j: int) -> Value:
-    return op.Gather(M, a.integers([j]), axis=-1)
-
-
-def _row(a: Algebra, M: Value, j: int) -> Value:
-    return op.Gather(M, a.integers([j]), axis=-2)
-
-
-def cholesky(a: Algebra, A: Value, rank: int) -> Value:
+def cholesky(A: Value, order: int) -> Value:
     """The lower triangular L with L Lᵀ = A, NaN where there is none; A's lower triangle is read."""
     columns = []
-    for j in range(a.order):
-        below = a.constant(np.arange(a.order)[:, None] >= j)
-        column = op.Mul(_column(a, A, j), below)
-        column = op.Div(column, op.Sqrt(_row(a, column, j)))
+    for j in range(order):
+        column = A.column(j) * (np.arange(order)[:, None] >= j)
+        column = column / column.row(j) ** 0.5
         columns.append(column)
-        if j + 1 < a.order:
-            A = op.Sub(A, op.MatMul(column, a.transpose(column, rank)))
-    return op.Concat(*columns, axis=-1)
+        if j + 1 < order:
+            A = A - column @ column.mT
+    return concatenate(columns, -1)
 
 
-def solve_triangular(a: Algebra, T: Value, B: Value, *, upper: bool, unit: bool = False) -> Value:
+def solve_triangular(T: Value, B: Value, order: int, *, upper: bool, unit: bool = False) -> Value:
     """The Y with T Y = B, of which only T's upper or lower triangle is read."""
-    n = a.order
-    solved: list[Value] = [None] * n
-    for j in reversed(range(n)) if upper else range(n):
-        column = _column(a, T, j)
-        row = _row(a, B, j)
+    solved: dict[int, Value] = {}
+    index = np.arange(order)[:, None]
+    for j in reversed(range(order)) if upper else range(order):
+        column = T.column(j)
+        row = B.row(j)
         if not unit:
-            row = op.Div(row, _row(a, column, j))
+            row = row / column.row(j)
         solved[j] = row
-        rest = np.arange(n)[:, None] < j if upper else np.arange(n)[:, None] > j
+        rest = index < j if upper else index > j
         if rest.any():
-            B = op.Sub(B, op.MatMul(op.Mul(column, a.constant(rest)), row))
-    return op.Concat(*solved, axis=-2)
+            B = B - (column * rest) @ row
+    return concatenate([solved[j] for j in range(order)], -2)

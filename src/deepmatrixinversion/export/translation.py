@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 import torch
 
 from deepmatrixinversion.export import adjugate, elimination, iteration, substitution
-from deepmatrixinversion.export.algebra import Algebra, Value, op
+from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
+from deepmatrixinversion.linalg.minimal_residual import solution
 
 METHODS = ("auto", "adjugate", "elimination", "iteration")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -111,17 +111,8 @@ def _function(method: Callable[..., Any]) -> Callable[..., Any]:
     return write
 
 
-class Operand(NamedTuple):
-    """What a translation needs to know of a stack of matrices."""
-
-    algebra: Algebra
-    rank: int
-    rows: int
-    columns: int
-
-
-def operand(A: Value, name: str) -> Operand:
-    """Order, rank and dtype of a value; of a rectangular matrix the algebra is for its rows."""
+def operand(A: Any, name: str) -> tuple[Value, int, int]:
+    """A value of the exporter's with arithmetic, and how many rows and columns it has."""
     if A.shape is None or A.dtype is None:
         raise ValueError(f"{name}: shape and dtype of the matrix are unknown to the exporter")
     rows, columns = A.shape[-2], A.shape[-1]
@@ -130,10 +121,10 @@ def operand(A: Value, name: str) -> Operand:
     dtype = A.dtype.numpy()
     if dtype not in DTYPES:
         raise ValueError(f"{name}: the matrix is {A.dtype.name}, not FLOAT or DOUBLE")
-    return Operand(Algebra(rows, dtype), len(A.shape), rows, columns)
+    return Value(A, dtype, len(A.shape)), rows, columns
 
 
-def is_vector(A: Value, B: Value) -> bool:
+def is_vector(A: Any, B: Any) -> bool:
     """Whether ``torch.linalg.solve(A, B)`` takes B for a stack of vectors."""
     shape = list(B.shape)
     return len(shape) == 1 or shape == list(A.shape)[:-1]
@@ -156,29 +147,29 @@ class Writer:
         self.early_exit = early_exit
         self.loops = itertools.count()
 
-    def _inverse(self, A: Value, name: str) -> tuple[Value, Operand]:
-        known = operand(A, name)
-        a = known.algebra
+    def _inverse(self, A: Value, order: int) -> Value:
         method = self.method
         if method == "auto":
-            method = "elimination" if 2 < known.rows <= elimination.LARGEST else "iteration"
-            method = "adjugate" if known.rows <= 2 else method
+            method = "elimination" if 2 < order <= elimination.LARGEST else "iteration"
+            method = "adjugate" if order <= 2 else method
         if method == "adjugate":
-            return adjugate.inverse(a, A, known.rank), known
+            return adjugate.inverse(A, order)
         if method == "elimination":
-            return elimination.inverse(a, A, known.rank), known
-        blocks = self.blocks or iteration.blocks_for(a.order, a.dtype)
+            return elimination.inverse(A, order)
+        blocks = self.blocks or iteration.blocks_for(order, A.dtype)
         loop_name = f"inverse_{next(self.loops)}" if self.early_exit else ""
-        return iteration.inverse(a, A, known.rank, blocks, loop_name), known
+        return iteration.inverse(A, order, blocks, loop_name)
 
     def inv(self, A):
         """The inverse."""
-        return self._inverse(A, "inv")[0]
+        value, order, _ = operand(A, "inv")
+        return self._inverse(value, order).node
 
     def inv_ex(self, A, *, check_errors: bool = False):
         """The inverse, and 0 where it is one."""
-        X, known = self._inverse(A, "inv_ex")
-        return X, _info(known.algebra, A, X)
+        value, order, _ = operand(A, "inv_ex")
+        X = self._inverse(value, order)
+        return X.node, _info(value, X, order)
 
     def solve(self, A, B, *, left: bool = True):
         """The solution of A X = B, or of X A = B."""
@@ -186,24 +177,21 @@ class Writer:
 
     def solve_ex(self, A, B, *, left: bool = True, check_errors: bool = False):
         """The solution, and 0 where it is one."""
-        X, inverse, known = self._solve(A, B, left, "solve_ex")
-        return X, _info(known.algebra, A, inverse)
+        Y, value, X, order = self._solve(A, B, left, "solve_ex")
+        return Y, _info(value, X, order)
 
-    def _solve(self, A: Value, B: Value, left: bool, name: str) -> tuple[Value, Value, Operand]:
-        inverse, known = self._inverse(A, name)
-        a = known.algebra
+    def _solve(self, A: Any, B: Any, left: bool, name: str) -> tuple[Any, Value, Value, int]:
+        """The solution's node, A and its inverse, and their order."""
+        value, order, _ = operand(A, name)
+        X = self._inverse(value, order)
         vector = is_vector(A, B)
-        if vector:
-            B = op.Unsqueeze(B, a.integers([-1]))
-        # One step of iterative refinement makes the residual B - A Y that of a solver: the
-        # inverse's own error costs the product with it up to kappa eps.
+        right = value.of(op.Unsqueeze(B, integers([-1])) if vector else B)
         if left:
-            Y = op.MatMul(inverse, B)
-            Y = op.Add(Y, op.MatMul(inverse, op.Sub(B, op.MatMul(A, Y))))
-        else:
-            Y = op.MatMul(B, inverse)
-            Y = op.Add(Y, op.MatMul(op.Sub(B, op.MatMul(Y, A)), inverse))
-        return op.Squeeze(Y, a.integers([-1])) if vector else Y, inverse, known
+            Y = solution(value, X, right)
+        else:  # Y A = B is Aᵀ Yᵀ = Bᵀ, with the products as they are.
+            Y = right @ X
+            Y = Y + (right - Y @ value) @ X
+        return op.Squeeze(Y.node, integers([-1])) if vector else Y.node, value, X, order
 
     def pinv(self, self_, *, atol=None, rtol=None, hermitian: bool = False):
         """The Moore-Penrose inverse."""
@@ -215,66 +203,61 @@ class Writer:
         """The Moore-Penrose inverse, with the older name of rtol."""
         return self._pinv(self_, _number(rcond, "rcond"))
 
-    def _pinv(self, A: Value, rtol: float | None) -> Value:
-        known = operand(A, "pinv")
-        dtype = known.algebra.dtype
+    def _pinv(self, matrix: Any, rtol: float | None) -> Any:
+        A, rows, columns = operand(matrix, "pinv")
+        dtype = A.dtype
         if rtol is None:
-            rtol = max(known.rows, known.columns) * known.algebra.eps
-        widen = dtype == np.float32 and self.double_pinv
-        if widen:
-            A = op.Cast(A, to=ir.DataType.DOUBLE)
-        a = Algebra(min(known.rows, known.columns), np.dtype(np.float64) if widen else dtype)
-        tall = known.rows > known.columns
-        if tall:
-            A = a.transpose(A, known.rank)
-        X = iteration.pseudo_inverse(a, A, known.rank, max(rtol, iteration.smallest_rtol(a.dtype)))
-        if tall:
-            X = a.transpose(X, known.rank)
-        return op.Cast(X, to=ir.DataType.FLOAT) if widen else X
+            rtol = max(rows, columns) * float(np.finfo(dtype).eps)
+        if dtype == np.float32 and self.double_pinv:
+            A = cast(A, np.float64)
+        rtol = max(rtol, iteration.smallest_rtol(A.dtype))
+        if rows > columns:
+            X = iteration.pseudo_inverse(A.mT, columns, rtol).mT
+        else:
+            X = iteration.pseudo_inverse(A, rows, rtol)
+        return X.node if dtype == A.dtype else cast(X, dtype).node
+
+    def _cholesky(self, matrix: Any, upper: bool, name: str) -> tuple[Value, int]:
+        A, order, _ = operand(matrix, name)
+        L = substitution.cholesky(A.mT if upper else A, order)
+        return L.mT if upper else L, order
 
     def cholesky(self, self_, upper: bool = False):
         """The Cholesky factor."""
-        known = operand(self_, "cholesky")
-        A = known.algebra.transpose(self_, known.rank) if upper else self_
-        L = substitution.cholesky(known.algebra, A, known.rank)
-        return known.algebra.transpose(L, known.rank) if upper else L
+        return self._cholesky(self_, upper, "cholesky")[0].node
 
     def cholesky_ex(self, self_, *, upper: bool = False, check_errors: bool = False):
         """The Cholesky factor, and 0 where there is one."""
-        L = self.cholesky(self_, upper)
-        a = operand(self_, "cholesky_ex").algebra
-        total = op.ReduceSum(L, a.integers([-2, -1]), keepdims=0)
-        return L, _zero_or_order(a, op.Equal(op.Sub(total, total), a.constant(0)))
+        L, order = self._cholesky(self_, upper, "cholesky_ex")
+        total = L.sum((-2, -1), False)
+        return L.node, _zero_or_order((total - total).equals(0), order)
 
     def solve_triangular(
         self, self_, B, *, upper: bool, left: bool = True, unitriangular: bool = False
     ):
         """The solution of a triangular system."""
-        known = operand(self_, "solve_triangular")
-        a, T = known.algebra, self_
+        T, order, _ = operand(self_, "solve_triangular")
+        right = T.of(B, len(B.shape))
+        solve, unit = substitution.solve_triangular, unitriangular
         if left:
-            return substitution.solve_triangular(a, T, B, upper=upper, unit=unitriangular)
+            return solve(T, right, order, upper=upper, unit=unit).node
         # Y T = B is Tᵀ Yᵀ = Bᵀ.
-        T, Bt = a.transpose(T, known.rank), a.transpose(B, len(B.shape))
-        Y = substitution.solve_triangular(a, T, Bt, upper=not upper, unit=unitriangular)
-        return a.transpose(Y, max(known.rank, len(B.shape)))
+        return solve(T.mT, right.mT, order, upper=not upper, unit=unit).mT.node
 
     def cholesky_inverse(self, self_, upper: bool = False):
         """The inverse of L Lᵀ from L."""
-        known = operand(self_, "cholesky_inverse")
-        a = known.algebra
-        L = a.transpose(self_, known.rank) if upper else self_
-        # Of the identity's rank otherwise, the solution gets that of L by the first division.
-        Y = substitution.solve_triangular(a, L, a.identity, upper=False)
-        return op.MatMul(a.transpose(Y, known.rank), Y)
+        factor, order, _ = operand(self_, "cholesky_inverse")
+        L = factor.mT if upper else factor
+        Y = substitution.solve_triangular(L, constant(np.eye(order), L.dtype), order, upper=False)
+        return (Y.mT @ Y).node
 
     def cholesky_solve(self, self_, input2, upper: bool = False):
         """The solution of L Lᵀ X = B from L."""
-        known = operand(input2, "cholesky_solve")
-        a = known.algebra
-        L = a.transpose(input2, known.rank) if upper else input2
-        Y = substitution.solve_triangular(a, L, self_, upper=False)
-        return substitution.solve_triangular(a, a.transpose(L, known.rank), Y, upper=True)
+        factor, order, _ = operand(input2, "cholesky_solve")
+        L = factor.mT if upper else factor
+        right = L.of(self_, len(self_.shape))
+        Y = substitution.solve_triangular(L, right, order, upper=False)
+        return substitution.solve_triangular(L.mT, Y, order, upper=True).node
 
 
 def _number(value: Any, name: str) -> float | None:
@@ -287,12 +270,10 @@ def _number(value: Any, name: str) -> float | None:
     return float(known.numpy())
 
 
-def _info(a: Algebra, A: Value, X: Value) -> Value:
-    R = op.Sub(a.identity, op.MatMul(A, X))
-    squared = op.ReduceSum(op.Mul(R, R), a.integers([-2, -1]), keepdims=0)
-    return _zero_or_order(a, op.Less(squared, a.constant(1)))
+def _info(A: Value, X: Value, order: int) -> Any:
+    R = constant(np.eye(order), A.dtype) - A @ X
+    return _zero_or_order((R * R).sum((-2, -1), False) < 1, order)
 
 
-def _zero_or_order(a: Algebra, good: Value) -> Value:
-    zero, order = (op.Constant(value=ir.tensor(np.int32(k))) for k in (0, a.order))
-    return op.Where(good, zero, order)
+def _zero_or_order(good: Value, order: int) -> Any:
+    return where(good, constant(0, np.dtype(np.int32)), order).node

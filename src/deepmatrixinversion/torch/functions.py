@@ -8,9 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deepmatrixinversion.nets.iterative import blocks_for, full_precision
-from deepmatrixinversion.nets.pseudoinverse import default_rtol
 from deepmatrixinversion.torch.gradient import invert, pseudo_invert
+from deepmatrixinversion.torch.iterations import blocks_for, default_rtol, full_precision
 
 DTYPES = (
     torch.float16,
@@ -66,7 +65,7 @@ def _inverse(A: Tensor, blocks: int | None, refine: int) -> Tensor:
 
 
 def default_blocks(order: int, dtype: torch.dtype) -> int:
-    """Blocks that `inv` takes: `nets.iterative.blocks_for`, and 2 more, 6 in float64.
+    """Blocks that `inv` takes: `linalg.minimal_residual.blocks_for`, and 2 more, 6 in float64.
 
     With those, singular values spread evenly over 4 decades converge in float32, over 6 in float64,
     at every order up to 64 that was measured. Unstructured matrices do not need them.
@@ -77,7 +76,7 @@ def default_blocks(order: int, dtype: torch.dtype) -> int:
 def inv(A: Tensor, *, blocks: int | None = None, refine: int = 0) -> Tensor:
     r"""Inverses by matrix products, with implicit derivatives of all orders.
 
-    Minimal residual steps from A^T, see `nets.iterative.minimal_residual_inverse`. Never raises for
+    Minimal residual steps from A^T, see `linalg.minimal_residual`. Never raises for
     singular matrices, and proves nothing: `inv_ex` tells the residual.
 
     Parameters
@@ -220,7 +219,7 @@ def _correction(A: Tensor, X: Tensor, B: Tensor, Y: Tensor) -> Tensor:
 def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
     """Moore-Penrose inverses by matrix products, differentiable where the rank is constant.
 
-    See `nets.pseudoinverse.pseudo_inverse`.
+    See `linalg.purification`.
 
     Parameters
     ----------

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-from deepmatrixinversion.nets.iterative import (
+from deepmatrixinversion.torch.iterations import (
     equilibrated,
     full_precision,
     minimal_residual_inverse,
     newton_schulz,
+    pseudo_inverse,
 )
-from deepmatrixinversion.nets.pseudoinverse import pseudo_inverse
 
 
 def _nested_forward_mode() -> contextlib.AbstractContextManager:

@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 
-from deepmatrixinversion.nets import iterative
-from deepmatrixinversion.nets.iterative import (
+from deepmatrixinversion.torch import iterations
+from deepmatrixinversion.torch.iterations import (
     blocks_for,
+    default_rtol,
     minimal_residual_inverse,
     newton_schulz,
+    pseudo_inverse,
 )
-from deepmatrixinversion.nets.pseudoinverse import default_rtol, pseudo_inverse
 from menagerie import INVERTIBLE, SINGULAR, hilbert, with_spectrum
 
 DTYPES = [torch.float32, torch.float64]
@@ -148,7 +149,7 @@ def test_blocks_grow_with_the_logarithm_of_the_order():
 def test_elementwise_and_batched_products_give_the_same(monkeypatch):
     A = normal(6, 7, 7)
     X = minimal_residual_inverse(A, 8)
-    monkeypatch.setattr(iterative, "ELEMENTWISE_ORDER", 0)
+    monkeypatch.setattr(iterations, "ELEMENTWISE_ORDER", 0)
     Y = minimal_residual_inverse(A, 8)
     norm = torch.linalg.matrix_norm(X)
     assert (torch.linalg.matrix_norm(X - Y) <= 4 * rounding(A, X) * norm).all()
