@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from deepmatrixinversion.export import algebra
-from deepmatrixinversion.export.algebra import Value, cast, constant, floor_power, size, where
+from deepmatrixinversion.export.algebra import Value, cast, floor_power, size
 from deepmatrixinversion.export.loop import loop
 from deepmatrixinversion.linalg import purification
 from deepmatrixinversion.linalg.algebra import Algebra, Candidate, candidate
@@ -62,39 +62,7 @@ def _loop(a: Algebra, S: Value, start: Candidate, blocks: int, name: str) -> Val
     return loop(body, list(start), blocks, name)[0]
 
 
-def smallest_rtol(dtype: np.dtype) -> float:
-    """The smallest ``rtol`` that rounding allows `pseudo_inverse`: 8 √(2 eps).
-
-    √2 more than in ``linalg.purification``, since it is relative to a bound on ‖A‖2 that is
-    kept √2 off.
-    """
-    return math.sqrt(2) * purification.smallest_rtol(float(np.finfo(dtype).eps))
-
-
 def pseudo_inverse(A: Value, order: int, rtol: float) -> Value:
-    """Moore-Penrose inverses of matrices no taller than wide, ``order`` their number of rows.
-
-    Singular values below ``rtol`` times (an upper bound within n^(1/16) of) the largest count as
-    zero; from 0.2 to 1 times that, an answer is partly one and partly the other.
-    """
-    a = algebra.algebra(order, A.dtype)
+    """Moore-Penrose inverses of matrices no taller than wide, ``order`` their number of rows."""
     c = floor_power(size(A, (-2, -1)))
-    S = A / c
-    # Singular values that lie near 1 as well as near rtol are the hardest: √2 keeps off from 1.
-    sigma = (2 * _largest_eigenvalue(a, S @ S.mT)) ** 0.5
-    S = S / sigma
-    X = purification.pseudo_inverse(S, S.mT, a.one, rtol / math.sqrt(2), a.eps)
-    return X / sigma / c
-
-
-def _largest_eigenvalue(a: Algebra, G: Value) -> Value:
-    """Of positive semidefinite G, from above: ‖G‖2 <= ‖G^8‖F^(1/8) <= n^(1/16) ‖G‖2; 1 for 0."""
-    root, exponent = constant(1, G.dtype), 1.0
-    for _ in range(4):
-        norm = a.space.inner(G, G) ** 0.5
-        norm = where(norm > 0, norm, 1)
-        root = root * norm**exponent
-        G = G / norm
-        G = G @ G
-        exponent /= 2
-    return root
+    return purification.pseudo_inverse(algebra.algebra(order, A.dtype), A / c, rtol) / c

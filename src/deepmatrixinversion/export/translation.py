@@ -18,6 +18,7 @@ import torch
 from deepmatrixinversion.export import adjugate, elimination, iteration, substitution
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
 from deepmatrixinversion.linalg.minimal_residual import solution
+from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
 
 METHODS = ("auto", "adjugate", "elimination", "iteration")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -206,11 +207,12 @@ class Writer:
     def _pinv(self, matrix: Any, rtol: float | None) -> Any:
         A, rows, columns = operand(matrix, "pinv")
         dtype = A.dtype
-        if rtol is None:
-            rtol = max(rows, columns) * float(np.finfo(dtype).eps)
         if dtype == np.float32 and self.double_pinv:
             A = cast(A, np.float64)
-        rtol = max(rtol, iteration.smallest_rtol(A.dtype))
+        eps, inside = float(np.finfo(dtype).eps), float(np.finfo(A.dtype).eps)
+        if rtol is None:
+            rtol = default_rtol(rows, columns, eps, inside)
+        rtol = max(rtol, smallest_rtol(inside))
         if rows > columns:
             X = iteration.pseudo_inverse(A.mT, columns, rtol).mT
         else:
