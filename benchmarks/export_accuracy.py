@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.export.check import session
-from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
+from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.reporting.plots import save_figure
 
 SPECTRA = {
@@ -48,13 +48,13 @@ DTYPES = {"32": np.float32, "64": np.float64}
 
 def by_itself(order: int) -> str:
     """The net that ``dmxexport`` takes for an order when none is named."""
-    return choose(order, "auto", None, "inverse", "32", None, None).net
+    return Options(order).method
 
 
 def graph(order: int, net: str, precision: str) -> bytes:
     """The bytes of an export."""
-    choice = choose(order, net, None, "inverse", precision, None, None)
-    model: onnx.ModelProto = standard_model(module_for(choice), choice, 18)
+    options = Options(order, net, precision=precision)
+    model: onnx.ModelProto = standard_model(module_for(options), options)
     return model.SerializeToString()
 
 

@@ -43,12 +43,12 @@ class File(NamedTuple):
 
 
 FILES = (
-    File("4-adjugate", 4, "auto", 1000.0, "adjugate (auto)"),
+    File("4-adjugate", 4, "adjugate", 1000.0, "adjugate"),
     File("8-elimination", 8, "auto", 1000.0, "elimination (auto)"),
-    File("8-iterative", 8, "iterative", 1000.0, "iteration"),
+    File("8-iterative", 8, "iterative", 1000.0, "iterative"),
     File("8-feedback", 8, "feedback", 1000.0, "network feedback-8"),
     File("16-elimination", 16, "auto", 1000.0, "elimination (auto)"),
-    File("16-iterative", 16, "iterative", 1000.0, "iteration"),
+    File("16-iterative", 16, "iterative", 1000.0, "iterative"),
 )
 """What ``dmxexport`` writes by itself, and the forms that avoid ``ArgMax`` and ``Gather``."""
 # Times the condition number times 2^-24, as LAPACK's own error would be.
@@ -377,9 +377,9 @@ Written by `make runtimes`, or by `python benchmarks/runtimes.py --markdown docs
 the runtimes are installed. A mark is green only for what happened in that run, on this machine
 ({platform.machine()}, CPU, one thread).
 
-Each runtime gets the files that `dmxexport --msize 4`, `8` and `16` write (opset 18, float32),
-called auto below; those of `--net iterative` and `feedback`, made of matrix products and
-elementwise operations; and {count} matrices for each, their condition numbers κ spread evenly in
+Each runtime gets the files that `dmxexport --msize 8` and `16` write (opset 18, float32), called
+auto below; that of `--msize 4 --net adjugate`; those of `--net iterative` and `feedback`, made of
+matrix products and elementwise operations; and {count} matrices for each, their condition numbers κ spread evenly in
 their logarithms. *Runs* means that all inverses agree with the float64 inverse within
 {ALLOWED:.0f} κ 2⁻²⁴. *Largest
 difference* is ‖X - A⁻¹‖F/‖A⁻¹‖F of the worst matrix; *in κ 2⁻²⁴* divides each matrix's by its

@@ -11,10 +11,10 @@ from onnx import numpy_helper
 
 from deepmatrixinversion.cli.export import main
 from deepmatrixinversion.export.check import check, matrices, measure, relative, run, session
-from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.graph import STANDARD
 from deepmatrixinversion.export.inverse import export_onnx, standard_model
 from deepmatrixinversion.export.modules import module_for
+from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.models.zoo import bundled_names
 
 DTYPES = {"16": np.float16, "32": np.float32, "64": np.float64}
@@ -44,19 +44,10 @@ CASES = [
 
 @functools.cache
 def made(case):
-    """(choice, module, graph) of the options, which come as sorted pairs."""
-    options = {
-        "net": "auto",
-        "model": None,
-        "kind": "inverse",
-        "precision": "32",
-        "refine": None,
-        "tol": None,
-    }
-    options |= dict(case)
-    choice = choose(**options)
-    module = module_for(choice)
-    return choice, module, standard_model(module, choice, 18)
+    """(options, module, graph) of the options, which come as sorted pairs."""
+    options = Options(**dict(case))
+    module = module_for(options)
+    return options, module, standard_model(module, options)
 
 
 def key(case):
@@ -67,69 +58,69 @@ def key(case):
 def test_graph(case):
     if case["order"] == 0 and "spectral" not in bundled_names():
         pytest.skip("no spectral network is bundled")
-    choice, module, proto = made(key(case))
+    options, module, proto = made(key(case))
     data = proto.SerializeToString()
     assert {node.domain for node in proto.graph.node} <= set(STANDARD)
     assert not {n.op_type for n in proto.graph.node} & {"Loop", "If", "Scan"}
-    assert [o.name for o in proto.graph.output] == [choice.output, "residual", "converged"]
+    assert [o.name for o in proto.graph.output] == [options.output, "residual", "converged"]
     assert proto.graph.output[2].type.tensor_type.elem_type == onnx.TensorProto.BOOL
     known = {v.name for v in proto.graph.value_info}
     assert {o for n in proto.graph.node for o in n.output} <= known | {
         o.name for o in proto.graph.output
     }
-    check(data, module, choice)
+    check(data, module, options)
     # Any batch; the residual is that of what is returned.
-    n, graph = choice.order or 9, session(data)
+    n, graph = options.order or 9, session(data)
     for batch in (1, 6):
-        A = matrices(n, 5, batch, 3).astype(DTYPES[choice.precision])
-        X, residual, converged = run(graph, choice, A)
+        A = matrices(n, 5, batch, 3).astype(DTYPES[options.precision])
+        X, residual, converged = run(graph, options, A)
         assert X.shape == A.shape
         assert X.dtype == A.dtype == residual.dtype
         assert converged.all()
         wide, eps = A.astype(np.float64), float(np.finfo(A.dtype).eps)
         R = np.eye(n) - wide @ X
         true = np.linalg.norm(R, axis=(1, 2))
-        if choice.kind == "inverse":
+        if options.kind == "inverse":
             assert (np.abs(residual - true) <= 2 * n * eps * 5 + 0.01 * true).all()
 
 
 ITERATIVE = {"order": 12, "net": "iterative"}
 
 
-AUTO = {1: "adjugate", 4: "adjugate", 5: "elimination", 64: "elimination", 65: "iterative"}
+AUTO = {1: "adjugate", 2: "adjugate", 3: "elimination", 64: "elimination", 65: "iterative"}
 
 
 @pytest.mark.parametrize("order, net", AUTO.items())
 def test_what_auto_takes(order, net):
-    assert choose(order, "auto", None, "inverse", "32", None, None).net == net
-    assert choose(order, "auto", None, "solve", "64", None, None).net == net
+    assert Options(order).method == net
+    assert Options(order, kind="solve", precision="64").method == net
 
 
 def test_auto_keeps_a_network_that_is_named():
     name = next(n for n in bundled_names() if n.startswith("feedback-"))
     order = int(name.split("-")[1])
-    choice = choose(order, "auto", name, "inverse", "32", None, None)
-    assert choice.net == "feedback"
-    assert choice.model is not None
+    options = Options(order, model=name)
+    assert options.method == "feedback"
+    assert options.network is not None
 
 
 @pytest.mark.parametrize("case", [{"order": 4}, {"order": 7}, ITERATIVE])
 def test_any_scale_and_singular_matrices(case):
-    choice, _, proto = made(key(case))
-    n, graph = choice.order, session(proto.SerializeToString())
+    options, _, proto = made(key(case))
+    n, graph = options.order, session(proto.SerializeToString())
     A = matrices(n, 10, 3, 4).astype(np.float32)
     for factor in (2.0**-60, 2.0**60):
-        X, _, converged = run(graph, choice, factor * A)
+        X, _, converged = run(graph, options, factor * A)
         assert converged.all()
         assert (relative(X, np.linalg.inv(factor * A.astype(np.float64))) < 1e-3).all()
     singular = np.stack([np.zeros((n, n)), np.ones((n, n)), np.diag(np.arange(n))])
-    X, residual, converged = run(graph, choice, singular.astype(np.float32))
+    X, residual, converged = run(graph, options, singular.astype(np.float32))
     assert np.isfinite(X).all()
     assert not converged.any()
     assert (residual >= 0.99).all()
     # NaN spoils its own matrix only.
     A[1, 0, 0] = np.nan
-    _, _, converged = run(graph, choice, A)
+    _, _, converged = run(graph, options, A)
     assert converged.tolist() == [True, False, True]
 
 
@@ -146,7 +137,7 @@ def test_solutions():
 
 @pytest.mark.parametrize("case", [{"order": 3}, {"order": 2, "net": "feedback"}, ITERATIVE])
 def test_a_tampered_graph_is_refused(case):
-    choice, module, proto = made(key(case))
+    options, module, proto = made(key(case))
     tampered = onnx.ModelProto.FromString(proto.SerializeToString())
     tensors = [t for t in tampered.graph.initializer if numpy_helper.to_array(t).size > 1]
     tensors = [t for t in tensors if t.data_type == onnx.TensorProto.FLOAT]
@@ -158,12 +149,12 @@ def test_a_tampered_graph_is_refused(case):
         node = next(n for n in reversed(tampered.graph.node) if n.op_type == "MatMul")
         node.input[1] = node.input[0]
     with pytest.raises(ValueError, match="not written"):
-        check(tampered.SerializeToString(), module, choice)
+        check(tampered.SerializeToString(), module, options)
 
 
 def test_accuracy_is_measured_and_falls_with_the_condition():
-    choice, _, proto = made(key(ITERATIVE))
-    rows = measure(proto.SerializeToString(), choice, count=10)
+    options, _, proto = made(key(ITERATIVE))
+    rows = measure(proto.SerializeToString(), options, count=10)
     assert [r.kappa for r in rows][:3] == [1, 10, 100]
     assert rows[2].converged == 1
     assert rows[2].error <= 64 * 12 * 1.2e-7 * 100
@@ -179,7 +170,7 @@ def test_files(tmp_path, capsys):
     onnx.checker.check_model(proto, full_check=True)
     assert proto.opset_import[0].version == 18
     card = (tmp_path / "inverse.md").read_text()
-    for word in ("cofactors", "Opset 18", "condition numbers up to", "Matrix products", "MatMul"):
+    for word in ("elimination", "Opset 18", "condition numbers up to", "Matrix products", "MatMul"):
         assert word in card
 
 

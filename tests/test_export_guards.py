@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from deepmatrixinversion.export.check import session
-from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
+from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.torch.iterations import (
     minimal_residual_inverse,
     newton_schulz,
@@ -51,8 +51,8 @@ def singular(n):
 def graph(order, net, kind):
     early_exit = net == "loop"
     net = "iterative" if early_exit else net
-    choice = choose(order, net, None, kind, "32", None, None, early_exit=early_exit)
-    return session(standard_model(module_for(choice), choice, 18).SerializeToString())
+    options = Options(order, net, kind=kind, early_exit=early_exit)
+    return session(standard_model(module_for(options), options).SerializeToString())
 
 
 @pytest.mark.parametrize("order, net, kind", GRAPHS)

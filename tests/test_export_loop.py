@@ -11,11 +11,11 @@ import torch
 from onnx import TensorProto, helper
 
 from deepmatrixinversion.export.check import check, matrices, relative, session
-from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.graph import check_standard, graphs
 from deepmatrixinversion.export.inverse import export_onnx, standard_model
 from deepmatrixinversion.export.iteration import blocks_for
 from deepmatrixinversion.export.modules import module_for
+from deepmatrixinversion.export.options import Options
 from test_translation import Call, export, run
 
 ORDER = 12
@@ -25,10 +25,8 @@ DTYPES = {"32": np.dtype(np.float32), "64": np.dtype(np.float64)}
 
 @functools.cache
 def made(early_exit, precision="32", opset=18):
-    choice = choose(
-        ORDER, "iterative", None, "inverse", precision, None, None, early_exit=early_exit
-    )
-    return standard_model(module_for(choice), choice, opset)
+    options = Options(ORDER, "iterative", precision=precision, early_exit=early_exit, opset=opset)
+    return standard_model(module_for(options), options)
 
 
 @functools.cache
@@ -106,13 +104,13 @@ def test_the_graph_is_standard_checked_and_has_one_loop(opset):
         assert not any(node.metadata_props or node.doc_string for node in graph.node)
     names = [o for graph in graphs(proto.graph) for node in graph.node for o in node.output]
     assert len(names) == len(set(names))
-    choice = choose(ORDER, "iterative", None, "inverse", "32", None, None, early_exit=True)
-    check(proto.SerializeToString(), module_for(choice), choice)
+    options = Options(ORDER, "iterative", early_exit=True)
+    check(proto.SerializeToString(), module_for(options), options)
 
 
 def test_files_and_the_translation_table(tmp_path):
     done = export_onnx(9, tmp_path / "x.onnx", early_exit=True)
-    assert done.choice.net == "iterative"
+    assert done.options.method == "iterative"
     card = done.card.read_text()
     assert "one loop, no branches" in card
     assert "Loop 1" in card
@@ -120,7 +118,7 @@ def test_files_and_the_translation_table(tmp_path):
     # Two loops in one model, each with names of its own.
     functions = (torch.linalg.inv, lambda A: torch.linalg.inv(2 * A.mT))
     inputs = (torch.from_numpy(matrices(6, 10, 3, 0)),)
-    proto = export(Call(*functions), inputs, method="iteration", early_exit=True)
+    proto = export(Call(*functions), inputs, method="iterative", early_exit=True)
     assert [n.op_type for n in proto.graph.node].count("Loop") == 2
     for X, function in zip(run(proto, inputs), functions, strict=True):
         np.testing.assert_allclose(X, function(*inputs).numpy(), rtol=0, atol=1e-11)

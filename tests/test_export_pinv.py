@@ -9,9 +9,9 @@ import pytest
 
 from deepmatrixinversion.cli.export import main
 from deepmatrixinversion.export.check import check, relative, session
-from deepmatrixinversion.export.choice import choose
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
+from deepmatrixinversion.export.options import Options
 
 DTYPES = {"32": np.dtype(np.float32), "64": np.dtype(np.float64)}
 SLOW = pytest.mark.slow
@@ -20,10 +20,10 @@ SHAPES = [(6, 6), (9, 4), (4, 9), (1, 5), (5, 1), pytest.param((20, 30), marks=S
 
 @functools.cache
 def graph(rows, columns, precision):
-    choice = choose(columns, "auto", None, "pinv", precision, None, None, rows)
-    module = module_for(choice)
-    data = standard_model(module, choice, 18).SerializeToString()
-    check(data, module, choice)
+    options = Options(columns, kind="pinv", precision=precision, rows=rows)
+    module = module_for(options)
+    data = standard_model(module, options).SerializeToString()
+    check(data, module, options)
     return session(data)
 
 

@@ -144,7 +144,7 @@ def assert_near(X, Y, kappa, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("method", ["elimination", "iteration"])
+@pytest.mark.parametrize("method", ["elimination", "iterative"])
 def test_inverses_and_solutions_agree(method, dtype):
     """NumPy, torch and ONNX on every distribution and every matrix of the menagerie."""
     A, kappa = matrices(dtype)
@@ -156,7 +156,7 @@ def test_inverses_and_solutions_agree(method, dtype):
     S, T = torch.from_numpy(A), torch.from_numpy(B)
     by_graph = run(graph(method, dtype), (S, T))
     by_numpy = inv(A), solve(A, B)
-    by_torch = (torch_inv(S), torch_solve(S, T)) if method == "iteration" else ()
+    by_torch = (torch_inv(S), torch_solve(S, T)) if method == "iterative" else ()
     for answers in (by_graph, by_torch):
         for X, Y in zip(answers, by_numpy, strict=False):
             assert_near(X, Y, kappa, dtype)

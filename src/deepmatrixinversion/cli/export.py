@@ -37,7 +37,7 @@ def parser() -> Parser:
         "--net",
         default="auto",
         choices=("auto", "adjugate", "elimination", "iterative", "feedback", "spectral"),
-        help="what computes the inverse (default: auto: adjugate up to order 4, elimination up to "
+        help="what computes the inverse (default: auto: adjugate up to order 2, elimination up to "
         "64, else iterative; spectral for --msize 0)",
     )
     add(
@@ -115,8 +115,9 @@ def _export(options: argparse.Namespace) -> int:
         rows=options.rows,
         early_exit=options.early_exit,
     )
-    name = done.choice.net if done.choice.model is None else done.choice.model.name
-    if done.choice.kind == "pinv":
+    network = done.options.network
+    name = done.options.method if network is None else network.name
+    if done.options.kind == "pinv":
         name = "pinv"
     print(
         f"{name}: largest difference from PyTorch {done.difference:.1e}, card in {done.card}",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepmatrixinversion.export.choice import DTYPES, Choice
+from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.runtime import onnxruntime
 
 KAPPAS = {"16": (1, 10), "32": (1, 10, 100), "64": (1, 10, 100, 1e4)}
@@ -58,10 +58,10 @@ def session(data: bytes) -> Any:
     return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def run(graph: Any, choice: Choice, A: np.ndarray) -> list[np.ndarray]:
+def run(graph: Any, options: Options, A: np.ndarray) -> list[np.ndarray]:
     """The graph's three outputs, for the identity as right-hand sides where it solves."""
     feed = {"A": A}
-    if choice.kind == "solve":
+    if options.kind == "solve":
         feed["B"] = right_hand_sides(A)
     return [np.asarray(o) for o in graph.run(None, feed)]
 
@@ -71,7 +71,7 @@ def right_hand_sides(A: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.eye(A.shape[-1], dtype=A.dtype), A.shape).copy()
 
 
-def check(data: bytes, module: nn.Module, choice: Choice, seed: int = 1) -> float:
+def check(data: bytes, module: nn.Module, options: Options, seed: int = 1) -> float:
     """Largest relative difference of the graph from PyTorch's result on fresh matrices.
 
     Two evaluations of an inverse that end at rounding level are each within a few n eps kappa of
@@ -84,20 +84,20 @@ def check(data: bytes, module: nn.Module, choice: Choice, seed: int = 1) -> floa
         above 64 n eps kappa, or ``converged`` is false.
     """
     graph, worst = session(data), 0.0
-    kappas = KAPPAS if choice.model is None else NETWORK_KAPPAS
-    dtype = DTYPES[choice.precision]
+    kappas = KAPPAS if options.network is None else NETWORK_KAPPAS
+    dtype = options.dtype
     eps = torch.finfo(dtype).eps
-    for order in [choice.order] if choice.order else [2, 5, 12]:
-        for kappa in kappas[choice.precision]:
-            A = torch.from_numpy(matrices(order, kappa, 8, seed, choice.rows)).to(dtype)
+    for order in [options.order] if options.order else [2, 5, 12]:
+        for kappa in kappas[options.precision]:
+            A = torch.from_numpy(matrices(order, kappa, 8, seed, options.shape[0])).to(dtype)
             arguments = (A,)
-            if choice.kind == "solve":
+            if options.kind == "solve":
                 arguments += (torch.from_numpy(right_hand_sides(A.numpy())),)
             with torch.no_grad():
                 expected = module(*arguments)[0].double().numpy()
-            X, _, converged = run(graph, choice, A.numpy())
-            exact = exact_inverse(A.double().numpy(), choice)
-            limit = SHARE * max(order, choice.rows) * eps * kappa
+            X, _, converged = run(graph, options, A.numpy())
+            exact = exact_inverse(A.double().numpy(), options)
+            limit = SHARE * max(order, options.shape[0]) * eps * kappa
             difference = float(relative(X, expected).max())
             worst = max(worst, difference)
             if not difference <= limit:
@@ -105,41 +105,41 @@ def check(data: bytes, module: nn.Module, choice: Choice, seed: int = 1) -> floa
                     f"the graph differs from PyTorch by {difference:.1e} at order {order}, "
                     f"condition {kappa:g}, above {limit:.1e}: it is not written"
                 )
-            if choice.model is None and not (error := relative(X, exact).max()) <= limit:
+            if options.network is None and not (error := relative(X, exact).max()) <= limit:
                 raise ValueError(
                     f"the graph's error is {error:.1e} at order {order}, condition {kappa:g}, "
                     f"above {limit:.1e}: it is not written"
                 )
-            if choice.model is None and limit < choice.tol and not converged.all():
+            if options.network is None and limit < options.threshold and not converged.all():
                 raise ValueError(f"the graph finds no inverse at condition {kappa:g}")
     return worst
 
 
-def measure(data: bytes, choice: Choice, count: int = 100, seed: int = 2) -> list[Accuracy]:
+def measure(data: bytes, options: Options, count: int = 100, seed: int = 2) -> list[Accuracy]:
     """Largest errors of the graph on fresh matrices, by condition number."""
     graph, rows = session(data), []
-    order = choice.order or 16
-    dtype = np.dtype(str(DTYPES[choice.precision]).removeprefix("torch."))
-    for kappa in MEASURED[choice.precision]:
-        A = matrices(order, kappa, count, seed, choice.rows).astype(dtype)
-        X, _, converged = run(graph, choice, A)
+    order = options.order or 16
+    dtype = np.dtype(str(options.dtype).removeprefix("torch."))
+    for kappa in MEASURED[options.precision]:
+        A = matrices(order, kappa, count, seed, options.shape[0]).astype(dtype)
+        X, _, converged = run(graph, options, A)
         wide = A.astype(np.float64)
         with np.errstate(all="ignore"):
             P = wide @ X.astype(np.float64)
-            if choice.kind == "pinv":
+            if options.kind == "pinv":
                 residual = float(relative(P @ wide, wide).max())
             else:
                 residual = float(np.linalg.norm(np.eye(order) - P, axis=(1, 2)).max())
-            error = float(relative(X, exact_inverse(wide, choice)).max())
+            error = float(relative(X, exact_inverse(wide, options)).max())
         rows.append(Accuracy(kappa, error, residual, float(converged.mean())))
-        if min(order, choice.rows or order) == 1:
+        if min(order, options.shape[0] or order) == 1:
             break
     return rows
 
 
-def exact_inverse(A: np.ndarray, choice: Choice) -> np.ndarray:
+def exact_inverse(A: np.ndarray, options: Options) -> np.ndarray:
     """The float64 result that the graph should come near."""
-    return np.linalg.pinv(A) if choice.kind == "pinv" else np.linalg.inv(A)
+    return np.linalg.pinv(A) if options.kind == "pinv" else np.linalg.inv(A)
 
 
 def relative(X: np.ndarray, Y: np.ndarray) -> np.ndarray:

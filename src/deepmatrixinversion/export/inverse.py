@@ -15,13 +15,10 @@ from torch import nn
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.card import card
 from deepmatrixinversion.export.check import Accuracy, check, measure
-from deepmatrixinversion.export.choice import DTYPES, Choice, choose
 from deepmatrixinversion.export.graph import check_standard, graphs, quiet, strip
 from deepmatrixinversion.export.modules import module_for
+from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.export.translation import onnx_translation_table
-
-OPSETS = (17, 25)
-"""Opset versions that the exporter of the installed torch and onnx has been tried with."""
 
 
 class Export(NamedTuple):
@@ -31,8 +28,8 @@ class Export(NamedTuple):
     ----------
     path, card : Path
         The graph and its model card.
-    choice : Choice
-        What computes the inverse.
+    options : Options
+        What was asked for, and decided.
     difference : float
         Largest relative difference against the Python result, ‖X - Y‖F/‖Y‖F.
     accuracy : list of Accuracy
@@ -41,7 +38,7 @@ class Export(NamedTuple):
 
     path: Path
     card: Path
-    choice: Choice
+    options: Options
     difference: float
     accuracy: list[Accuracy]
 
@@ -80,7 +77,7 @@ def export_onnx(
     path : path-like
         The file, ending in ``.onnx``. The card has the ending ``.md`` instead.
     net : {"auto", "adjugate", "elimination", "iterative", "feedback", "spectral"}
-        What computes the inverse. ``auto`` is ``adjugate`` up to order 4, ``elimination`` up to 64
+        What computes the inverse. ``auto`` is ``adjugate`` up to order 2, ``elimination`` up to 64
         and ``iterative`` beyond or with ``early_exit``; for order 0 the spectral network.
     model : path-like, optional
         A model directory or a bundled name, in place of ``net``.
@@ -115,45 +112,41 @@ def export_onnx(
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     done = export_onnx(3, pathlib.Path(folder) / "inverse.onnx")
-    ...     done.choice.net
-    'adjugate'
+    ...     done.options.method
+    'elimination'
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"{path}: the name of an ONNX file ends in .onnx")
-    if not OPSETS[0] <= opset <= OPSETS[1]:
-        raise ValueError(f"opset is {opset}: choose one from {OPSETS[0]} to {OPSETS[1]}")
-    if tol is not None and not 0 < tol < 1:
-        raise ValueError(f"tol is {tol:g}: a residual proves something below 1 only")
-    choice = choose(order, net, model, kind, precision, refine, tol, rows, early_exit)
-    module = module_for(choice)
-    proto = standard_model(module, choice, opset)
+    options = Options(order, net, model, kind, precision, refine, tol, rows, early_exit, opset)
+    module = module_for(options)
+    proto = standard_model(module, options)
     data = proto.SerializeToString()
-    difference = check(data, module, choice)
-    accuracy = measure(data, choice)
+    difference = check(data, module, options)
+    accuracy = measure(data, options)
     operators = Counter(node.op_type for graph in graphs(proto.graph) for node in graph.node)
     atomic_bytes(path, data)
     card_path = path.with_suffix(".md")
-    atomic_text(card_path, card(path.name, choice, opset, operators, difference, accuracy))
-    return Export(path, card_path, choice, difference, accuracy)
+    atomic_text(card_path, card(path.name, options, operators, difference, accuracy))
+    return Export(path, card_path, options, difference, accuracy)
 
 
-def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelProto:
+def standard_model(module: nn.Module, options: Options) -> onnx.ModelProto:
     """The module as an ONNX model of standard operators, its shapes inferred, checked."""
-    n, dtype = choice.order or 5, DTYPES[choice.precision]
-    m = choice.rows or n
-    example = (torch.eye(m, n, dtype=dtype).expand(2, m, n) + 0.1,)
+    m, n = options.shape if options.order else (5, 5)
+    opset = options.opset
+    example = (torch.eye(m, n, dtype=options.dtype).expand(2, m, n) + 0.1,)
     batch = torch.export.Dim("batch", min=1)
     axes: dict[int, Any] = {0: batch}
-    if choice.order == 0:
+    if options.order == 0:
         axes |= {1: (any_order := torch.export.Dim("n", min=2)), 2: any_order}
     shapes: list[dict[int, Any]] = [axes]
-    names, outputs = ["A"], [choice.output, "residual", "converged"]
-    if choice.kind == "solve":
+    names, outputs = ["A"], [options.output, "residual", "converged"]
+    if options.kind == "solve":
         example += (example[0][:, :, :3],)
         names.append("B")
         shapes.append({0: batch, 2: torch.export.Dim("k", min=1)})
-        if choice.order == 0:
+        if options.order == 0:
             shapes[1][1] = axes[1]
     with warnings.catch_warnings(), quiet("torch.onnx", "onnxscript.version_converter"):
         warnings.simplefilter("ignore")
@@ -166,7 +159,8 @@ def standard_model(module: nn.Module, choice: Choice, opset: int) -> onnx.ModelP
             dynamic_shapes=tuple(shapes),
             opset_version=opset,
             custom_translation_table=onnx_translation_table(
-                method=choice.method, early_exit=choice.early_exit
+                method="auto" if options.network else options.method,
+                early_exit=options.early_exit,
             ),
             verbose=False,
         )

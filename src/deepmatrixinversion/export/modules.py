@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepmatrixinversion.export.choice import Choice
 from deepmatrixinversion.export.iteration import blocks_for
+from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.linalg.algebra import Algebra
 from deepmatrixinversion.linalg.minimal_residual import newton_schulz, solution
 from deepmatrixinversion.nets import Feedback, build
@@ -41,20 +41,20 @@ class Widened(nn.Module):
 class InverseGraph(nn.Module):
     """A to (inverse or solution, residual, converged)."""
 
-    def __init__(self, guess: nn.Module, choice: Choice) -> None:
+    def __init__(self, guess: nn.Module, options: Options) -> None:
         super().__init__()
         self.guess = guess
-        self.choice = choice
+        self.options = options
 
     def forward(self, A: Tensor, B: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """One graph's work."""
-        inside = A.to(self.choice.inside)
+        inside = A.to(self.options.inside)
         X = self.guess(inside)
         identity = torch.eye(A.shape[-1], dtype=inside.dtype)
-        if self.choice.refine:
+        if self.options.steps:
             eps = torch.finfo(inside.dtype).eps
-            algebra = Algebra(self.choice.order, eps, identity, torch.where)
-            X = newton_schulz(algebra, inside, X, self.choice.refine)
+            algebra = Algebra(self.options.order, eps, identity, torch.where)
+            X = newton_schulz(algebra, inside, X, self.options.steps)
         if B is None:
             answer = X.to(A.dtype)
             # Of what is returned, rounded as it is.
@@ -62,19 +62,19 @@ class InverseGraph(nn.Module):
         else:
             answer = solution(inside, X, B.to(inside.dtype)).to(A.dtype)
         residual = _norm(identity - inside @ X)
-        return answer, residual.to(A.dtype), residual < self.choice.tol
+        return answer, residual.to(A.dtype), residual < self.options.threshold
 
 
 class PinvGraph(nn.Module):
     """A to (pseudoinverse, residual, converged)."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
-        self.choice = choice
+        self.options = options
 
     def forward(self, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One graph's work."""
-        inside = A.to(self.choice.inside)
+        inside = A.to(self.options.inside)
         answer = torch.linalg.pinv(inside).to(A.dtype)
         X = answer.to(inside.dtype)
         largest = inside.abs().amax(dim=(-2, -1), keepdim=True)
@@ -82,30 +82,30 @@ class PinvGraph(nn.Module):
         size = _norm(S)
         size = torch.where(size > 0, size, torch.ones_like(size))
         residual = _norm(S @ (X @ inside) - S) / size
-        return answer, residual.to(A.dtype), residual < self.choice.tol
+        return answer, residual.to(A.dtype), residual < self.options.threshold
 
 
 def _norm(M: Tensor) -> Tensor:
     return torch.sqrt((M * M).sum(dim=(-2, -1)))
 
 
-def module_for(choice: Choice) -> nn.Module:
+def module_for(options: Options) -> nn.Module:
     """The module to export."""
-    if choice.kind == "pinv":
-        return PinvGraph(choice).eval()
-    if choice.model is None:
-        return InverseGraph(Lapack(), choice).eval()
-    return InverseGraph(Widened(load_ensemble(choice.model)), choice).eval()
+    if options.kind == "pinv":
+        return PinvGraph(options).eval()
+    if options.network is None:
+        return InverseGraph(Lapack(), options).eval()
+    return InverseGraph(Widened(load_ensemble(options.network)), options).eval()
 
 
-def products(choice: Choice) -> str:
+def products(options: Options) -> str:
     """How many products of order n the graph takes, in words."""
-    extra = 2 * choice.refine + bool(choice.refine) + 1
-    if choice.net == "feedback" and choice.model is not None:
-        net = build(choice.model.config.net)
+    extra = 2 * options.steps + bool(options.steps) + 1
+    if options.method == "feedback" and options.network is not None:
+        net = build(options.network.config.net)
         assert isinstance(net, Feedback)
-        return str(choice.model.config.members * net.products + extra)
-    if choice.net == "iterative" and choice.kind != "pinv":
-        blocks = blocks_for(choice.order, np.dtype(str(choice.inside).removeprefix("torch.")))
-        return f"{'at most ' * choice.early_exit}{1 + 5 * blocks + extra}"
+        return str(options.network.config.members * net.products + extra)
+    if options.method == "iterative" and options.kind != "pinv":
+        blocks = blocks_for(options.order, np.dtype(str(options.inside).removeprefix("torch.")))
+        return f"{'at most ' * options.early_exit}{1 + 5 * blocks + extra}"
     return "see MatMul among the operators"

@@ -17,10 +17,10 @@ import torch
 
 from deepmatrixinversion.export import adjugate, elimination, iteration, substitution
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
+from deepmatrixinversion.export.options import METHODS, automatic
 from deepmatrixinversion.linalg.minimal_residual import solution
 from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
 
-METHODS = ("auto", "adjugate", "elimination", "iteration")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -40,21 +40,21 @@ def onnx_translation_table(
 
     Parameters
     ----------
-    method : {"auto", "adjugate", "elimination", "iteration"}
+    method : {"auto", "adjugate", "elimination", "iterative"}
         How inverses are written. ``adjugate`` (orders up to 4): cofactors. ``elimination``:
-        Gauss-Jordan with pivoting, unrolled, as accurate as LAPACK. ``iteration``: minimal
+        Gauss-Jordan with pivoting, unrolled, as accurate as LAPACK. ``iterative``: minimal
         residual steps, matrix products almost alone, for condition numbers up to about 1e3 in
         float32 and 1e6 in float64, more where few singular values are small. ``auto`` takes
         cofactors up to order 2, elimination up to 64, and iteration beyond.
     blocks : int, optional
-        Minimal residual steps of ``iteration``, each of 5 matrix products. The default is
+        Minimal residual steps of ``iterative``, each of 5 matrix products. The default is
         `deepmatrixinversion.export.iteration.blocks_for`. Spectra spread over many decades
         take more, random matrices three fewer.
     double_pinv : bool
         Compute the pseudo-inverse of float32 matrices in float64. In float32 singular values below
         3.9e-3 times the largest are lost; turn it off for devices without float64.
     early_exit : bool
-        Write the steps of ``iteration`` as one ONNX ``Loop``, which ends once no matrix of the
+        Write the steps of ``iterative`` as one ONNX ``Loop``, which ends once no matrix of the
         batch gains by another step. Nothing else in the table writes a loop or a branch.
 
     Returns
@@ -149,10 +149,7 @@ class Writer:
         self.loops = itertools.count()
 
     def _inverse(self, A: Value, order: int) -> Value:
-        method = self.method
-        if method == "auto":
-            method = "elimination" if 2 < order <= elimination.LARGEST else "iteration"
-            method = "adjugate" if order <= 2 else method
+        method = automatic(order) if self.method == "auto" else self.method
         if method == "adjugate":
             return adjugate.inverse(A, order)
         if method == "elimination":

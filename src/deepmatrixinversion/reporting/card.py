@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import Template
 from typing import Any, Protocol
 
 from deepmatrixinversion.models.config import ModelConfig
@@ -29,6 +30,63 @@ class Measured(Protocol):
     def residual(self) -> ResidualStatistics: ...
     @property
     def errors(self) -> ErrorStatistics: ...
+
+
+TEXT = Template("""\
+---
+license: cc0-1.0
+tags: [matrix-inversion, onnx]
+library_name: deepmatrixinversion
+---
+
+# $name
+
+Proposes inverses of $square matrices: $members `$net` $plural,
+$layers layers or blocks of width $units, $parameters parameters each.
+Made by DeepMatrixInversion $version.
+
+    dmxinvert --inputmx matrices.mx --inverseout inverses.mx --model $name
+
+`model.onnx` maps `A` (batch, $m, $m) to `X` (batch, $m, $m), both float32, and needs standard
+ONNX operators only.
+
+## Training data
+
+Matrices of the distribution `$distribution` over [$rmin, $rmax]$filtered,
+made fresh for every step and never stored. The network sees each matrix scaled to ‖A‖F = 1, so the
+range describes where it was trained and does not limit what it takes.
+
+## Measured
+
+Raw answers, $how, on matrices that training never saw; ‖I - AX‖F in float64. R2, MSE and MAE
+compare entries with the float64 inverses of LAPACK. "failures" have a residual of 1 or more: such
+an answer is no inverse.
+
+| matrices | number | R2 | MSE | MAE | ‖I - AX‖F median | 99 % | largest | failures |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+$rows
+
+## What it is not for
+
+- Matrices that are singular, or so close to it that the arithmetic makes them so (in float32
+  condition numbers of about 1e6 and more): the answer is not an inverse, and only its residual says
+  so. Check the residual, or let `dmxinvert` refine in float64 and certify it.$other
+- Raw answers where float32 is too coarse: refine them, as `dmxinvert` does without `--raw`.
+
+## Recipe
+
+    $command
+
+Steps taken by each member: $steps; the weights kept are those after
+step $kept (0: untrained, where training could not improve on that).
+Steps left out because a gradient was not finite: $skipped.
+
+| setting | value |
+| --- | --- |
+$settings
+
+The weights and the graph are dedicated to the public domain (CC0-1.0).
+""")
 
 
 def model_card(
@@ -68,61 +126,34 @@ def model_card(
     rows = "\n".join(_row(e) for e in evaluations)
     settings = "\n".join(f"| `{k}` | {v} |" for k, v in recipe.items())
     plural = "network" if config.members == 1 else "networks, whose answers are averaged"
-    return f"""\
----
-license: cc0-1.0
-tags: [matrix-inversion, onnx]
-library_name: deepmatrixinversion
----
 
-# {name}
+    def numbers(values: Sequence[int]) -> str:
+        return ", ".join(f"{v:,}" for v in values)
 
-Proposes inverses of {square} matrices: {config.members} `{net.net}` {plural},
-{net.nlayers} layers or blocks of width {net.nunits}, {parameters:,} parameters each.
-Made by DeepMatrixInversion {__version__}.
-
-    dmxinvert --inputmx matrices.mx --inverseout inverses.mx --model {name}
-
-`model.onnx` maps `A` (batch, {m}, {m}) to `X` (batch, {m}, {m}), both float32, and needs standard
-ONNX operators only.
-
-## Training data
-
-Matrices of the distribution `{data.distribution}` over [{data.rmin:g}, {data.rmax:g}]{filtered},
-made fresh for every step and never stored. The network sees each matrix scaled to ‖A‖F = 1, so the
-range describes where it was trained and does not limit what it takes.
-
-## Measured
-
-Raw answers, {how}, on matrices that training never saw; ‖I - AX‖F in float64. R2, MSE and MAE
-compare entries with the float64 inverses of LAPACK. "failures" have a residual of 1 or more: such
-an answer is no inverse.
-
-| matrices | number | R2 | MSE | MAE | ‖I - AX‖F median | 99 % | largest | failures |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-{rows}
-
-## What it is not for
-
-- Matrices that are singular, or so close to it that the arithmetic makes them so (in float32
-  condition numbers of about 1e6 and more): the answer is not an inverse, and only its residual says
-  so. Check the residual, or let `dmxinvert` refine in float64 and certify it.{other}
-- Raw answers where float32 is too coarse: refine them, as `dmxinvert` does without `--raw`.
-
-## Recipe
-
-    {command}
-
-Steps taken by each member: {", ".join(f"{s:,}" for s in steps)}; the weights kept are those after
-step {", ".join(f"{s:,}" for s in kept)} (0: untrained, where training could not improve on that).
-Steps left out because a gradient was not finite: {", ".join(f"{s:,}" for s in skipped)}.
-
-| setting | value |
-| --- | --- |
-{settings}
-
-The weights and the graph are dedicated to the public domain (CC0-1.0).
-"""
+    return TEXT.substitute(
+        name=name,
+        square=square,
+        m=m,
+        members=config.members,
+        net=net.net,
+        plural=plural,
+        layers=net.nlayers,
+        units=net.nunits,
+        parameters=f"{parameters:,}",
+        version=__version__,
+        distribution=data.distribution,
+        rmin=f"{data.rmin:g}",
+        rmax=f"{data.rmax:g}",
+        filtered=filtered,
+        how=how,
+        rows=rows,
+        other=other,
+        command=command,
+        steps=numbers(steps),
+        kept=numbers(kept),
+        skipped=numbers(skipped),
+        settings=settings,
+    )
 
 
 def _row(e: Measured) -> str:
