@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from deepmatrixinversion import inv_ex
+from deepmatrixinversion import inv_ex, show_config
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.linalg.certificate import certify
 from deepmatrixinversion.reporting.plots import save_figure
@@ -166,8 +166,10 @@ def main() -> None:
     if options.markdown:
         head = (
             "# Cost\n\nMade by `python benchmarks/cost.py --markdown docs/cost.md --plot "
-            f"docs/cost.png` ({machine}). Columns after the third are times over that of "
-            "`numpy.linalg.inv` on the same matrices, medians of the rounds' ratios.\n\n"
+            f"docs/cost.png --largest {options.largest} --rounds {options.rounds}` ({machine}; "
+            f"compiled kernel: {show_config().get('instruction_set', 'none')}). Columns after the "
+            "third are times over that of `numpy.linalg.inv` on the same matrices, medians of the "
+            "rounds' ratios.\n\n"
             "![](cost.png)\n\n"
         )
         atomic_text(options.markdown, head + text)

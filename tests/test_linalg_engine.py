@@ -367,6 +367,17 @@ def test_singular_costs_a_bounded_number_of_products(n, monkeypatch):
     assert len(products) <= 3 * regular + 8
 
 
+@pytest.mark.parametrize("n", [3, 40, 300])
+def test_a_zero_matrix_does_not_go_the_long_way(n, monkeypatch):
+    def refuse(*_arguments):
+        raise AssertionError("the iteration from the transpose was asked")
+
+    monkeypatch.setattr("deepmatrixinversion.linalg.engine.from_transpose", refuse)
+    result = inverse(np.zeros((n, n)))
+    assert not result.certificate.certified
+    assert not result.inverse.any()
+
+
 def test_no_lapack(monkeypatch):
     def refuse(*_args, **_options):
         raise AssertionError("LAPACK was called")

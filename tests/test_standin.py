@@ -78,6 +78,7 @@ REMEDIES = {
     "jax": r"numpy\.asarray\(",
     "cupy": r"cupy\.asnumpy\(",
     "dask": r"\.compute\(\)",
+    "sparse": r"\.todense\(\)",
     "scipy.sparse": r"\.toarray\(\)",
 }
 
@@ -90,6 +91,27 @@ def test_arrays_of_other_libraries_are_refused_by_name(call, package):
             call(A)
         assert isinstance(caught.value, ValueError)
         assert package.partition(".")[0] in str(caught.value) or "sparse" in str(caught.value)
+
+
+@function
+@pytest.mark.filterwarnings("ignore:Warning. converting a masked element to nan")
+def test_one_of_them_anywhere_in_a_list_is_refused(call):
+    masked = np.ma.masked_array(A2, mask=[[1, 0], [0, 0]])
+    for A, words in (
+        ([A2, masked], r"\[\.\.\.\] is a masked array"),
+        ([[A2, A2], (A2, masked)], "masked array"),
+        ([[2.0, 1.0], [1.0, np.ma.masked]], "masked array"),
+        ([A2, impostor("torch")], "torch Array"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call(A)
+
+
+def test_a_list_within_itself_is_refused():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="dimension"):
+        Inverter.from_pretrained("spectral").inv(endless)
 
 
 def test_the_remedies_work():

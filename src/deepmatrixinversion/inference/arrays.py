@@ -106,31 +106,6 @@ def from_parts(S: NDArray) -> NDArray:
     return C
 
 
-# What to do with arrays that NumPy would convert silently, or not understand.
-REMEDIES = {
-    "torch": "use deepmatrixinversion.torch, or pass A.numpy()",
-    "jax": "pass numpy.asarray(A)",
-    "jaxlib": "pass numpy.asarray(A)",
-    "cupy": "pass cupy.asnumpy(A)",
-    "dask": "pass A.compute(), or map the function over the blocks",
-    "tensorflow": "pass A.numpy()",
-    "sparse": "pass A.todense()",
-    "scipy": "pass A.toarray(): the inverse of a sparse matrix is dense",
-}
-
-
-def _check_kind(A: object, name: str) -> None:
-    """Refuse arrays whose meaning would be lost on the way to ``numpy.ndarray``."""
-    if isinstance(A, np.ma.MaskedArray):
-        raise ValueError(
-            f"{name} is a masked array, and an inverse needs every entry; pass {name}.filled(value)"
-        )
-    module = type(A).__module__.partition(".")[0]
-    if module in REMEDIES and not isinstance(A, np.ndarray):
-        remedy = REMEDIES[module].replace("A.", f"{name}.").replace("(A)", f"({name})")
-        raise ValueError(f"{name} is an array of {module}, not of NumPy; {remedy}")
-
-
 def _exact_integers(A: NDArray, name: str) -> NDArray[np.float64]:
     F = A.astype(np.float64)
     if A.dtype.kind != "b" and A.dtype.itemsize == 8:

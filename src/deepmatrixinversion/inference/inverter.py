@@ -146,7 +146,8 @@ class Inverter:
         ----------
         A : (..., n, n) array_like
             float32, float64, complex64 or complex128; integers and booleans where float64 holds
-            them exactly. Any order and scale.
+            them exactly. Any order and scale. A pandas DataFrame is read as its values: the
+            result has no labels.
 
         Returns
         -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,13 @@ ELSEWHERE = {
     "dask": "convert with {name}.compute()",
     "tensorflow": "convert with {name}.numpy()",
     "mlx": "convert with numpy.array({name})",
+    "sparse": "convert with {name}.todense()",
 }
 """By the package that an array's type comes from: what to do with it instead."""
+
+
+MOST_AXES = 64
+"""NumPy's limit: lists nested deeper, or within themselves, are left to its error."""
 
 
 def as_array(A: Any, name: str) -> NDArray[Any]:
@@ -31,11 +37,7 @@ def as_array(A: Any, name: str) -> NDArray[Any]:
         For arrays of other libraries, sparse and masked ones, and dtypes that are not inverted.
     """
     _refuse_foreign(A, name)
-    first = A
-    while isinstance(first, (list, tuple)) and len(first):
-        first = first[0]
-    if first is not A:
-        _refuse_foreign(first, f"{name}'s first element")
+    _refuse_within(A, name)
     array = np.asarray(A)
     _check_dtype(array, name)
     return array
@@ -44,6 +46,17 @@ def as_array(A: Any, name: str) -> NDArray[Any]:
 def like(X: NDArray[Any], A: object) -> NDArray[Any]:
     """X as the subclass of ``numpy.ndarray`` that A is of, such as ``numpy.matrix``."""
     return X if not isinstance(A, np.ndarray) or type(A) is np.ndarray else A.__array_wrap__(X)
+
+
+def _refuse_within(A: Any, name: str) -> None:
+    """Refuse nested lists by any of their elements, level by level, one of each type looked at."""
+    level = [A]
+    for _ in range(MOST_AXES):
+        level = list(chain.from_iterable(x for x in level if isinstance(x, (list, tuple))))
+        for element in dict(zip(map(type, level), level, strict=True)).values():
+            _refuse_foreign(element, f"{name}[...]")
+        if not level:
+            break
 
 
 def _refuse_foreign(A: Any, name: str) -> None:

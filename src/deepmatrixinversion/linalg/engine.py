@@ -196,7 +196,7 @@ def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
     fails beyond condition numbers of 1e15 as well.
     """
     size = S.order * S.norm() * found.X.norm()
-    return ~(found.residual < 1.0) & (size >= 2.0**50)
+    return ~(found.residual < 1.0) & ~(size < 2.0**50)  # NaN for zero matrices
 
 
 def _pursued(problem: Problem, start: Stack) -> Candidates:
