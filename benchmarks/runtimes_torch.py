@@ -105,6 +105,7 @@ OPERATORS: dict[str, Any] = {
     "Split": _split,
     "Sqrt": torch.sqrt,
     "Sub": torch.sub,
+    "Sum": torch.add,
     "Transpose": lambda x, perm: x.permute(*perm),
     "Unsqueeze": _unsqueeze,
     "Where": torch.where,
