@@ -381,8 +381,9 @@ Each runtime gets the files that `dmxexport --msize 8` and `16` write (opset 18,
 auto below; that of `--msize 4 --net adjugate`; those of `--net iterative` and `feedback`, made of
 matrix products and elementwise operations; and {count} matrices for each, their condition numbers κ
 spread evenly in their logarithms. *Runs* means that all inverses agree with the float64 inverse
-within {ALLOWED:.0f} κ 2⁻²⁴. *Largest difference* is ‖X - A⁻¹‖F/‖A⁻¹‖F of the worst matrix; *in κ 2⁻²⁴* divides each matrix's by its
-condition number and float32's rounding, so that about 1 is as exact as float32 inverses get.
+within {ALLOWED:.0f} κ 2⁻²⁴. *Largest difference* is ‖X - A⁻¹‖F/‖A⁻¹‖F of the worst matrix; *in
+κ 2⁻²⁴* divides each matrix's by its condition number and float32's rounding, so that about 1 is as
+exact as float32 inverses get.
 
 Times are of stacks of {count} matrices, and those of a busy machine: read the ratios. *Its own
 inverse* is an operator outside ONNX's standard, or of the runtime's own API. Where a runtime has
