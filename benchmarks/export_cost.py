@@ -8,14 +8,18 @@ Of each time the smallest of the rounds, the files of an order in turn.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.export import export_onnx
@@ -28,7 +32,7 @@ NETS = {
     64: ("elimination", "iterative"),
     128: ("elimination", "iterative"),
 }
-BATCHES = (1, 100, 1000)
+BATCHES = (1, 32, 1000)
 EARLY = ((8, "32"), (16, "64"), (64, "32"))
 CONDITIONS = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5)
 DTYPES = {"32": np.float32, "64": np.float64}
@@ -41,19 +45,22 @@ def load(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options)
 
 
-def seconds(
-    sessions: list[onnxruntime.InferenceSession], A: np.ndarray, rounds: int
-) -> list[float]:
+def seconds(calls: list[Callable[[], Any]], rounds: int) -> list[float]:
     """The smallest time of each, taken in turn."""
-    best = [np.inf] * len(sessions)
-    for session in sessions:
-        session.run(None, {"A": A})
+    best = [np.inf] * len(calls)
+    for call in calls:
+        call()
     for _ in range(rounds):
-        for k, session in enumerate(sessions):
+        for k, call in enumerate(calls):
             start = time.perf_counter()
-            session.run(None, {"A": A})
+            call()
             best[k] = min(best[k], time.perf_counter() - start)
     return best
+
+
+def runs(sessions: list[onnxruntime.InferenceSession], A: np.ndarray) -> list[Callable[[], Any]]:
+    """What each session does with A."""
+    return [functools.partial(session.run, None, {"A": A}) for session in sessions]
 
 
 def by_net(order: int, folder: Path, rounds: int) -> list[str]:
@@ -70,10 +77,12 @@ def by_net(order: int, folder: Path, rounds: int) -> list[str]:
     times = []
     for batch in BATCHES:
         A = rng.standard_normal((batch, order, order)).astype(np.float32)
-        times.append([1e6 * t / batch for t in seconds(sessions, A, rounds)])
+        torch_inv = functools.partial(torch.linalg.inv, torch.from_numpy(A))
+        *found, theirs = seconds([*runs(sessions, A), torch_inv], rounds)
+        times.append([f"{1e6 * t / batch:.3g} ({t / theirs:.2g})" for t in found])
     return [
         f"| {order} | {net} | {files[k].stat().st_size / 1024:.0f} | {loading[k]:.2f} | "
-        + " | ".join(f"{t[k]:.3g}" for t in times)
+        + " | ".join(t[k] for t in times)
         + " |"
         for k, net in enumerate(NETS[order])
     ]
@@ -91,7 +100,7 @@ def early_exit(order: int, precision: str, folder: Path, rounds: int) -> str:
     cells = []
     for kappa in CONDITIONS:
         A = ((U * np.logspace(0, -np.log10(kappa), order)) @ V).astype(DTYPES[precision])
-        with_loop, without = seconds(sessions, A, rounds)
+        with_loop, without = seconds(runs(sessions, A), rounds)
         cells.append(f"{with_loop / without:.2f}")
     return f"| {order}, float{precision} | " + " | ".join(cells) + " |"
 
@@ -103,6 +112,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--largest", type=int, default=128)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     batches = " | ".join(f"µs a matrix, {b:,} at once" for b in BATCHES)
     lines = [
         f"| order | net | file, KiB | loading, s | {batches} |",
@@ -127,7 +137,8 @@ def main() -> None:
         head = (
             "# What exported inverses cost\n\nMade by `python benchmarks/export_cost.py --markdown "
             f"docs/onnx-cost.md`: onnxruntime {onnxruntime.__version__} on {machine}, float32, "
-            "opset 18, normal matrices. Read ratios within an order, not times.\n\n"
+            "opset 18, normal matrices. In brackets time over that of `torch.linalg.inv`, taken "
+            "in turn with it. Read ratios, not times.\n\n"
         )
         early = (
             "\n## Stopping early\n\nTime of `--early_exit` over that of the same steps without a "

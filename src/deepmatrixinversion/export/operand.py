@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Value
+from deepmatrixinversion.export.algebra import Value, integers, op
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -22,3 +22,16 @@ def operand(A: Any, name: str) -> tuple[Value, int, int]:
     if dtype not in DTYPES:
         raise ValueError(f"{name}: the matrix is {A.dtype.name}, not FLOAT or DOUBLE")
     return Value(A, dtype, len(A.shape)), rows, columns
+
+
+def static_shape(A: Any, name: str) -> list[int]:
+    """The shape of a tensor, all of whose axes must be known at export."""
+    shape = list(A.shape)
+    if not all(isinstance(length, int) for length in shape):
+        raise ValueError(f"{name}: the tensor has dynamic axes: export with fixed ones")
+    return shape
+
+
+def as_matrix(A: Any, order: int) -> Value:
+    """A tensor of ``order`` squared entries as one matrix."""
+    return Value(op.Reshape(A, integers([order, order])), A.dtype.numpy(), 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ from deepmatrixinversion.export import (
     lu,
 )
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
-from deepmatrixinversion.export.operand import operand
+from deepmatrixinversion.export.operand import as_matrix, operand, static_shape
 from deepmatrixinversion.export.options import METHODS, automatic
 from deepmatrixinversion.linalg.minimal_residual import solution
 from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
@@ -95,6 +96,8 @@ def onnx_translation_table(
         aten.linalg_inv_ex.default: writer.inv_ex,
         aten.linalg_solve.default: writer.solve,
         aten.linalg_solve_ex.default: writer.solve_ex,
+        aten.linalg_tensorinv.default: writer.tensorinv,
+        aten.linalg_tensorsolve.default: writer.tensorsolve,
         aten.linalg_pinv.default: writer.pinv_rcond,
         aten.linalg_pinv.atol_rtol_float: writer.pinv,
         aten.linalg_pinv.atol_rtol_tensor: writer.pinv,
@@ -183,6 +186,24 @@ class Writer:
             Y = right @ X
             Y = Y + (right - Y @ value) @ X
         return op.Squeeze(Y.node, integers([-1])) if vector else Y.node, value, X, order
+
+    def tensorinv(self, self_, ind: int = 2):
+        """The inverse of a tensor as of the matrix whose rows are its first ``ind`` axes."""
+        shape = static_shape(self_, "tensorinv")
+        order = math.prod(shape[ind:])
+        X = self._inverse(as_matrix(self_, order), order)
+        return op.Reshape(X.node, integers([*shape[ind:], *shape[:ind]]))
+
+    def tensorsolve(self, self_, other, dims=None):
+        """The X with A X = B, a sum over all axes of X, which are the last of A."""
+        if dims is not None:
+            raise ValueError("tensorsolve: dims is not translated: move the axes before")
+        shape, right = static_shape(self_, "tensorsolve"), static_shape(other, "tensorsolve")
+        order = math.prod(right)
+        A = as_matrix(self_, order)
+        B = A.of(op.Reshape(other, integers([order, 1])), 2)
+        Y = solution(A, self._inverse(A, order), B)
+        return op.Reshape(Y.node, integers(shape[len(right) :]))
 
     def pinv(self, self_, *, atol=None, rtol=None, hermitian: bool = False):
         """The Moore-Penrose inverse."""
