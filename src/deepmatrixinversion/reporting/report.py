@@ -115,7 +115,7 @@ class InversionReport(NamedTuple):
 
     def to_table(self) -> Table:
         """The same for people."""
-        table = Table(title=self.wording.kind, show_header=False, title_justify="left")
+        table = Table(title=self.wording.kind.capitalize(), show_header=False, title_justify="left")
         table.add_column(style="bold")
         table.add_column(justify="right", overflow="fold")
         # Plain ASCII: the output may go to a file or a terminal of any encoding.
