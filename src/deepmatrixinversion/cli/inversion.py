@@ -23,6 +23,7 @@ from deepmatrixinversion.cli.text_options import asked_dialect
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.reporting.answers import AnswerSummary
+from deepmatrixinversion.reporting.heatmaps import Worst
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
@@ -63,6 +64,8 @@ class Seen:
         self.residuals = ResidualAccumulator()
         self.errors = ErrorAccumulator()
         self.entries = EntrySample()
+        self.worst = Worst()
+        self._first = first
         wording = kind.wording
         bounds = tuple(wording.bounds)
         self.answers = AnswerSummary(bounds, good=wording.good, first=first, table=table)
@@ -70,19 +73,26 @@ class Seen:
 
     def add(self, block: Block, X: NDArray, comparable: NDArray[np.bool_]) -> None:
         """A block, and the answers that were written, some of them fit for comparison."""
-        self.residuals.add(block.answers.columns["residual"])
+        residuals = block.answers.columns["residual"]
+        at = self._first + self.answers.matrices
+        self.residuals.add(residuals)
         self.answers.add(block.answers.columns)
         finite = np.isfinite(block.A).all(axis=(-2, -1))
         if block.B is not None:
             finite &= np.isfinite(block.B).all(axis=(-2, -1))
         self.not_finite += int((~finite).sum())
         if block.truth is None:
+            if block.B is None and block.A.shape[-1] == block.A.shape[-2]:
+                self.worst.add(at, block.A, X, None, np.where(comparable, residuals, np.nan))
             return
         shown = np.isfinite(block.truth).all(axis=(-2, -1))
         self.not_compared += int((~shown).sum())
         shown &= comparable
         self.errors.add(X[shown], block.truth[shown])
         self.entries.add(X[shown], block.truth[shown])
+        with np.errstate(all="ignore"):
+            off = np.abs(X - block.truth).max(axis=(-2, -1), initial=0.0)
+        self.worst.add(at, block.A, X, block.truth, np.where(shown, off, np.nan))
 
 
 def invert_file(options: argparse.Namespace) -> int:
@@ -244,19 +254,25 @@ def _suffix(path: str | None) -> str:
 
 def _plot(where: str, report: InversionReport, seen: Seen) -> None:
     # Matplotlib takes long to import: only who asks for a plot waits for it.
-    from deepmatrixinversion.reporting.plots import (
-        predicted_against_true,
-        residual_histogram,
-        save_figure,
-    )
+    from deepmatrixinversion.reporting.figure_files import save_figure
+    from deepmatrixinversion.reporting.plots import predicted_against_true, residual_histogram
 
     how = "LAPACK" if report.mode == "numpy" else report.how.removeprefix("nn, ")
     title = f"{report.matrices:,} matrices {report.size}: {how}"
     if report.errors is None:
-        figure = residual_histogram(seen.residuals.values(), title=title)
+        figure = residual_histogram(
+            seen.residuals.values(),
+            title=title,
+            residual=report.wording.residual,
+            limit=report.wording.proves,
+            example=seen.worst.example,
+        )
     else:
-        if report.on_uncertified == "nan" and report.answers.count < report.matrices:
+        others = report.matrices - report.answers.count
+        if others and report.on_uncertified == "nan":
             title += f", {report.answers.count:,} of them {report.wording.good} and shown"
+        elif others and report.on_uncertified == "pinv":
+            title += f"; pseudo-inverses for {others:,} that are not certified"
         figure = predicted_against_true(
             seen.entries.targets,
             seen.entries.predictions,
@@ -264,5 +280,6 @@ def _plot(where: str, report: InversionReport, seen: Seen) -> None:
             title=title,
             matrices=report.matrices,
             truth="target",
+            example=seen.worst.example,
         )
     save_figure(figure, where)

@@ -136,7 +136,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.resume and (piped or options.inverseout == "-"):
         raise ValueError("--resume needs files that stay: not standard input or output")
     if options.plotout is not None:
-        from deepmatrixinversion.reporting.plots import check_plot_target
+        from deepmatrixinversion.reporting.figure_files import check_plot_target
 
         check_plot_target(options.plotout)
     if options.report is not None:
