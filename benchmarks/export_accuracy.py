@@ -20,10 +20,11 @@ from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
 from deepmatrixinversion.reporting.plots import save_figure
 
 SPECTRA = {
-    "even": lambda n, kappa: kappa ** -np.linspace(0, 1, n),
+    "even": even_spectrum,
     "one small": lambda n, kappa: np.r_[np.ones(n - 1), 1 / kappa],
     "one large": lambda n, kappa: np.r_[1, np.full(n - 1, 1 / kappa)],
 }
@@ -58,12 +59,6 @@ def graph(order: int, net: str, precision: str) -> bytes:
     return model.SerializeToString()
 
 
-def stack(order: int, sigma: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Matrices with these singular values and random singular vectors."""
-    left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
-    return (left * sigma) @ right
-
-
 def residual(A: np.ndarray, X: np.ndarray) -> float:
     """Largest ‖I - A X‖F."""
     with np.errstate(all="ignore"):
@@ -83,7 +78,8 @@ def measure(precision: str, count: int, seed: int, largest: int = 128) -> dict:
             rng = np.random.default_rng([seed, order])
             ours, lapack = [], []
             for kappa in KAPPAS[precision]:
-                A = stack(order, sigma(order, kappa), count, rng).astype(DTYPES[precision])
+                spectra = np.tile(sigma(order, kappa), (count, 1))
+                A = with_singular_values(rng, spectra).astype(DTYPES[precision])
                 ours.append(residual(A, np.asarray(run.run(None, {"A": A})[0])))
                 lapack.append(residual(A, np.linalg.inv(A)))
             results[order, net, spectrum] = (ours, lapack)

@@ -19,6 +19,7 @@ import onnxruntime
 
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.export import export_onnx
+from deepmatrixinversion.matrices.spectra import with_condition
 
 NETS = {
     4: ("adjugate", "elimination", "feedback", "iterative"),
@@ -87,10 +88,9 @@ def early_exit(order: int, precision: str, folder: Path, rounds: int) -> str:
         export_onnx(order, path, net="iterative", precision=precision, early_exit=early)
         sessions.append(load(path))
     rng = np.random.default_rng(order)
-    U, V = (np.linalg.qr(rng.standard_normal((200, order, order)))[0] for _ in range(2))
     cells = []
     for kappa in CONDITIONS:
-        A = ((U * np.logspace(0, -np.log10(kappa), order)) @ V).astype(DTYPES[precision])
+        A = with_condition(rng, order, np.full(200, kappa)).astype(DTYPES[precision])
         with_loop, without = seconds(sessions, A, rounds)
         cells.append(f"{with_loop / without:.2f}")
     return f"| {order}, float{precision} | " + " | ".join(cells) + " |"

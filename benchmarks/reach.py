@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.reporting.plots import save_figure
 
 ORDERS = (1, 2, 3, 5, 8, 13, 16, 32, 64, 100, 256, 512, 1000)
@@ -103,10 +104,6 @@ def _permutation(n: int, rng: np.random.Generator) -> np.ndarray:
     return np.eye(n)[rng.permutation(n)]
 
 
-def _orthogonal(n: int, rng: np.random.Generator) -> np.ndarray:
-    return np.linalg.qr(rng.standard_normal((n, n)))[0]
-
-
 def _companion(n: int, rng: np.random.Generator) -> np.ndarray:
     A = np.eye(n, k=-1)
     A[0] = rng.uniform(-1, 1, n)
@@ -134,7 +131,7 @@ def _pascal(n: int, rng: np.random.Generator) -> np.ndarray:
 STRUCTURED: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
     "[[0, I], [I, 0]]": _anti_identity,
     "permutation": _permutation,
-    "orthogonal": _orthogonal,
+    "orthogonal": lambda n, rng: with_condition(rng, n, 1.0),
     "companion": _companion,
     "Frank": _frank,
     "Kahan": _kahan,

@@ -24,6 +24,7 @@ import numpy as np
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.linalg.certificate import Certificate, certify
 from deepmatrixinversion.linalg.engine import invert
+from deepmatrixinversion.matrices.spectra import with_singular_values
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -58,17 +59,11 @@ ADVERSARIES = (
 
 
 # ---------------------------------------------------------------------------------------- matrices
-def orthogonal(rng: np.random.Generator, k: int, n: int) -> np.ndarray:
-    """Random orthogonal matrices (k, n, n)."""
-    return np.linalg.qr(rng.standard_normal((k, n, n)))[0]
-
-
 def conditioned(rng: np.random.Generator, k: int, n: int, kappa: np.ndarray) -> np.ndarray:
     """Random matrices of condition numbers ``kappa`` (k,), singular values in three patterns."""
     position = np.linspace(0.0, 1.0, n) if n > 1 else np.zeros(1)
     exponent = np.stack([position, (position > 0) * 1.0, (position == 1) * 1.0])
-    sigma = kappa[:, None] ** -exponent[rng.integers(3, size=k)]
-    return (orthogonal(rng, k, n) * sigma[:, None, :]) @ orthogonal(rng, k, n)
+    return with_singular_values(rng, kappa[:, None] ** -exponent[rng.integers(3, size=k)])
 
 
 def lapack_type(rng: np.random.Generator, kind: int, k: int, n: int) -> np.ndarray:

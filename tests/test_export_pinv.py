@@ -12,6 +12,7 @@ from deepmatrixinversion.export.check import check, relative, session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
+from deepmatrixinversion.matrices.spectra import with_pseudo_inverses
 
 DTYPES = {"32": np.dtype(np.float32), "64": np.dtype(np.float64)}
 SLOW = pytest.mark.slow
@@ -30,9 +31,7 @@ def graph(rows, columns, precision):
 def stack(rows, columns, sigma, count=30, seed=0):
     """Matrices with these singular values, and their pseudo-inverses."""
     rng = np.random.default_rng([seed, rows, columns])
-    left, right = (np.linalg.qr(rng.normal(size=(count, k, k)))[0] for k in (rows, columns))
-    left, right = left[:, :, : len(sigma)], right[:, :, : len(sigma)]
-    return (left * sigma) @ right.swapaxes(1, 2), (right / sigma) @ left.swapaxes(1, 2)
+    return with_pseudo_inverses(rng, np.tile(sigma, (count, 1)), rows, columns)
 
 
 @pytest.mark.parametrize("precision", ["32", "64"])

@@ -9,6 +9,7 @@ import pytest
 import deepmatrixinversion.linalg.polish as module
 from deepmatrixinversion.linalg.polish import polish, prove
 from deepmatrixinversion.linalg.stack import Stack
+from deepmatrixinversion.matrices.spectra import with_condition
 
 flint = pytest.importorskip("flint")
 
@@ -29,8 +30,7 @@ def cases(rng, n, largest=0.2):
     """Normalised matrices, and candidates from good to barely convergent."""
     found = []
     for kappa in (1e1, 1e5, 1e9, 1e13):
-        left, right = np.linalg.qr(rng.standard_normal((2, n, n)))[0]
-        A = (left * np.geomspace(1, 1 / kappa, n)) @ right if n > 1 else left
+        A = with_condition(rng, n, kappa)
         A /= 1.3 * np.linalg.norm(A)
         X = np.linalg.inv(A)
         for size in (0.0, 1e-9, 1e-4, 0.02, 0.2):

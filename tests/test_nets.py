@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.matrices.spectra import with_condition, with_singular_values
 from deepmatrixinversion.models.config import NET_NAMES, NetConfig
 from deepmatrixinversion.nets import NETS, build, feedback
 from deepmatrixinversion.nets.algebra import product
@@ -252,9 +254,8 @@ def test_untrained_feedback_inverts_what_is_well_conditioned():
     # cubes the residual's norm, once that is below one. Eigenvalues of A Aᵀ/‖A‖F² are those of
     # sigma²/sum(sigma²), here at least 0.49/(1 + 0.7² + 0.8²) = 0.23: ‖R‖ <= 0.77, and 0.77^81
     # after four blocks, before rounding takes over.
-    generator = torch.Generator().manual_seed(1)
-    Q, _ = torch.linalg.qr(torch.randn(32, 3, 3, generator=generator))
-    A = Q * torch.tensor([1.0, 0.7, 0.8])
+    sigma = np.tile([1.0, 0.7, 0.8], (32, 1))
+    A = torch.from_numpy(with_singular_values(np.random.default_rng(1), sigma)).float()
     X = net_of("feedback", nlayers=5)(A)
     assert (residual(A, X) <= residual_rounding(A, X)).all()
 
@@ -282,32 +283,23 @@ def test_feedback_takes_the_products_that_it_says(n, monkeypatch):
 @pytest.mark.parametrize("n", [2, 3, 6])
 def test_feedback_commutes_with_orthogonal_factors_and_with_transposition(n, weights):
     """(U A V)⁻¹ = Vᵀ A⁻¹ Uᵀ and (Aᵀ)⁻¹ = (A⁻¹)ᵀ, whatever the weights, up to rounding."""
-    generator = torch.Generator().manual_seed(5)
-
-    def haar():
-        normal = torch.randn(32, n, n, generator=generator, dtype=torch.float64)
-        return torch.linalg.qr(normal).Q
-
-    U, V, sigma = haar(), haar(), torch.linspace(1, 0.4, n, dtype=torch.float64)
-    A = haar() * sigma
+    rng = np.random.default_rng(5)
+    U, V = (torch.from_numpy(with_condition(rng, n, np.ones(32))) for _ in range(2))
+    A = torch.from_numpy(with_singular_values(rng, np.tile(np.linspace(1, 0.4, n), (32, 1))))
     net = net_of("feedback", n, nlayers=2, weights=weights).double()
     X = net(A)
     torch.testing.assert_close(net(U @ A @ V), V.mT @ X @ U.mT, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(net(A.mT), X.mT, rtol=1e-6, atol=1e-6)
-    P = torch.eye(n, dtype=torch.float64)[torch.randperm(n, generator=generator)]
+    P = torch.eye(n, dtype=torch.float64)[torch.from_numpy(rng.permutation(n))]
     torch.testing.assert_close(net(P @ A), X @ P.mT, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("n", range(2, 9))
 def test_untrained_feedback_is_exact_where_float32_can_be(n):
     """Spread spectra: what is left is rounding, a few n kappa u, up to a condition of 1e3."""
-    generator = torch.Generator().manual_seed(n)
-    U, V = (
-        torch.linalg.qr(torch.randn(200, n, n, generator=generator, dtype=torch.float64)).Q
-        for _ in range(2)
-    )
+    rng = np.random.default_rng(n)
     blocks = 1 if n < 4 else 2 if n < 6 else 3
     for kappa in (10.0, 100.0, 1000.0):
-        A = ((U * torch.logspace(0, -math.log10(kappa), n, dtype=torch.float64)) @ V).float()
+        A = torch.from_numpy(with_condition(rng, n, np.full(200, kappa))).float()
         X = net_of("feedback", n, nlayers=blocks)(A)
         assert residual(A, X).median() <= n * kappa * 2.0**-24

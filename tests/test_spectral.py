@@ -17,6 +17,7 @@ from deepmatrixinversion.linalg.polynomial import (
     polynomial,
     scaled,
 )
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, with_eigenvalues
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.spectral.advice import BLOCKS, SEEN
@@ -210,7 +211,7 @@ def test_transpose_rotation_and_permutation(trained, products):
     """G(QAP) = Pᵀ G(A) Qᵀ and G(Aᵀ) = G(A)ᵀ: the coefficients see invariants alone."""
     n = 8
     A = unit(stack(n, 40))
-    Q, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((n, n)))
+    Q = with_condition(np.random.default_rng(1), n, 1.0)
     P = np.eye(n)[np.random.default_rng(2).permutation(n)]
     X = trained.guess(A, max_products=products)
     # Rounding in the features passes through float32 weights and the coefficients.
@@ -262,8 +263,7 @@ def test_a_larger_budget_never_ends_much_worse(weights):
 
 
 def test_easy_matrices_leave_early(weights):
-    rng = np.random.default_rng(3)
-    Q, _ = np.linalg.qr(rng.standard_normal((16, 16)))
+    Q = with_condition(np.random.default_rng(3), 16, 1.0)
     A = unit(np.stack([Q, *stack(16, 30)]))
     guess = spectral_guess(weights, A, max_products=60)
     assert guess.products[0] < guess.products[1:].min()
@@ -345,10 +345,7 @@ def test_ahead_of_the_oracle_at_twenty_products(trained, n, k):
 
 def test_positive_definite_matrices_start_from_the_identity(trained):
     """kappa where the transpose has kappa²: 1e4 within 20 products, which from Aᵀ it is not."""
-    rng = np.random.default_rng(8)
-    Q, _ = np.linalg.qr(rng.standard_normal((50, 16, 16)))
-    A = (Q * np.geomspace(1, 1e-4, 16)) @ Q.swapaxes(1, 2)
-    A = 0.5 * (A + A.swapaxes(1, 2))
+    A = with_eigenvalues(np.random.default_rng(8), even_spectrum(16, np.full(50, 1e4)))
     assert (residual(A, trained.guess(A, max_products=20)) < 1e-3).all()
     A[:, 0, 1] *= 1 + 1e-12  # not symmetric any more
     assert (residual(A, trained.guess(A, max_products=20)) > 1e-3).any()

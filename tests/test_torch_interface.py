@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import deepmatrixinversion as numpy_side
 from deepmatrixinversion.errors import SingularMatrixError
+from deepmatrixinversion.matrices.spectra import with_condition, with_singular_values
 from deepmatrixinversion.torch import Inverse, inv, inv_ex, pinv, solve
 
 REAL = [torch.float32, torch.float64]
@@ -370,8 +372,7 @@ def test_the_layer_checks_on_request():
 
 
 def test_more_blocks_and_refinement_reach_harder_matrices():
-    U, V = torch.linalg.qr(normal(24, 24))[0], torch.linalg.qr(normal(24, 24, seed=2))[0]
-    A = (U * torch.logspace(0, -8, 24, dtype=torch.float64)) @ V
+    A = torch.from_numpy(with_condition(np.random.default_rng(1), 24, 1e8))
     few = inv_ex(A, blocks=8).residual
     assert few > 0.5  # and says so
     assert inv_ex(A, blocks=24).residual <= 24 * eps(A.dtype) * 24 * 1e8
@@ -436,10 +437,8 @@ def test_units_far_apart_are_inverted_digit_by_digit(dtype):
 
 @pytest.mark.parametrize("sigma", [1e-1, 1e-3, 1e-5])
 def test_pinv_has_numpys_rank_in_float32(sigma):
-    generator = torch.Generator().manual_seed(1)
-    U, V = (torch.linalg.qr(torch.randn(6, 5, generator=generator))[0] for _ in range(2))
-    values = torch.tensor([1.0, 0.9, 0.8, 0.7, sigma])
-    A = (U * values) @ V.mT
+    values = np.array([1.0, 0.9, 0.8, 0.7, sigma])
+    A = torch.from_numpy(with_singular_values(np.random.default_rng(1), values, 6, 6)).float()
     expected = numpy_side.pinv_ex(A.numpy())
     X = pinv(A)
     assert expected.rank == 5 == torch.linalg.matrix_rank(A)
