@@ -22,6 +22,11 @@ def kappa(A, X):
     return norm(np.ldexp(A, -e)) * norm(np.ldexp(X, e))
 
 
+def residuals(A, X):
+    """‖I - A X‖F of each pair."""
+    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
+
+
 def violated(A, result):
     """The first violation of bounds against exact arithmetic, None where all hold.
 
