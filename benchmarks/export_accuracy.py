@@ -21,7 +21,7 @@ from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 
 SPECTRA = {
     "even": even_spectrum,
