@@ -219,9 +219,10 @@ def in_browser(folder: Path, npm: Path, seconds: float = 240) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         names = ",".join(file.name for file in FILES)
         page = f"http://127.0.0.1:{server.server_port}/runtimes_web.html?files={names}"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         words = [chromium, *CHROMIUM, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
-        browser = subprocess.Popen([*words, page], **quiet)
+        browser = subprocess.Popen(
+            [*words, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             end = time.monotonic() + seconds
             while not answer.exists() and time.monotonic() < end and browser.poll() is None:

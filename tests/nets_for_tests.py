@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ U = 2.0**-24  # unit roundoff of float32
 ORDERS = (1, 2, 3, 5)
 
 
-def net_of(name, n=3, nunits=8, nlayers=2, seed=0, weights=None):
+def net_of(name, n=3, nunits=8, nlayers=2, seed=0, weights=None) -> Any:
     """A network, untrained, or with all its weights from N(0, weights²)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

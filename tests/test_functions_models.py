@@ -34,7 +34,7 @@ def test_the_model_is_named_in_every_way(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="'nothing' is neither a model directory"):
         inv(A, model="nothing")
     with pytest.raises(TypeError):
-        inv(A, model=3)
+        inv(A, model=3)  # pyright: ignore[reportArgumentType]
     # A relative name means what it means in the working directory of the call.
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
@@ -153,6 +153,7 @@ def test_bits_flipped_in_the_weights(monkeypatch, flips):
         session = onnxruntime.InferenceSession(
             flipped(original, flips, rng), providers=["CPUExecutionProvider"]
         )
+        assert isinstance(inverter.leaf, GraphLeaf)
         monkeypatch.setattr(inverter.leaf.session, "_session", session)
         for n in (2, 3, 6):
             A = mixed_bag(n, np.random.default_rng([flips, trial, n]))

@@ -190,6 +190,7 @@ def test_bounds_are_the_error_itself(n, method):
     ratios = []
     for a, x, bound in zip(A, result.inverse, result.error_bound, strict=True):
         true = exact_inverse(a)
+        assert true is not None
         error = norm([[true[i][j] - Fraction(float(x[i, j])) for j in range(n)] for i in range(n)])
         ratios.append(Fraction(float(bound)) / error)
     assert min(ratios) >= 1

@@ -3,6 +3,7 @@
 import inspect
 from fractions import Fraction
 
+import flint
 import numpy as np
 import pytest
 
@@ -10,8 +11,6 @@ import deepmatrixinversion.linalg.polish as module
 from deepmatrixinversion.linalg.polish import polish, prove
 from deepmatrixinversion.linalg.stack import Stack
 from deepmatrixinversion.matrices.spectra import with_condition
-
-flint = pytest.importorskip("flint")
 
 U = 2.0**-53
 
@@ -64,7 +63,7 @@ def violations(function, slices=(1, 2, 3), largest=0.2):
                     over = sum((abs(rational(known[i, j])) for j in range(n)), rational(rest[i]))
                     count += bool(error > over)
                     if error > 0:
-                        ratio = over / error
+                        ratio = flint.fmpq(over / error)
                         ratios.append(float(Fraction(int(ratio.p), int(ratio.q))))
     return count, np.array(ratios)
 

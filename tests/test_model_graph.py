@@ -68,7 +68,7 @@ def _endless_loop():
     )
     return graph(
         [_node("Loop", ["times", "", "A"], ["X"], body=body)],
-        initializers=[numpy_helper.from_array(np.int64(2**62), "times")],
+        initializers=[numpy_helper.from_array(np.array(2**62, dtype=np.int64), "times")],
     )
 
 

@@ -98,7 +98,7 @@ def test_solve_promotes_and_leaves_a_small_residual():
     A = normal(6, 12, 12)
     B = normal(6, 12, 3, seed=2)
     assert solve(A.float(), B).dtype == torch.float64
-    assert solve(A, B.cfloat()).dtype == torch.complex128
+    assert solve(A, B.to(torch.complex64)).dtype == torch.complex128
     Y = solve(A, B)
     R = torch.linalg.matrix_norm(B - A @ Y)
     norms = torch.linalg.matrix_norm(A) * torch.linalg.matrix_norm(Y)

@@ -88,7 +88,7 @@ def export(model, inputs, *, dynamic=True, opset=18, **options):
     return program.model_proto
 
 
-def run(proto, inputs):
+def run(proto, inputs) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -96,7 +96,8 @@ def run(proto, inputs):
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     names = [i.name for i in session.get_inputs()]
-    return session.run(None, {k: v.numpy() for k, v in zip(names, inputs, strict=True)})
+    found = session.run(None, {k: v.numpy() for k, v in zip(names, inputs, strict=True)})
+    return [np.asarray(array) for array in found]
 
 
 def spectrum(count, order, kappa, dtype, seed=0):
