@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepmatrixinversion.matrices.spectra import with_condition
+
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE.parent / "build" / "runtimes"
 
@@ -115,9 +117,7 @@ def matrices(order: int, largest: float, count: int) -> np.ndarray:
     """Float32 matrices, condition numbers spread from 1 to the largest, in their logarithms."""
     rng = np.random.default_rng(order)
     kappa = np.logspace(0, np.log10(largest), count)
-    sigma = kappa[:, None] ** -np.linspace(0, 1, order)
-    left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
-    return ((left * sigma[:, None, :]) @ right).astype(np.float32)
+    return with_condition(rng, order, kappa).astype(np.float32)
 
 
 def differences(A: np.ndarray, X: np.ndarray) -> tuple[float, float]:
@@ -219,9 +219,10 @@ def in_browser(folder: Path, npm: Path, seconds: float = 240) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         names = ",".join(file.name for file in FILES)
         page = f"http://127.0.0.1:{server.server_port}/runtimes_web.html?files={names}"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         words = [chromium, *CHROMIUM, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
-        browser = subprocess.Popen([*words, page], **quiet)
+        browser = subprocess.Popen(
+            [*words, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             end = time.monotonic() + seconds
             while not answer.exists() and time.monotonic() < end and browser.poll() is None:

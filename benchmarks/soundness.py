@@ -9,7 +9,6 @@ violation is one too many: the exit status is 1 then.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,13 +16,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.linalg.certificate import Certificate, certify
 from deepmatrixinversion.linalg.engine import invert
+from deepmatrixinversion.matrices.spectra import with_singular_values
+from page import arguments, table, write_page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -58,17 +58,11 @@ ADVERSARIES = (
 
 
 # ---------------------------------------------------------------------------------------- matrices
-def orthogonal(rng: np.random.Generator, k: int, n: int) -> np.ndarray:
-    """Random orthogonal matrices (k, n, n)."""
-    return np.linalg.qr(rng.standard_normal((k, n, n)))[0]
-
-
 def conditioned(rng: np.random.Generator, k: int, n: int, kappa: np.ndarray) -> np.ndarray:
     """Random matrices of condition numbers ``kappa`` (k,), singular values in three patterns."""
     position = np.linspace(0.0, 1.0, n) if n > 1 else np.zeros(1)
     exponent = np.stack([position, (position > 0) * 1.0, (position == 1) * 1.0])
-    sigma = kappa[:, None] ** -exponent[rng.integers(3, size=k)]
-    return (orthogonal(rng, k, n) * sigma[:, None, :]) @ orthogonal(rng, k, n)
+    return with_singular_values(rng, kappa[:, None] ** -exponent[rng.integers(3, size=k)])
 
 
 def lapack_type(rng: np.random.Generator, kind: int, k: int, n: int) -> np.ndarray:
@@ -233,7 +227,7 @@ def cases(
 def check(A: np.ndarray, X: np.ndarray, proof: Certificate) -> list[str]:
     """Violations among a stack's certificates."""
     found = (
-        violation(np.float64(a), np.float64(x), bool(c), *map(float, bounds))
+        violation(a.astype(float), x.astype(float), bool(c), *map(float, bounds))
         for a, x, c, *bounds in zip(A, X, *proof, strict=True)
     )
     return [one for one in found if one]
@@ -262,7 +256,7 @@ def flushed_certificates(
     """`certify` of each pair in a process with flush-to-zero and denormals-are-zero on."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.npz"), Path(folder, "out.npz")
-        arrays = {f"A{i}": A for i, (A, _) in enumerate(pairs)}
+        arrays: dict[str, Any] = {f"A{i}": A for i, (A, _) in enumerate(pairs)}
         arrays |= {f"X{i}": X for i, (_, X) in enumerate(pairs)}
         np.savez(source, **arrays)
         subprocess.run([sys.executable, "-c", FLUSHED, str(source), str(target)], check=True)
@@ -322,11 +316,8 @@ def run(count: int, seed: int = 0, flushed: bool = True) -> dict[str, Tally]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=200_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = arguments(__doc__, cases=200_000, seed=0)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     started = time.perf_counter()
     tallies = run(options.cases, options.seed)
@@ -340,25 +331,20 @@ def main() -> int:
         "seconds": round(time.perf_counter() - started, 1),
         "families": {name: t._asdict() for name, t in sorted(tallies.items())},
     }
-    table = ["| family | cases | certified | violations |", "| --- | ---: | ---: | ---: |"]
-    table += [
-        f"| {name} | {t.cases:,} | {t.certified:,} | {len(t.violations)} |"
+    rows = [
+        [name, f"{t.cases:,}", f"{t.certified:,}", len(t.violations)]
         for name, t in sorted(tallies.items())
     ]
-    table.append(f"| **all** | {total:,} | {summary['certified']:,} | {len(broken)} |")
-    text = "\n".join(table)
-    print(text)
+    rows.append(["**all**", f"{total:,}", f"{summary['certified']:,}", len(broken)])
+    body = table(["family", "cases", "certified", "violations"], rows)
+    text = (
+        "Each case is a pair (A, X), judged in exact rational arithmetic: a violation is a bound "
+        "that the true norm exceeds, or a certificate for a singular matrix. LAPACK's types are "
+        "those of its own tests of matrix inversion; 5, 6 and 7 are singular."
+    )
+    write_page(options.markdown, "Soundness of the certificate", text, body)
     if options.json:
         options.json.write_text(json.dumps(summary, indent=1) + "\n")
-    if options.markdown:
-        head = (
-            "# Soundness of the certificate\n\nMade by `python benchmarks/soundness.py --cases "
-            "250000 --markdown docs/soundness.md`. Each case is a pair (A, X), judged in exact "
-            "rational arithmetic: a violation is a bound that the true norm exceeds, or a "
-            "certificate for a singular matrix. LAPACK's types are those of its own tests of "
-            "matrix inversion; 5, 6 and 7 are singular.\n\n"
-        )
-        atomic_text(options.markdown, head + text + "\n")
     return 1 if broken else 0
 
 

@@ -70,7 +70,7 @@ def test_the_checker_itself_sees_violations():
 def test_rump_s_matrix_is_what_it_should_be():
     M, _ = oracle.integers(soundness.RUMP)
     inverse = M.inv()
-    kappa = oracle.row_norm(M, 4) * oracle.row_norm(inverse, 4)
+    kappa = oracle.row_norm(M, 4) * oracle.row_norm(flint.fmpq_mat(inverse), 4)
     assert 1e63 < float(int(kappa)) < 1e66
     X = soundness.approximate_inverse(soundness.RUMP[None])
     assert not certify(soundness.RUMP[None], X).certified.any()
@@ -80,7 +80,7 @@ def exact_errors(A, X):
     """|A^-1 - X| entry by entry, as floats rounded from rationals."""
     M, e = oracle.integers(A)
     Y, f = oracle.integers(X)
-    difference = M.inv() * oracle.power(-e) - flint.fmpq_mat(Y) * oracle.power(f)
+    difference = flint.fmpq_mat(M.inv()) * oracle.power(-e) - flint.fmpq_mat(Y) * oracle.power(f)
     entries = [abs(x) for x in difference.entries()]
     return np.array([float(Fraction(int(x.p), int(x.q))) for x in entries]).reshape(A.shape)
 

@@ -27,6 +27,7 @@ def test_onnxruntime_runs_every_opset(opset, tmp_path):
     row = runtimes.measure_opset(opset, tmp_path, 20)
     assert row.converts, row.reason
     assert row.runs, row.reason
+    assert row.in_units is not None
     assert row.in_units < 4
 
 

@@ -12,6 +12,7 @@ import time
 import pytest
 import torch
 
+import small_trainings
 from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.training import finish, loop, progress, run
@@ -19,18 +20,7 @@ from deepmatrixinversion.training.lock import one_writer
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import RECIPE, new_directory, train
 
-TINY = {
-    "msize": 3,
-    "net": "dense",
-    "loss": "log_residual",
-    "det_min": 0.0,
-    "nunits": 8,
-    "nlayers": 1,
-    "nmx_samples": 64 * 5,
-    "batch_size": 64,
-    "epochs": 1,
-    "device": "cpu",
-}
+TINY = small_trainings.TINY | {"msize": 3, "nmx_samples": 64 * 5, "epochs": 1}
 WORDS = [f"--{k}={v}" for k, v in TINY.items()]
 
 

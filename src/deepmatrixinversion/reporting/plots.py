@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -102,7 +102,7 @@ def residual_histogram(
     return figure
 
 
-def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
+def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figure:
     """Residual median and share of failures on fresh batches against matrices seen.
 
     Parameters
