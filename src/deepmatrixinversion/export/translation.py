@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepmatrixinversion.export import adjugate, elimination, iteration, substitution
+from deepmatrixinversion.export import adjugate, elimination, iteration, spectra, substitution
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
+from deepmatrixinversion.export.operand import operand
 from deepmatrixinversion.export.options import METHODS, automatic
 from deepmatrixinversion.linalg.minimal_residual import solution
 from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
-
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def onnx_translation_table(
@@ -99,7 +98,8 @@ def onnx_translation_table(
         aten.cholesky_inverse.default: writer.cholesky_inverse,
         aten.cholesky_solve.default: writer.cholesky_solve,
     }
-    return {target: _function(method) for target, method in table.items()}
+    own = {target: _function(method) for target, method in table.items()}
+    return own | spectra.TABLE
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,19 +110,6 @@ def _function(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(*args, **kwargs)
 
     return write
-
-
-def operand(A: Any, name: str) -> tuple[Value, int, int]:
-    """A value of the exporter's with arithmetic, and how many rows and columns it has."""
-    if A.shape is None or A.dtype is None:
-        raise ValueError(f"{name}: shape and dtype of the matrix are unknown to the exporter")
-    rows, columns = A.shape[-2], A.shape[-1]
-    if not isinstance(rows, int) or not isinstance(columns, int):
-        raise ValueError(f"{name}: the matrix's last two axes are dynamic: export with fixed ones")
-    dtype = A.dtype.numpy()
-    if dtype not in DTYPES:
-        raise ValueError(f"{name}: the matrix is {A.dtype.name}, not FLOAT or DOUBLE")
-    return Value(A, dtype, len(A.shape)), rows, columns
 
 
 def is_vector(A: Any, B: Any) -> bool:
