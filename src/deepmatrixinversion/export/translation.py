@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepmatrixinversion.export import adjugate, elimination, iteration, spectra, substitution
+from deepmatrixinversion.export import adjugate, elimination, factors, iteration, spectra
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
 from deepmatrixinversion.export.operand import operand
 from deepmatrixinversion.export.options import METHODS, automatic
@@ -91,15 +91,9 @@ def onnx_translation_table(
         aten.linalg_pinv.atol_rtol_float: writer.pinv,
         aten.linalg_pinv.atol_rtol_tensor: writer.pinv,
         aten.pinverse.default: writer.pinv_rcond,
-        aten.linalg_cholesky.default: writer.cholesky,
-        aten.cholesky.default: writer.cholesky,
-        aten.linalg_cholesky_ex.default: writer.cholesky_ex,
-        aten.linalg_solve_triangular.default: writer.solve_triangular,
-        aten.cholesky_inverse.default: writer.cholesky_inverse,
-        aten.cholesky_solve.default: writer.cholesky_solve,
     }
     own = {target: _function(method) for target, method in table.items()}
-    return own | spectra.TABLE
+    return own | factors.TABLE | spectra.TABLE
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,48 +196,6 @@ class Writer:
         else:
             X = iteration.pseudo_inverse(A, rows, rtol)
         return X.node if dtype == A.dtype else cast(X, dtype).node
-
-    def _cholesky(self, matrix: Any, upper: bool, name: str) -> tuple[Value, int]:
-        A, order, _ = operand(matrix, name)
-        L = substitution.cholesky(A.mT if upper else A, order)
-        return L.mT if upper else L, order
-
-    def cholesky(self, self_, upper: bool = False):
-        """The Cholesky factor."""
-        return self._cholesky(self_, upper, "cholesky")[0].node
-
-    def cholesky_ex(self, self_, *, upper: bool = False, check_errors: bool = False):
-        """The Cholesky factor, and 0 where there is one."""
-        L, order = self._cholesky(self_, upper, "cholesky_ex")
-        total = L.sum((-2, -1), False)
-        return L.node, _zero_or_order((total - total).equals(0), order)
-
-    def solve_triangular(
-        self, self_, B, *, upper: bool, left: bool = True, unitriangular: bool = False
-    ):
-        """The solution of a triangular system."""
-        T, order, _ = operand(self_, "solve_triangular")
-        right = T.of(B, len(B.shape))
-        solve, unit = substitution.solve_triangular, unitriangular
-        if left:
-            return solve(T, right, order, upper=upper, unit=unit).node
-        # Y T = B is Tᵀ Yᵀ = Bᵀ.
-        return solve(T.mT, right.mT, order, upper=not upper, unit=unit).mT.node
-
-    def cholesky_inverse(self, self_, upper: bool = False):
-        """The inverse of L Lᵀ from L."""
-        factor, order, _ = operand(self_, "cholesky_inverse")
-        L = factor.mT if upper else factor
-        Y = substitution.solve_triangular(L, constant(np.eye(order), L.dtype), order, upper=False)
-        return (Y.mT @ Y).node
-
-    def cholesky_solve(self, self_, input2, upper: bool = False):
-        """The solution of L Lᵀ X = B from L."""
-        factor, order, _ = operand(input2, "cholesky_solve")
-        L = factor.mT if upper else factor
-        right = L.of(self_, len(self_.shape))
-        Y = substitution.solve_triangular(L, right, order, upper=False)
-        return substitution.solve_triangular(L.mT, Y, order, upper=True).node
 
 
 def _number(value: Any, name: str) -> float | None:
