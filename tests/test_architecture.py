@@ -17,6 +17,7 @@ LAYERS = [
     "cli",
     "training",
     "torch",
+    "dask",
     "export",
     "inference",
     "reporting",
