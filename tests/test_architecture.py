@@ -20,6 +20,7 @@ LAYERS = [
     "dask",
     "export",
     "inference",
+    "stores",
     "reporting",
     "nets",
     "models",

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.cli.invert_store import WRITTEN, in_parts, invert_store
 from deepmatrixinversion.cli.methods import choose_method, replaced
 from deepmatrixinversion.cli.program import (
     Parser,
@@ -44,7 +45,8 @@ def parser() -> Parser:
     p = Parser(
         prog="dmxinvert",
         description="Invert the matrices of a file. Formats go by the name's ending: "
-        f"{', '.join(FORMATS)}; '-' is standard input or output in .mx.",
+        f"{', '.join(FORMATS)}; '-' is standard input or output in .mx. A .zarr store is inverted "
+        "chunk by chunk, and a run that was cut short goes on where it was.",
         formatter_class=argparse.HelpFormatter,
     )
     add = p.add_argument
@@ -92,6 +94,18 @@ def parser() -> Parser:
         default=DEFAULT_BATCH,
         help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
     )
+    add(
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="invert by so many processes; for .npy files and .zarr stores",
+    )
+    add(
+        "--cluster",
+        metavar="WHERE",
+        help="invert by the workers of a Dask cluster, one of this machine's own (local, local:N) "
+        "or the one whose scheduler has this address",
+    )
     add_text_options(p)
     add("--quiet", action="store_true", help="no progress and no table")
     return p
@@ -105,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _invert(options: argparse.Namespace) -> int:
     _check(options)
     replace = options.on_uncertified or ("keep" if options.raw else "nan")
+    if in_parts(options):
+        return invert_store(options, replace)
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
     certificates = CertificateSummary()
     seconds, not_finite, not_compared = 0.0, 0, 0
@@ -167,7 +183,7 @@ def _invert(options: argparse.Namespace) -> int:
         print(f"dmxinvert: targets that are not finite: {not_compared}, left out", file=sys.stderr)
     if certificates.certified == certificates.matrices:
         return 0
-    written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[replace]
+    written = WRITTEN[replace]
     if not_finite and replace != "nan":
         written += f", but NaN for {not_finite} with NaN or infinity, for which there is none"
     print(f"dmxinvert: {certificates.describe_uncertified()}; written: {written}", file=sys.stderr)
