@@ -75,9 +75,9 @@ def impostor(package, name="Array"):
 
 REMEDIES = {
     "torch": r"deepmatrixinversion\.torch",
-    "jax": r"numpy\.asarray\(",
+    "jax": r"deepmatrixinversion\.jax.*numpy\.asarray\(",
     "cupy": r"cupy\.asnumpy\(",
-    "dask": r"\.compute\(\)",
+    "dask": r"deepmatrixinversion\.dask.*\.compute\(\)",
     "sparse": r"\.todense\(\)",
     "scipy.sparse": r"\.toarray\(\)",
 }

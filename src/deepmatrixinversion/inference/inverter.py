@@ -15,6 +15,7 @@ from deepmatrixinversion.inference.arrays import (
     real_form,
     require_finite,
 )
+from deepmatrixinversion.inference.interchange import keeps_kind
 from deepmatrixinversion.inference.kinds import as_array, like
 from deepmatrixinversion.inference.leaf import leaf_of
 from deepmatrixinversion.inference.proof import certify
@@ -93,6 +94,7 @@ class Inverter:
         """The inverter of the bundled model that suits matrices of this order best."""
         return cls.from_pretrained(name_for_order(order))
 
+    @keeps_kind("A")
     def guess(self, A: ArrayLike, *, max_products: int | None = None) -> NDArray:
         """The network's raw answer: in float32 for a network of one order, float64 for any order.
 
@@ -139,6 +141,7 @@ class Inverter:
         """Certified inverses: ``inv``."""
         return self.inv(A)
 
+    @keeps_kind("A")
     def inv(self, A: ArrayLike, *, rtol: float | None = None) -> NDArray:
         """Inverses of the matrices of A, every one of them certified.
 
@@ -146,8 +149,8 @@ class Inverter:
         ----------
         A : (..., n, n) array_like
             float32, float64, complex64 or complex128; integers and booleans where float64 holds
-            them exactly. Any order and scale. A pandas DataFrame is read as its values: the
-            result has no labels.
+            them exactly. Any order and scale. Arrays of other libraries and labelled ones come
+            back as what they were, see `interchange.keeps_kind`.
 
         Returns
         -------
@@ -166,6 +169,7 @@ class Inverter:
         require_certified(inversion, "inv_ex")
         return like(inversion.inverse, A)
 
+    @keeps_kind("A")
     def inv_ex(
         self,
         A: ArrayLike,
@@ -218,6 +222,7 @@ class Inverter:
         X = extract(inversion.inverse)
         return Inversion(X, certify(A, X, rtol=rtol), inversion.steps)
 
+    @keeps_kind("A")
     def pinv(
         self,
         A: ArrayLike,
@@ -239,6 +244,7 @@ class Inverter:
         result = self.pinv_ex(M, rtol=rtol if rcond is None else rcond)
         return like(result.pseudoinverse, A)
 
+    @keeps_kind("A")
     def pinv_ex(self, A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
         """Moore-Penrose inverses with numerical rank and the four Penrose residuals.
 
@@ -273,6 +279,7 @@ class Inverter:
         rank = np.asarray(result.rank // 2)
         return PseudoInversion(extract(result.pseudoinverse), rank, result.penrose)
 
+    @keeps_kind("A", "B")
     def solve(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> NDArray:
         """The certified solution of A Y = B.
 
@@ -298,6 +305,7 @@ class Inverter:
         require_solved(solution)
         return like(solution.solution, B)
 
+    @keeps_kind("A", "B")
     def solve_ex(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> Solution:
         """The solution of A Y = B with a rigorous forward error bound for each column.
 

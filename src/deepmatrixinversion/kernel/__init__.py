@@ -8,7 +8,7 @@ from deepmatrixinversion.kernel.stack import (
     invert_one,
     invert_stack,
 )
-from deepmatrixinversion.kernel.state import available, show_config, use
+from deepmatrixinversion.kernel.state import available, show_config, threads, use
 
 __all__ = [
     "LARGEST_ORDER",
@@ -19,5 +19,6 @@ __all__ = [
     "invert_one",
     "invert_stack",
     "show_config",
+    "threads",
     "use",
 ]
