@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-ARGUMENTS = {"02_train_small": ["1"], "06_large": ["64"], "benchmark_inversion": ["32"]}
+ARGUMENTS = {
+    "02_train_small": ["--epochs", "1"],
+    "06_large": ["--order", "64"],
+    "benchmark_inversion": ["--largest", "32"],
+}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 SLOW = {"02_train_small"}
 NUMBER = r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)"
@@ -18,7 +22,7 @@ NUMBER = r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)"
 
 def run(name, folder):
     """What an example prints; it must end well, and leave its plot in ``folder`` alone."""
-    words = [str(EXAMPLES / f"{name}.py"), str(folder), *ARGUMENTS.get(name, [])]
+    words = [str(EXAMPLES / f"{name}.py"), "--out", str(folder), *ARGUMENTS.get(name, [])]
     elsewhere = folder / "working"
     elsewhere.mkdir()
     done = subprocess.run(
@@ -123,6 +127,18 @@ def test_every_example_is_checked():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short(name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", [*NAMES, "onnx_models/export_all"])
+def test_an_example_explains_itself_without_its_extra(name):
+    script = EXAMPLES / f"{name}.py"
+    hide = f"import sys, runpy; sys.modules['torch'] = None; sys.argv = ['{script.name}', '--help']"
+    words = [sys.executable, "-c", f"{hide}; runpy.run_path({str(script)!r}, run_name='__main__')"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--out DIR" in done.stdout
+    needed = re.findall(r"Needs (no extra|the extra `\w+`)", done.stdout)
+    assert needed == ["the extra `train`" if "torch" in script.read_text().lower() else "no extra"]
 
 
 @pytest.mark.parametrize(
