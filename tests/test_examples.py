@@ -11,7 +11,6 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ARGUMENTS = {
-    "02_train_small": ["--epochs", "1"],
     "06_large": ["--order", "64"],
     "benchmark_inversion": ["--largest", "32"],
 }
@@ -51,6 +50,13 @@ def number(pattern, text):
     return float(found)
 
 
+def check_idea(text):
+    guess, one, two = (float(v) for v in re.findall(rf"steps: .*= {NUMBER}", text))
+    assert one < 10 * guess**2  # the number of right digits doubles, but for the norm
+    assert two < 1e-13
+    assert number(r"certified: True, no entry is off by more than #", text) < 1e-14
+
+
 def check_invert(text):
     assert number(r"largest entry of \|I - AX\|: #", text) < 1e-9
     assert number(r"certified: #%", text) == 100
@@ -59,7 +65,7 @@ def check_invert(text):
 
 def check_train(text):
     before, after = number(r"untrained #", text), number(r" trained #", text)
-    assert after < 0.6 * before  # one epoch of the four
+    assert after < 0.6 * before
     assert number(r"none left out: #%", text) < 1
 
 
@@ -110,6 +116,7 @@ def check_benchmark(text):
 
 
 CHECKS = {
+    "00_idea": check_idea,
     "01_invert": check_invert,
     "02_train_small": check_train,
     "03_least_squares_3x3": check_least_squares,
