@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-all lint format docs kernel zoo report runtimes jobs clean
+.PHONY: help demo test test-without-kernel test-all test-browser lint format docs kernel zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -37,7 +37,7 @@ test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is non
 	DMX_WITHOUT_KERNEL=1 DMX_REQUIRE_KERNEL=0 $(BIN)/python -m pytest -n 2 $(WITHOUT)
 
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m ''
+	$(BIN)/python -m pytest -n 2 -m 'not browser'
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .
@@ -56,6 +56,11 @@ docs: $(VENV)/.dev ## build the site into build/site (about 2 minutes)
 	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs $(SITE)
 	$(BIN)/python docs/vendor.py $(SITE)/_static
 	$(BIN)/python docs/links.py $(SITE)
+
+# Chromium is the system's: where it is missing, this fails.
+test-browser: $(VENV)/.dev ## the built site in headless Chromium, playground and search
+	test -f $(SITE)/playground.html || $(MAKE) docs
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
 # An editable installation has built it already; this is for after a change to src/kernel.
 kernel: $(VENV)/.dev ## build the compiled kernel of this tree again, beside its Python sources

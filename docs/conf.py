@@ -27,7 +27,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["playground", "**sg_execution_times.rst"]
+exclude_patterns = ["**sg_execution_times.rst"]
 templates_path = ["_templates"]
 root_doc = "index"
 
@@ -41,7 +41,7 @@ numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = project
-html_static_path = ["_static", "playground"]
+html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/icon.svg"
 html_theme_options = {

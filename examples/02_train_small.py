@@ -1,8 +1,8 @@
 """Train a small network, and compare it with no training
 =========================================================
 
-One block of width 32 for matrices of order 8: untrained it leaves a median residual of 2e-2, so there
-is something to learn. Needs the extra `train`, which brings PyTorch:
+One block of width 32 for matrices of order 8: untrained it leaves a median residual of 2e-2, so
+there is something to learn. Needs the extra `train`, which brings PyTorch:
 pip install '.[train]' in a checkout.
 """
 
