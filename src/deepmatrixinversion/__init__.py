@@ -25,7 +25,9 @@ from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version as _version
+
+__version__: str
 
 __all__ = [
     "Certificate",
@@ -51,3 +53,9 @@ __all__ = [
     "solve_ex",
     "write_matrices",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        return _version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

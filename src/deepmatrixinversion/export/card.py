@@ -11,7 +11,7 @@ from deepmatrixinversion.export.check import Accuracy
 from deepmatrixinversion.export.modules import products
 from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.linalg.purification import default_rtol
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 NETS = {
     "adjugate": "cofactors over the determinant, and one Newton-Schulz step",
@@ -154,5 +154,5 @@ def card(
         ),
         difference=f"{difference:.1e}",
         operators=used + (", those within the loop included" if loop else ""),
-        version=__version__,
+        version=version(),
     )

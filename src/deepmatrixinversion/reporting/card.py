@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from deepmatrixinversion.models.config import ModelConfig
 from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStatistics
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 
 class Measured(Protocol):
@@ -140,7 +140,7 @@ def model_card(
         layers=net.nlayers,
         units=net.nunits,
         parameters=f"{parameters:,}",
-        version=__version__,
+        version=version(),
         distribution=data.distribution,
         rmin=f"{data.rmin:g}",
         rmax=f"{data.rmax:g}",
