@@ -10,9 +10,10 @@ from pathlib import Path
 from deepmatrixinversion.models.directory import CURVE
 from deepmatrixinversion.reporting.plots import save_figure, training_curves
 from deepmatrixinversion.training.curve import read_curve
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.finish import finish
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
+from deepmatrixinversion.training.run import train
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ LAYERS = [
     "reporting",
     "nets",
     "models",
+    "prior",
     "spectral",
     "matrices",
     "linalg",

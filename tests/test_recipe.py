@@ -12,25 +12,26 @@ import pytest
 from deepmatrixinversion.cli import train
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.config import NET_NAMES
+from deepmatrixinversion.training.directory import RECIPE, new_directory, read_recipe
 from deepmatrixinversion.training.losses import LOSSES
 from deepmatrixinversion.training.recipe import NET_DEFAULTS, Recipe, read_toml
-from deepmatrixinversion.training.run import RECIPE, check_data, new_directory, read_recipe
+from deepmatrixinversion.training.run import check_data
 
 
 def recipe_of(monkeypatch, tmp_path, *words):
     """The recipe that a command line trains with; nothing is trained."""
-    from deepmatrixinversion.training import run
+    from deepmatrixinversion.training import directory
 
     recipes = []
 
     class Enough(Exception):
         pass
 
-    def remember(prefix, recipe):
+    def remember(prefix, recipe, data=None):
         recipes.append(recipe)
         raise Enough
 
-    monkeypatch.setattr(run, "new_directory", remember)
+    monkeypatch.setattr(directory, "new_directory", remember)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Enough):
         train.main([str(word) for word in words])

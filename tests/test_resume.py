@@ -22,9 +22,10 @@ from deepmatrixinversion.models.directory import open_model
 from deepmatrixinversion.training import finish, loop
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.curve import read_curve
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.losses import LOSSES
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
+from deepmatrixinversion.training.run import train
 
 TINY = {
     "msize": 3,

@@ -22,9 +22,10 @@ from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.training import finish, loop, run
 from deepmatrixinversion.training.checkpoints import checkpoint_file, load_checkpoint, read_progress
 from deepmatrixinversion.training.curve import read_curve
+from deepmatrixinversion.training.directory import RECIPE, new_directory
 from deepmatrixinversion.training.losses import LOSSES
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import RECIPE, make_fabric, new_directory, train
+from deepmatrixinversion.training.run import make_fabric, train
 from deepmatrixinversion.training.source import EVALUATION, SELECTION, TRAINING, stream_seed
 
 TINY = {

@@ -15,9 +15,10 @@ import torch
 from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.training import finish, loop, progress, run
+from deepmatrixinversion.training.directory import RECIPE, new_directory
 from deepmatrixinversion.training.lock import one_writer
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import RECIPE, new_directory, train
+from deepmatrixinversion.training.run import train
 
 TINY = {
     "msize": 3,
