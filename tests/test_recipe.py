@@ -61,6 +61,7 @@ def test_every_network_has_defaults_that_make_a_recipe():
     assert set(NET_DEFAULTS) == set(NET_NAMES)
     for net in NET_NAMES:
         order = {} if net == "spectral" else {"msize": 3}
+        order |= {"data": "mine.npy"} if net == "prior" else {}
         recipe = Recipe.from_options({"net": net} | order)
         for name, value in NET_DEFAULTS[net].items():
             assert getattr(recipe, name) == value
@@ -95,6 +96,8 @@ def test_steps():
 ILL = {
     "msize": ("msize", [0, -1, 2.5, "3", True, 10**9, [3], {}]),
     "net": ("net", ["cnn", 3, [], {}]),
+    "data": ("data", [1, [], {}]),
+    "targets": ("targets", [1, [], "inverses.npy"]),
     "loss": ("loss", ["huber", 1, [], {}]),
     "distribution": ("distribution", ["cauchy", "", "uniform+", 3, []]),
     "nunits": ("nunits", [0, 1.5, "x"]),

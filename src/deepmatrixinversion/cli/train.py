@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from deepmatrixinversion.cli.program import (
     Parser,
@@ -22,9 +22,6 @@ from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
 from deepmatrixinversion.models.config import NET_NAMES
 from deepmatrixinversion.reporting.plots import check_plot_target
 from deepmatrixinversion.signals import Terminated
-
-if TYPE_CHECKING:
-    from deepmatrixinversion.training.recipe import Recipe
 
 _DEFAULT = "(default: by --net)"
 
@@ -134,7 +131,7 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(recipe: Recipe) -> None:
+def _check(recipe: Any) -> None:
     """Say what cannot be trained here before a directory is made."""
     if recipe.net == "prior":
         return
@@ -156,7 +153,7 @@ def _require_torch() -> None:
         ) from None
 
 
-def _position(directory: Path, recipe: Recipe) -> str:
+def _position(directory: Path, recipe: Any) -> str:
     if recipe.net == "prior":
         return "the fit, from its beginning"
     _require_torch()
@@ -181,7 +178,7 @@ def _train_into(directory: Path, options: argparse.Namespace) -> None:
             _train_network(directory, recipe, command, options)
 
 
-def _fit_prior(directory: Path, recipe: Recipe, command: str) -> None:
+def _fit_prior(directory: Path, recipe: Any, command: str) -> None:
     from deepmatrixinversion.reporting.prior_card import verdict
     from deepmatrixinversion.training.prior import fit_and_finish
 
@@ -195,9 +192,7 @@ def _fit_prior(directory: Path, recipe: Recipe, command: str) -> None:
     print(verdict(fitted), file=sys.stderr)
 
 
-def _train_network(
-    directory: Path, recipe: Recipe, command: str, options: argparse.Namespace
-) -> None:
+def _train_network(directory: Path, recipe: Any, command: str, options: argparse.Namespace) -> None:
     _require_torch()
     from deepmatrixinversion.training.finish import finish
     from deepmatrixinversion.training.run import train

@@ -1,4 +1,4 @@
-"""What was learned of one person's matrices, as a module: for export alone, it is fitted in NumPy."""
+"""What was learned of one person's matrices, as a module for export: it is fitted in NumPy."""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ def prior_card(name: str, fitted: Fitted, counts: tuple[int, ...], data: str, co
 
 def verdict(fitted: Fitted) -> str:
     """In one sentence, whether learning paid."""
-    simple, own = fitted.simplest, fitted.own
+    own = fitted.own
+    simple = own if fitted.chosen == "mean" else fitted.simplest
     if simple.mean <= WORTH * own.mean:
         if simple.name == "generic":
             return NEVER_MIND

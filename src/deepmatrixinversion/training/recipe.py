@@ -23,6 +23,7 @@ from deepmatrixinversion.spectral.advice import BLOCKS
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
 
 LOSS_NAMES = ("frobenius", "log_residual", "mae", "mse", "products")
+NEEDS_DATA = "net prior learns from matrices of your own: give them as data"
 WITH_TARGETS = ("mae", "mse")  # the losses that compare with inverses
 
 # Whole numbers that a run can do something with: what fits in memory is checked apart.
@@ -117,13 +118,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         self.net_config()
+        self._check_data()
         self.training_data()
         mixture(self.distribution)
         self.order_cycle()
         _require(
             self.loss in LOSS_NAMES, f"loss is {self.loss!r}: choose one of {list(LOSS_NAMES)}"
         )
-        self._check_data()
+
         for name, (least, most) in LIMITS.items():
             _require(
                 _whole(getattr(self, name), least, most),
@@ -153,6 +155,7 @@ class Recipe:
         net = given.get("net", cls.net)
         # A list, as a TOML file may give what cannot be looked up in a dict.
         _require(net in list(NET_DEFAULTS), f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
+        _require(net != "prior" or bool(given.get("data")), NEEDS_DATA)
         defaults = {
             f.name: f.default
             for f in dataclasses.fields(cls)
@@ -171,10 +174,7 @@ class Recipe:
     def _check_data(self) -> None:
         for name in ("data", "targets"):
             _require(isinstance(getattr(self, name), str), f"{name} must be the name of a file")
-        _require(
-            self.net != "prior" or self.data != "",
-            "net prior learns from matrices of your own: give them as data",
-        )
+        _require(self.net != "prior" or self.data != "", NEEDS_DATA)
         used = self.net == "prior" or self.loss in WITH_TARGETS
         _require(
             self.targets == "" or (self.data != "" and used),
