@@ -20,6 +20,7 @@ from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.proof import certify
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.inference.tracker import Tracker
 from deepmatrixinversion.kernel import show_config
 from deepmatrixinversion.linalg.certificate import Certificate, entrywise_error_bound
 from deepmatrixinversion.linalg.engine import Inversion
@@ -36,6 +37,7 @@ __all__ = [
     "PseudoInversion",
     "SingularMatrixError",
     "Solution",
+    "Tracker",
     "TrainingError",
     "UnsupportedArrayError",
     "__version__",

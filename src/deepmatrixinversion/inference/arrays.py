@@ -84,8 +84,11 @@ def start_like(start: ArrayLike | None, shape: tuple[int, ...], is_complex: bool
     if start is None:
         return None
     form = real_form(start, name="start")
-    if np.ndim(start) > len(shape) or np.broadcast_shapes(np.shape(start), shape) != shape:
-        raise ValueError(f"a start of shape {np.shape(start)} does not fit A of shape {shape}")
+    own = np.shape(start)
+    stacked = zip(own[-3::-1], shape[-3::-1], strict=False)
+    fits = len(own) <= len(shape) and own[-2:] == shape[-2:]
+    if not (fits and all(given in (1, wanted) for given, wanted in stacked)):
+        raise ValueError(f"a start of shape {own} does not fit A of shape {shape}")
     if form.is_complex and not is_complex:
         raise ValueError("the start is complex, but A is real")
     E = embed(form.array + 0j) if is_complex and not form.is_complex else form.array
