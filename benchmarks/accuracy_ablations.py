@@ -19,8 +19,9 @@ from deepmatrixinversion.models.weights import FEEDBACK_DEGREE
 from deepmatrixinversion.nets import Feedback, Spectral, build, feedback
 from deepmatrixinversion.spectral.driver import spectral_guess
 from deepmatrixinversion.training import loop
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
+from deepmatrixinversion.training.run import train
 
 Variant = tuple[str, dict[str, Any]]
 

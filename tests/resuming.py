@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 import small_trainings
 from deepmatrixinversion.training import loop
 from deepmatrixinversion.training.curve import read_curve
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
+from deepmatrixinversion.training.run import train
 
 TINY = small_trainings.TINY | {"msize": 3, "nmx_samples": 64 * 20, "n_repeats": 2, "lr": 1e-2}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from deepmatrixinversion.training import loop
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import make_fabric, new_directory, train
+from deepmatrixinversion.training.run import make_fabric, train
 
 TINY = {
     "msize": 2,

@@ -24,6 +24,7 @@ LAYERS = [
     "reporting",
     "nets",
     "models",
+    "prior",
     "spectral",
     "matrices",
     "linalg",

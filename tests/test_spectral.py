@@ -8,6 +8,7 @@ import torch
 
 import schedules
 from deepmatrixinversion import Inverter, ModelError, inv_ex
+from deepmatrixinversion.linalg.greedy import EARLY_EXIT
 from deepmatrixinversion.linalg.polynomial import (
     MATRICES,
     SPECTRA,
@@ -21,7 +22,7 @@ from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, 
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.spectral.advice import BLOCKS, SEEN
-from deepmatrixinversion.spectral.driver import EARLY_EXIT, spectral_guess
+from deepmatrixinversion.spectral.driver import spectral_guess
 from deepmatrixinversion.training.recipe import Recipe
 
 EPS = float(np.finfo(float).eps)

@@ -20,7 +20,8 @@ from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.training import loop, run
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.curve import read_curve
-from deepmatrixinversion.training.run import RECIPE, make_fabric
+from deepmatrixinversion.training.directory import RECIPE
+from deepmatrixinversion.training.run import make_fabric
 from deepmatrixinversion.training.source import EVALUATION, TRAINING
 from small_trainings import draw, tiny, trained, words_of
 

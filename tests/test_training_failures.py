@@ -16,9 +16,10 @@ from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.training import loop
 from deepmatrixinversion.training.checkpoints import checkpoint_file, load_checkpoint, read_progress
 from deepmatrixinversion.training.curve import read_curve
+from deepmatrixinversion.training.directory import RECIPE
 from deepmatrixinversion.training.losses import LOSSES
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import RECIPE, make_fabric, train
+from deepmatrixinversion.training.run import make_fabric, train
 from small_trainings import tiny, trained, words_of
 
 

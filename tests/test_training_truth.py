@@ -16,9 +16,10 @@ import small_trainings
 from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.training import finish, loop, progress, run
+from deepmatrixinversion.training.directory import RECIPE, new_directory
 from deepmatrixinversion.training.lock import one_writer
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import RECIPE, new_directory, train
+from deepmatrixinversion.training.run import train
 
 TINY = small_trainings.TINY | {"msize": 3, "nmx_samples": 64 * 5, "epochs": 1}
 WORDS = [f"--{k}={v}" for k, v in TINY.items()]

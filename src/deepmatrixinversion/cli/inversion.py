@@ -31,7 +31,7 @@ from deepmatrixinversion.reporting.metrics import (
 )
 from deepmatrixinversion.reporting.report import InversionReport
 from deepmatrixinversion.signals import Terminated
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 # Options whose values answers depend on, besides the files and the model.
 _DECIDING = [
@@ -195,7 +195,7 @@ class _Job:
     def _described(self, options: argparse.Namespace) -> dict[str, Any]:
         """Everything that the answers depend on, as JSON gives it back."""
         return {
-            "version": __version__,
+            "version": version(),
             "input": stamp(options.inputmx),
             "rhs": stamp(options.rhs),
             "rows": None if options.rows is None else [options.rows.start, options.rows.stop],

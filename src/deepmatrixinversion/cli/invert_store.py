@@ -23,7 +23,7 @@ from deepmatrixinversion.stores.job import NAMED, Done, Job, Sink, Source, step_
 from deepmatrixinversion.stores.npy_parts import NpySource, npy_parts
 from deepmatrixinversion.stores.runners import Runner, in_processes, in_this_process, on_cluster
 from deepmatrixinversion.stores.zarr_group import ZarrSink, ZarrSource, is_zarr
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 HOW = ("invert_mode", "model", "raw", "tol", "rtol", "batch_size")
 """The options that say how a matrix is inverted."""
@@ -50,7 +50,7 @@ def invert_store(options: argparse.Namespace) -> int:
     how = tuple((k, getattr(options, k)) for k in HOW if k != "model")
     how += (("model", tuple(options.model or ())), ("inputmx", options.inputmx))
     name = Inverses(options, source.shape[1:]).model  # what cannot be is refused here
-    said = {**dict(how), "model": name, "on_uncertified": replace, "version": __version__}
+    said = {**dict(how), "model": name, "on_uncertified": replace, "version": version()}
     del said["inputmx"], said["batch_size"]
     step = min(step_of(source), source.shape[0])
     begun = time.perf_counter()

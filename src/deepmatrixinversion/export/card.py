@@ -19,6 +19,7 @@ NETS = {
     "iterative": "minimal residual steps from Aᵀ, no network",
     "feedback": "the residual-feedback network",
     "spectral": "the spectral network",
+    "prior": "a start learned from matrices of one origin, and minimal residual steps",
 }
 
 
@@ -93,6 +94,8 @@ def method(options: Options) -> str:
             how += "; inside, they are float64"
     if options.network is not None:
         how += f" `{options.network.name}`, in float32"
+    if options.method == "prior":
+        how += " (the matrices of the table are foreign to it: its own are in the model's card)"
     if options.steps:
         how += f", then {options.steps} Newton-Schulz steps, each kept where the residual shrinks"
     if options.early_exit:

@@ -42,6 +42,7 @@ def inv_ex(
     tol: float | None = None,
     rtol: float | None = None,
     seed: int = 0,
+    start: ArrayLike | None = None,
 ) -> Inversion:
     """Inverses with certificates, whatever they say: see ``Inverter.inv_ex``.
 
@@ -53,7 +54,7 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed)
+    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
 
 
 def pinv(
@@ -96,10 +97,15 @@ def solve(
 
 
 def solve_ex(
-    A: ArrayLike, B: ArrayLike, *, model: Model | None = None, rtol: float | None = None
+    A: ArrayLike,
+    B: ArrayLike,
+    *,
+    model: Model | None = None,
+    rtol: float | None = None,
+    start: ArrayLike | None = None,
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B, rtol=rtol)
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:

@@ -25,6 +25,7 @@ from deepmatrixinversion.linalg.certificate import (
 from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
 from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
 from deepmatrixinversion.linalg.elimination import eliminated
+from deepmatrixinversion.linalg.greedy import improved
 from deepmatrixinversion.linalg.newton import (
     Refined,
     from_transpose,
@@ -125,11 +126,13 @@ class Problem(NamedTuple):
     rtol: float
     tol: float | None
     reach: Stack | None
+    start: Stack | None = None
 
     def at(self, index: NDArray[np.intp]) -> Problem:
         """The matrices at ``index``."""
         reach = None if self.reach is None else self.reach[index]
-        return self._replace(scaled=self.scaled.at(index), reach=reach)
+        start = None if self.start is None else self.start[index]
+        return self._replace(scaled=self.scaled.at(index), reach=reach, start=start)
 
     @property
     def tight(self) -> float:
@@ -240,6 +243,12 @@ def _proven(problem: Problem, refined: Refined) -> Candidates:
 
 def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     S = problem.scaled.S
+    if problem.start is not None:
+        best = _pursued(problem, _brought_near(S, problem.start))
+        poor = ~(best.certificate.relative_error_bound <= problem.poor)
+        if (index := np.flatnonzero(poor)).size:
+            best.keep_better(index, _invert_chunk(problem.at(index)._replace(start=None), attempts))
+        return best
     best = _pursued(problem, attempts[0](S, S))
     todo = np.arange(len(S))
     witnesses = np.zeros(len(S), dtype=np.int64)
@@ -257,6 +266,13 @@ def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
         todo = todo[witnesses[todo] < needed]
     _fill(problem, best)
     return best
+
+
+def _brought_near(S: Stack, start: Stack) -> Stack:
+    """A given start after as many minimal residual steps as it needs; NaN stays what it is."""
+    X = np.where(np.isfinite(start.norm()), 1.0, np.nan)
+    with np.errstate(all="ignore"):
+        return Stack.of(improved(S.matrices(), start.scaled(X).matrices()).X)
 
 
 def _fill(problem: Problem, best: Candidates) -> None:
@@ -289,6 +305,7 @@ def invert(
     rtol: float | None = None,
     seed: int = 0,
     compiled: str | None = None,
+    start: NDArray | None = None,
 ) -> Inversion:
     r"""Invert matrices of any order and scale, each with a rigorous error bound.
 
@@ -316,7 +333,10 @@ def invert(
         of the random butterflies
     compiled : {"network", "elimination"}, optional
         let the compiled kernel propose instead of ``guess`` and do the rest as well, where it was
-        built, takes the order, and reaches the last bits; with a ``tol`` it never does
+        built, takes the order, and reaches the last bits; with a ``tol`` or a start it never does
+    start : (..., n, n), optional
+        approximate inverses of any quality, one for all matrices or one each, tried before
+        ``guess``: only speed depends on them
 
     Returns
     -------
@@ -356,9 +376,10 @@ def invert(
         certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
     nearest = warn_unless_nearest()
     attempts = _attempts(guess, order, n, seed)
+    starts = None if start is None else np.broadcast_to(start, A.shape).reshape(k, n, n)
     todo = np.arange(k)
     with np.errstate(all="ignore"):
-        if compiled is not None and tol is None and nearest and k and serves(n):
+        if compiled is not None and start is None and tol is None and nearest and k and serves(n):
             inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
             todo = np.flatnonzero(~good)
             steps[:] = 1
@@ -373,7 +394,9 @@ def invert(
                 continue
             where, block = where[index], block if finite.all() else block[index]
             values = block.astype(np.float64, copy=False)
-            problem = Problem(Scaled.of(values), A.dtype, tolerance, tol, _reach(values))
+            scaled = Scaled.of(values)
+            given = None if starts is None else scaled.scaled(Stack.of(starts[where]))
+            problem = Problem(scaled, A.dtype, tolerance, tol, _reach(values), given)
             found = _invert_chunk(problem, attempts)
             proof = found.certificate
             unsound = flushed(block) | (not nearest)

@@ -108,7 +108,8 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figur
     Parameters
     ----------
     rows : sequence of dict
-        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``.
+        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``, and
+        ``validation_median`` where there is one.
     title : str
         Heading.
     """
@@ -127,6 +128,14 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figur
             marker = "o" if style == "-" and shown.sum() == 1 else style
             axes.plot(seen[shown], values[shown], marker, color=colour, label=f"member {member}")
             drawn[axes].append(values[shown])
+        held_out = [row for row in own if row.get("validation_median")]
+        left.plot(
+            [row["matrices"] for row in held_out],
+            [row["validation_median"] for row in held_out],
+            "x--",
+            color=colour,
+            label=f"member {member}, held out",
+        )
     left.set(
         title="typical matrix",
         xlabel="matrices seen",
