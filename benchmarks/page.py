@@ -48,7 +48,7 @@ def write_page(where: str | None, title: str, text: str, body: str, *, figure: s
 
     ``text`` says what was measured and how; ``figure`` is the name of an image beside the page.
     """
-    print(body)
+    print(body.rstrip("\n"), flush=True)
     if where:
         command = " ".join([f"python benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
         made = f"Made by `{command}` ({machine()}). {text}"
