@@ -33,8 +33,9 @@ from deepmatrixinversion.prior.store import (
 SCHEDULES = ((OPEN_DEGREE,), (3, OPEN_DEGREE), (3, 3, OPEN_DEGREE), (3, 3, 3, OPEN_DEGREE))
 """Degrees of steps that are tried."""
 
-STORED = (32, 128, 512)
-COMBINED = (2, 4, 8)
+STORED = (32, 64, 128, 256, 512)
+COMBINED = (1, 2, 4, 8)
+KEPT_KEYS = (2, 4, KEYS)
 
 MOST_OVERHEAD = 1.0
 """Products that a start may cost, which is what a foreign matrix loses by it."""
@@ -45,11 +46,17 @@ PASSED = 0.99
 TRIED = 4
 """Stores that are tried through the whole iteration, those with the best sketched residuals."""
 
+RANKED = 100
+"""Matrices whose sketched residuals rank the stores."""
+
 VALIDATED = 200
 """Matrices of the validation block that choices are made by."""
 
 WORTH = 1.1
 """By how much something simpler has to be dearer to be given up."""
+
+
+NEAREST = "nearest training inverse"
 
 
 class Data(NamedTuple):
@@ -193,7 +200,7 @@ def _promising(train: Data, some: Data, stored: int, combined: int, seed: int) -
         whole = _store(train, s, seed)
         for K in STORED:
             for J in COMBINED:
-                for p in (KEYS // 2, KEYS):
+                for p in KEPT_KEYS:
                     if min(stored, len(whole.places)) < K or min(combined, K) < J:
                         continue
                     prior = whole._replace(
@@ -204,7 +211,7 @@ def _promising(train: Data, some: Data, stored: int, combined: int, seed: int) -
                     )
                     if prior.overhead() > MOST_OVERHEAD:
                         continue
-                    left = np.median(propose(prior, some.S).left)
+                    left = np.median(propose(prior, some.S[:RANKED]).left)
                     # A residual r takes about as many products as powers of it reach 1e-3.
                     promised = np.log(EARLY_EXIT) / np.log(np.clip(left, 1e-12, 0.7))
                     found.append((prior.overhead() + promised, len(found), prior))
@@ -272,14 +279,15 @@ def _blocks(prior: Prior, some: Data, most: int = 5) -> int:
 
 def _simple(train: Data, test: Data) -> list[Row]:
     """What needs no fit: the nearest of all training inverses, and the one before."""
-    n = test.S.shape[-1]
     flat, stored = test.S.reshape(len(test.S), -1), train.S.reshape(len(train.S), -1)
     near = np.argmax(flat @ stored.T, axis=1)  # of norm 1, all of them
     before = np.concatenate([train.X[-1:], test.X[:-1]])
-    searched = len(stored) / n
+    n = test.S.shape[-1]
+    # Found through a sketch of one row and keys, as a store does it.
+    search = (n**2 + KEYS * (n + len(train.S))) / n**3
     rows = []
     for name, X, overhead in (
-        ("nearest training inverse", train.X[near], searched),
+        (NEAREST, train.X[near], search),
         ("inverse of the matrix before", before, 0.0),
     ):
         costs = [improved(test.S, X, degrees=degrees) for degrees in SCHEDULES]
