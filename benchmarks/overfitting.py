@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.training.curve import Look, read_curve
 from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory

@@ -43,6 +43,9 @@ MOST_OVERHEAD = 1.0
 PASSED = 0.99
 """Share of the validation set that the guard lets pass."""
 
+LOOSEST = 0.5
+"""Largest guard of a store, whose good starts leave much less: foreign matrices can come near 1."""
+
 TRIED = 4
 """Stores that are tried through the whole iteration, those with the best sketched residuals."""
 
@@ -243,7 +246,7 @@ def _scheduled(priors: Iterable[Prior], some: Data) -> tuple[float, Prior] | Non
         if prior.guard:
             proposal = propose(rounded, some.S)
             rounded = rounded._replace(
-                guard=_passing(proposal.left),
+                guard=min(_passing(proposal.left), LOOSEST if prior.nearest else np.inf),
                 closest=-_passing(-proposal.distance),
                 farthest=_passing(proposal.distance),
             )
