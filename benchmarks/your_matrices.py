@@ -304,7 +304,7 @@ def draw(cases: list[Case]) -> Figure:
     for panel in axes[len(families) :]:
         panel.set_axis_off()
     handles = {h.get_label(): h for panel in axes for h in panel.get_lines()}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(styles))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(styles))
     figure.supxlabel("order n")
     figure.supylabel("mean products to ‖I - AX‖F = 1e-3")
     return figure

@@ -280,3 +280,20 @@ def test_given_targets_are_taken_for_the_inverses(tmp_path):
     X = inv_ex(A).inverse
     one, other = fit(A), fit(A, targets=X)
     np.testing.assert_array_equal(one.guess(A[:3]), other.guess(A[:3]))
+
+
+def test_an_exported_prior_inverts_its_own_matrices(inverter, tmp_path):
+    from deepmatrixinversion.export import export_onnx
+    from deepmatrixinversion.export.check import session
+
+    done = export_onnx(N, tmp_path / "own.onnx", model=str(inverter.model.path))
+    assert done.options.method == "prior"
+    A = data(smooth(60, seed=18)).S
+    A = A[propose(inverter.leaf.prior, A).familiar(inverter.leaf.prior)].astype(np.float32)
+    X, residual, converged = session(done.path.read_bytes()).run(None, {"A": A})
+    assert converged.mean() >= 0.95
+    measured = norm(np.eye(N) - A.astype(float) @ X)
+    np.testing.assert_allclose(residual, measured, atol=1e-3)
+    card = done.card.read_text()
+    assert "foreign to it" in card
+    assert "for the start" in card
