@@ -1,6 +1,6 @@
 """What a prior gains on matrices of one origin: writes docs/your-matrices.md.
 
-    python benchmarks/your_matrices.py            # about eight minutes of one core
+    python benchmarks/your_matrices.py            # two minutes of one core, more on a busy one
     python benchmarks/your_matrices.py --orders 8 --count 200 --out build/quick
 
 Needs the extra ``benchmarks`` for the families that come out of packages; without, it names them.
@@ -20,10 +20,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepmatrixinversion import Inverter, Tracker
-from deepmatrixinversion.linalg.greedy import improved, norm
+from deepmatrixinversion.linalg.greedy import GREEDY, improved, norm
 from deepmatrixinversion.linalg.scaling import Scaled, normalise
 from deepmatrixinversion.linalg.stack import Stack
-from deepmatrixinversion.prior.driver import GENERIC, generic_start, prior_guess
+from deepmatrixinversion.prior.driver import generic_start, prior_guess
 from deepmatrixinversion.prior.fit import NEAREST
 from deepmatrixinversion.prior.store import propose
 from deepmatrixinversion.reporting.figure_files import save_figure
@@ -141,7 +141,7 @@ def tracked(test: np.ndarray) -> np.ndarray:
         S, _ = normalise(A[None])
         start = tracker.propose(S)
         if start is None:
-            costs.append(improved(S, generic_start(S)[0], degrees=GENERIC).products[0])
+            costs.append(improved(S, generic_start(S)[0], degrees=GREEDY).products[0])
         else:
             costs.append(improved(S, start.X).products[0] + start.cost[0])
         tracker(A)
@@ -179,7 +179,7 @@ def foreign(cases: list[Case]) -> list[str]:
         same = [case for case in cases if case.n == n]
         S = np.concatenate([case.test[:STRANGERS] for case in same])
         home = np.concatenate([np.full(len(c.test[:STRANGERS]), k) for k, c in enumerate(same)])
-        without = improved(S, generic_start(S)[0], degrees=GENERIC)
+        without = improved(S, generic_start(S)[0], degrees=GREEDY)
         for k, case in enumerate(same):
             prior = case.inverter.leaf.prior  # type: ignore[attr-defined]
             other = home != k

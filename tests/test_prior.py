@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from deepmatrixinversion import Inverter, ModelError, inv_ex
-from deepmatrixinversion.linalg.greedy import EARLY_EXIT, improved, norm
+from deepmatrixinversion.linalg.greedy import EARLY_EXIT, GREEDY, improved, norm
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.prior.components import orthonormal, principal_components
-from deepmatrixinversion.prior.driver import GENERIC, generic_start, prior_guess
+from deepmatrixinversion.prior.driver import generic_start, prior_guess
 from deepmatrixinversion.prior.fit import MOST_OVERHEAD, WORTH, fit_prior, unit_data
 from deepmatrixinversion.prior.store import from_tensors, propose, tensor_shapes, tensors
 from deepmatrixinversion.training import fit
@@ -149,7 +149,7 @@ def test_guesses_reach_what_they_predict_and_cost_what_they_say(local):
     guess = prior_guess(local.prior, S)
     measured = norm(np.eye(N) - S @ guess.X)
     assert (measured <= EARLY_EXIT + 1e-6).all()
-    generic = improved(S, generic_start(S)[0], degrees=GENERIC)
+    generic = improved(S, generic_start(S)[0], degrees=GREEDY)
     assert guess.products.mean() + local.prior.overhead() < 0.6 * generic.products.mean()
 
 
@@ -161,7 +161,7 @@ def test_foreign_matrices_lose_at_most_the_overhead(home, family):
     prior, S = fitted(home).prior, data(family(80, seed=9)).S
     guess = prior_guess(prior, S)
     X, _ = generic_start(S)
-    generic = improved(S, X, degrees=GENERIC)
+    generic = improved(S, X, degrees=GREEDY)
     # The generic start is symmetrised here, and scaled by one more rounding there.
     assert (guess.products <= generic.products + 1).all()
     assert abs(guess.products.mean() - generic.products.mean()) < 0.1
