@@ -175,6 +175,7 @@ def foreign(cases: list[Case]) -> list[str]:
         "| largest | lost |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    pairs = dearer = all_lost = 0
     for n in sorted({case.n for case in cases}):
         same = [case for case in cases if case.n == n]
         S = np.concatenate([case.test[:STRANGERS] for case in same])
@@ -188,12 +189,17 @@ def foreign(cases: list[Case]) -> list[str]:
             guess = prior_guess(prior, S[other])
             more = guess.products - without.products[other] + prior.overhead()
             lost = int(((guess.residual > 1e-3) & (without.residual[other] <= 1e-3)).sum())
+            pairs, all_lost = pairs + len(more), all_lost + lost
+            dearer += int((more > 1.0).sum())
             own = float(propose(prior, S[other]).familiar(prior).mean())
             lines.append(
                 f"| {case.family.name} | {n} | {case.chosen} | {other.sum():,} | "
                 f"{100 * own:.1f} % | {more.mean():+.2f} | {more.max():+.1f} | {lost} |"
             )
-    return lines
+    summary = (
+        f"Of {pairs:,} pairs of a prior and a foreign matrix {dearer:,} cost more than one product "
+    )
+    return [summary + f"more, and {all_lost} were lost.", "", *lines]
 
 
 def drift(case: Case, count: int = 150) -> list[str]:
@@ -256,6 +262,16 @@ def gains(cases: list[Case]) -> list[str]:
             f"{case.ours_us:.0f} | {case.lapack_us:.0f} | {even} |"
         )
     return lines
+
+
+def aims(cases: list[Case]) -> str:
+    """How many of the aims are reached, by kind of family."""
+    parts = []
+    for kind, by_order in AIMS.items():
+        own = [case for case in cases if case.family.kind == kind and case.n in by_order]
+        reached = sum(case.classical >= by_order[case.n] * case.own for case in own)
+        parts.append(f"{kind} {reached} of {len(own)}")
+    return "Aims reached: " + ", ".join(parts) + "."
 
 
 def nothing_to_gain(cases: list[Case]) -> list[str]:
@@ -334,6 +350,8 @@ On a CPU with LAPACK none of this saves time: up to order 64 the compiled kernel
 nothing faster than NumPy multiplies from a start. A prior pays where products are the currency: in
 ONNX graphs, on devices without LAPACK. The last columns say so.
 
+{aims}
+
 {gains}
 
 ### Nothing to gain, or no more than something simple would
@@ -395,6 +413,7 @@ def main() -> None:
             count=options.count,
             small=max(200, options.count // 2),
             missing=f"\n\nMissing in this run: {absent}." if missing else "",
+            aims=aims(cases),
             gains="\n".join(gains(cases)),
             nothing="\n".join(nothing_to_gain(cases)),
             table="\n".join(table(cases)),
