@@ -10,7 +10,7 @@ import numpy as np
 
 import schedules
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, improved
-from deepmatrixinversion.prior.fit import SCHEDULES
+from deepmatrixinversion.prior.costs import SCHEDULES
 
 NEVER = 60
 

@@ -23,8 +23,8 @@ from deepmatrixinversion import Inverter, Tracker
 from deepmatrixinversion.linalg.greedy import GREEDY, improved, norm
 from deepmatrixinversion.linalg.scaling import Scaled, normalise
 from deepmatrixinversion.linalg.stack import Stack
+from deepmatrixinversion.prior.costs import NEAREST
 from deepmatrixinversion.prior.driver import generic_start, prior_guess
-from deepmatrixinversion.prior.fit import NEAREST
 from deepmatrixinversion.prior.store import propose
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.training.dataset import data_set

@@ -13,8 +13,9 @@ from deepmatrixinversion.linalg.greedy import EARLY_EXIT, GREEDY, improved, norm
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.prior.components import orthonormal, principal_components
+from deepmatrixinversion.prior.costs import unit_data
 from deepmatrixinversion.prior.driver import generic_start, prior_guess
-from deepmatrixinversion.prior.fit import MOST_OVERHEAD, WORTH, fit_prior, unit_data
+from deepmatrixinversion.prior.fit import MOST_OVERHEAD, WORTH, fit_prior
 from deepmatrixinversion.prior.store import from_tensors, propose, tensor_shapes, tensors
 from deepmatrixinversion.training import fit
 
