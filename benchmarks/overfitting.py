@@ -1,6 +1,6 @@
 """A static training set is memorised, fresh matrices are not: writes docs/overfitting.md.
 
-python benchmarks/overfitting.py                # about ten minutes of one core
+python benchmarks/overfitting.py                # about eight minutes of one core
 python benchmarks/overfitting.py --steps 80 --out build/quick
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.training.curve import Look, read_curve
 from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory
@@ -171,8 +171,8 @@ def verdict(runs: list[Run]) -> str:
 def main() -> None:
     """Write the page and its figure."""
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("--steps", type=int, default=4000)
-    p.add_argument("--batch", type=int, default=512)
+    p.add_argument("--steps", type=int, default=5000)
+    p.add_argument("--batch", type=int, default=256)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs")
     options = p.parse_args()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepmatrixinversion.training import loop
+from deepmatrixinversion.training import matrices
 from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import make_fabric, train
@@ -38,5 +38,5 @@ def trained(tmp_path, name="run", **options):
 
 
 def draw(recipe, purpose, count, *position):
-    shape = (recipe.msize, count)
-    return loop._draw(make_fabric(recipe), recipe, purpose, shape, *position)
+    fresh = matrices.Fresh(recipe, make_fabric(recipe).device)
+    return fresh.draw(purpose, recipe.msize, count, *position).A

@@ -93,8 +93,9 @@ def test_the_best_weights_are_remembered(tmp_path, monkeypatch):
         weights = [p.detach().clone() for p in objective.parameters()]
         untrained.append(weights)
         if all(torch.equal(a, b) for a, b in zip(weights, untrained[0], strict=True)):
-            return math.inf
-        return -select(fabric, objective, selection)
+            return loop.Selected(math.inf, 0.0, 0.0)
+        found = select(fabric, objective, selection)
+        return found._replace(metric=-found.metric)
 
     monkeypatch.setattr(loop, "_select", reverse)
     options = {"net": "dense", "loss": "frobenius", "n_repeats": 1}
@@ -110,10 +111,10 @@ def test_the_best_weights_are_remembered(tmp_path, monkeypatch):
 def test_skipped_steps_are_remembered(tmp_path, monkeypatch):
     original = LOSSES["log_residual"]
 
-    def loss(trajectory, A):
+    def loss(trajectory, A, target=None):
         # A property of the matrices, not of a counter: the same before and after resuming.
         bad = torch.is_grad_enabled() and A[0, 0, 0] > 0.3
-        return original(trajectory, A) * (float("nan") if bad else 1.0)
+        return original(trajectory, A, target) * (float("nan") if bad else 1.0)
 
     monkeypatch.setitem(LOSSES, "log_residual", loss)
     whole, recipe = begun(tmp_path, "whole")

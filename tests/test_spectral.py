@@ -22,7 +22,7 @@ from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, 
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.spectral.advice import BLOCKS, SEEN
-from deepmatrixinversion.spectral.driver import spectral_guess
+from deepmatrixinversion.spectral.driver import UNTRAINED_ORDER, spectral_guess
 from deepmatrixinversion.training.recipe import Recipe
 
 EPS = float(np.finfo(float).eps)
@@ -385,3 +385,19 @@ def test_orders_without_sense_are_refused(orders):
 def test_steps_take_the_orders_in_turn_with_fewer_large_matrices():
     recipe = Recipe.from_options({"net": "spectral", "orders": "4,64", "batch_size": 256})
     assert [recipe.shape_at(step) for step in range(3)] == [(4, 256), (64, 64), (4, 256)]
+
+
+def test_definite_matrices_of_large_order_go_without_the_network(weights):
+    """On the way to a tolerance; within a budget the network is asked."""
+    n = UNTRAINED_ORDER
+    x = np.linspace(0, 1, n)
+    scale = np.linspace(0.05, 0.5, 10)[:, None, None]
+    A = unit(np.exp(-np.abs(x[:, None] - x) / scale) + 0.01 * np.eye(n))
+    wild = {name: 0 * value for name, value in weights.items()}
+    chosen, same = (spectral_guess(w, A, max_products=60) for w in (weights, wild))
+    np.testing.assert_array_equal(chosen.X, same.X)
+    within, other = (spectral_guess(w, A, max_products=14, tol=0.0) for w in (weights, wild))
+    assert not np.array_equal(within.X, other.X)
+    smaller = unit(A[:, 1:, 1:])
+    chosen, same = (spectral_guess(w, smaller, max_products=60) for w in (weights, wild))
+    assert not np.array_equal(chosen.X, same.X)

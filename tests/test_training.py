@@ -17,7 +17,7 @@ from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.models.directory import open_model
 from deepmatrixinversion.nets.weights import load_ensemble
-from deepmatrixinversion.training import loop, run
+from deepmatrixinversion.training import loop, matrices, run
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.curve import read_curve
 from deepmatrixinversion.training.directory import RECIPE
@@ -84,13 +84,13 @@ def test_same_command_twice_gives_the_same_model(tmp_path, monkeypatch, capsys, 
 
 @pytest.mark.parametrize("precision, dtype", [("64", torch.float64), ("bf16", torch.float32)])
 def test_other_precisions_train(tmp_path, monkeypatch, precision, dtype):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 500)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 500)
     seen = []
     step = loop._step
 
-    def watched(fabric, recipe, k, objective, optimizer, *rest):
+    def watched(fabric, recipe, supply, k, objective, optimizer, *rest):
         seen.append(next(objective.parameters()).dtype)
-        return step(fabric, recipe, k, objective, optimizer, *rest)
+        return step(fabric, recipe, supply, k, objective, optimizer, *rest)
 
     monkeypatch.setattr(loop, "_step", watched)
     options = {"net": "dense", "lr": 1e-2}
@@ -111,7 +111,7 @@ def test_training_lowers_the_residual(tmp_path, monkeypatch):
     Without learning the best to be had is a multiple of the transpose, X = c Aᵀ / ‖A‖F²: with the
     best c for the very matrices of the test, found by trying.
     """
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 1000)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 1000)
     options = {"net": "dense", "nunits": 32, "nlayers": 2, "lr": 3e-3, "det_min": 0.1}
     options |= {"nmx_samples": 64 * 500, "epochs": 3}
     directory = trained(tmp_path, **options)
@@ -139,13 +139,13 @@ def test_training_lowers_the_residual(tmp_path, monkeypatch):
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 100)
     # Untrained, after each of three epochs, and at the end.
     snapshots, metrics = [], iter([0.9, 0.5, 0.1, 0.3, 0.3])
 
     def select(fabric, objective, A):
         snapshots.append(loop._copy(objective.net))
-        return next(metrics)
+        return loop.Selected(next(metrics), 0.0, 0.0)
 
     monkeypatch.setattr(loop, "_select", select)
     directory = trained(tmp_path, epochs=3, lr=0.1)
@@ -161,7 +161,7 @@ def test_the_untrained_network_is_a_candidate(tmp_path, monkeypatch):
 
     def select(fabric, objective, A):
         snapshots.append(loop._copy(objective.net))
-        return float(len(snapshots))
+        return loop.Selected(float(len(snapshots)), 0.0, 0.0)
 
     monkeypatch.setattr(loop, "_select", select)
     directory = trained(tmp_path, lr=0.1)
@@ -220,17 +220,16 @@ def test_two_processes_hold_the_same_weights_see_different_matrices_and_fail_in_
     # One process on the same 64 matrices, 32 of each process, takes the same steps but for the
     # order of the sums. Were both processes to see the matrices of the first, they would not.
     def alone(*ranks):
-        def halves(fabric, recipe, purpose, shape, *position):
+        def halves(self, purpose, order, count, *position):
             if purpose != TRAINING:
-                return original(fabric, recipe, purpose, shape, *position)
+                return original(self, purpose, order, count, *position)
             *place, _ = position
-            half = (shape[0], shape[1] // 2)
-            parts = [original(fabric, recipe, purpose, half, *place, r) for r in ranks]
-            return torch.cat(parts)
+            parts = [original(self, purpose, order, count // 2, *place, r).A for r in ranks]
+            return matrices.Batch(torch.cat(parts))
 
-        original = loop._draw
+        original = matrices.Fresh.draw
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_draw", halves)
+            patch.setattr(matrices.Fresh, "draw", halves)
             single = tiny(**options)
             return loop.train_member(make_fabric(single), single, 1, tmp_path, None)
 

@@ -13,7 +13,7 @@ import torch
 
 from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
-from deepmatrixinversion.training import loop
+from deepmatrixinversion.training import loop, matrices
 from deepmatrixinversion.training.checkpoints import checkpoint_file, load_checkpoint, read_progress
 from deepmatrixinversion.training.curve import read_curve
 from deepmatrixinversion.training.directory import RECIPE
@@ -27,8 +27,8 @@ def poison(monkeypatch, when):
     """Make the loss NaN at the training steps (1, 2, …) for which ``when`` is true."""
     original, calls = LOSSES["frobenius"], []
 
-    def loss(trajectory, A):
-        value = original(trajectory, A)
+    def loss(trajectory, A, target=None):
+        value = original(trajectory, A, target)
         if not torch.is_grad_enabled():  # selection
             return value
         calls.append(None)
@@ -38,7 +38,7 @@ def poison(monkeypatch, when):
 
 
 def test_gradients_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 100)
     poison(monkeypatch, lambda step: step % 3 == 0)
     directory = trained(tmp_path, net="dense", loss="frobenius", nmx_samples=640, epochs=1)
     progress = read_progress(checkpoint_file(directory, 1))
@@ -78,7 +78,7 @@ def _recipe(directory):
 
 
 def test_max_minutes_stops_in_time_and_anneals(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 100)
     started = time.monotonic()
     directory = trained(
         tmp_path, max_minutes=2 / 60, n_repeats=2, nmx_samples=10**9, lr=1e-2, seed=1

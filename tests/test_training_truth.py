@@ -36,13 +36,13 @@ def here(tmp_path, monkeypatch):
 
 def test_a_training_that_did_not_help_says_so(here, monkeypatch, capsys):
     worse = iter(range(100))
-    monkeypatch.setattr(loop, "_select", lambda *_: float(next(worse)))
+    monkeypatch.setattr(loop, "_select", lambda *_: loop.Selected(float(next(worse)), 0.0, 0.0))
     assert command.main([*WORDS, "--n_repeats=2"]) == 0
     err = capsys.readouterr().err
     assert "training did not improve on the untrained network; that is what was saved" in err
     assert "(member 1, 2 of 2)" in err
     better = iter(range(100, 0, -1))
-    monkeypatch.setattr(loop, "_select", lambda *_: float(next(better)))
+    monkeypatch.setattr(loop, "_select", lambda *_: loop.Selected(float(next(better)), 0.0, 0.0))
     assert command.main(WORDS) == 0
     assert "did not improve" not in capsys.readouterr().err
 

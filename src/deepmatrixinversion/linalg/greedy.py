@@ -25,6 +25,9 @@ EARLY_EXIT = 1e-3
 OPEN_DEGREE = 12
 """Largest degree of the last step, which is left as soon as it suffices; then another follows."""
 
+GREEDY = (3, 3, 3, OPEN_DEGREE)
+"""Degrees of the steps from a start that nothing is known of."""
+
 FLOOR = 1e-13
 """Predicted residual beyond which nothing is gained in float64."""
 

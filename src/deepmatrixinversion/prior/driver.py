@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deepmatrixinversion.linalg.greedy import (
     EARLY_EXIT,
     FLOOR,
-    OPEN_DEGREE,
+    GREEDY,
     Array,
     Guess,
     alive,
@@ -21,9 +21,6 @@ from deepmatrixinversion.linalg.greedy import (
 from deepmatrixinversion.linalg.polynomial import MATRICES, scaled
 from deepmatrixinversion.prior.store import Prior, propose
 from deepmatrixinversion.spectral.start import curved, start, symmetric
-
-GENERIC = (3, 3, 3, OPEN_DEGREE)
-"""Degrees of the steps from a generic start."""
 
 
 def prior_guess(
@@ -60,7 +57,7 @@ def _unit_guess(prior: Prior, S: Array, max_products: int, tol: float) -> Guess:
     live = alive(R)
     for which, degrees in (
         (known, prior.degrees),
-        (foreign, GENERIC if prior.guard else prior.degrees),
+        (foreign, GREEDY if prior.guard else prior.degrees),
     ):
         going = live.at(which & (guess.residual > enough))
         finish(guess, going, 1, max_products, enough, degrees)

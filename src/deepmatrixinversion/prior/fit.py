@@ -12,14 +12,12 @@ from deepmatrixinversion.linalg.elimination import eliminated
 from deepmatrixinversion.linalg.greedy import (
     EARLY_EXIT,
     EPS,
-    OPEN_DEGREE,
     Array,
-    Guess,
-    improved,
     norm,
 )
 from deepmatrixinversion.linalg.minimal_residual import minimal_residual
 from deepmatrixinversion.prior.components import principal_components
+from deepmatrixinversion.prior.costs import SCHEDULES, Data, Row, row_of, simple_rows, spent
 from deepmatrixinversion.prior.driver import generic_start, prior_guess
 from deepmatrixinversion.prior.store import (
     KEYS,
@@ -30,11 +28,9 @@ from deepmatrixinversion.prior.store import (
     tensors,
 )
 
-SCHEDULES = ((OPEN_DEGREE,), (3, OPEN_DEGREE), (3, 3, OPEN_DEGREE), (3, 3, 3, OPEN_DEGREE))
-"""Degrees of steps that are tried."""
-
-STORED = (32, 128, 512)
-COMBINED = (2, 4, 8)
+STORED = (32, 64, 128, 256, 512)
+COMBINED = (1, 2, 4, 8)
+KEPT_KEYS = (2, 4, KEYS)
 
 MOST_OVERHEAD = 1.0
 """Products that a start may cost, which is what a foreign matrix loses by it."""
@@ -42,38 +38,20 @@ MOST_OVERHEAD = 1.0
 PASSED = 0.99
 """Share of the validation set that the guard lets pass."""
 
+LOOSEST = 0.5
+"""Largest guard of a store, whose good starts leave much less: foreign matrices can come near 1."""
+
 TRIED = 4
 """Stores that are tried through the whole iteration, those with the best sketched residuals."""
+
+RANKED = 100
+"""Matrices whose sketched residuals rank the stores."""
 
 VALIDATED = 200
 """Matrices of the validation block that choices are made by."""
 
 WORTH = 1.1
 """By how much something simpler has to be dearer to be given up."""
-
-
-class Data(NamedTuple):
-    """Matrices of norm 1 with their inverses, (k, n, n) each."""
-
-    S: Array
-    X: Array
-
-    def at(self, index: slice) -> Data:
-        """Some of them."""
-        return Data(self.S[index], self.X[index])
-
-
-class Row(NamedTuple):
-    """What a start costs on the test block: products to a residual of 1e-3, overhead included.
-
-    ``lost`` is the share that 60 products did not bring there.
-    """
-
-    name: str
-    mean: float
-    most: float
-    overhead: float
-    lost: float
 
 
 class Fitted(NamedTuple):
@@ -92,14 +70,6 @@ class Fitted(NamedTuple):
     def simplest(self) -> Row:
         """The cheapest row of those that need no store."""
         return min((row for row in self.rows if row.name != "local"), key=lambda row: row.mean)
-
-
-def unit_data(A: Array, X: Array) -> Data:
-    """Matrices scaled to norm 1, and their inverses with them."""
-    size = norm(A)
-    usable = (size > 0) & np.isfinite(size) & np.isfinite(norm(X))
-    scale = size[usable, None, None]
-    return Data(A[usable] / scale, X[usable] * scale)
 
 
 def fit_prior(
@@ -141,8 +111,8 @@ def fit_prior(
             chosen = name
     prior = best[chosen][1]
     prior = prior._replace(blocks=_blocks(prior, some))
-    rows = [_row(name, prior_guess(p, test.S), p.overhead()) for name, (_, p) in best.items()]
-    return Fitted(prior, chosen, rows + _simple(train, test))
+    rows = [row_of(name, prior_guess(p, test.S), p.overhead()) for name, (_, p) in best.items()]
+    return Fitted(prior, chosen, rows + simple_rows(train, test))
 
 
 def _signs(n: int, s: int, seed: int) -> Array:
@@ -193,7 +163,7 @@ def _promising(train: Data, some: Data, stored: int, combined: int, seed: int) -
         whole = _store(train, s, seed)
         for K in STORED:
             for J in COMBINED:
-                for p in (KEYS // 2, KEYS):
+                for p in KEPT_KEYS:
                     if min(stored, len(whole.places)) < K or min(combined, K) < J:
                         continue
                     prior = whole._replace(
@@ -204,7 +174,7 @@ def _promising(train: Data, some: Data, stored: int, combined: int, seed: int) -
                     )
                     if prior.overhead() > MOST_OVERHEAD:
                         continue
-                    left = np.median(propose(prior, some.S).left)
+                    left = np.median(propose(prior, some.S[:RANKED]).left)
                     # A residual r takes about as many products as powers of it reach 1e-3.
                     promised = np.log(EARLY_EXIT) / np.log(np.clip(left, 1e-12, 0.7))
                     found.append((prior.overhead() + promised, len(found), prior))
@@ -236,13 +206,13 @@ def _scheduled(priors: Iterable[Prior], some: Data) -> tuple[float, Prior] | Non
         if prior.guard:
             proposal = propose(rounded, some.S)
             rounded = rounded._replace(
-                guard=_passing(proposal.left),
+                guard=min(_passing(proposal.left), LOOSEST if prior.nearest else np.inf),
                 closest=-_passing(-proposal.distance),
                 farthest=_passing(proposal.distance),
             )
         for degrees in SCHEDULES:
             tried = rounded._replace(degrees=degrees)
-            cost = _cost(prior_guess(tried, some.S)).mean() + tried.overhead()
+            cost = spent(prior_guess(tried, some.S)).mean() + tried.overhead()
             if best is None or cost < best[0]:
                 best = float(cost), tried
     return best
@@ -252,10 +222,6 @@ def _passing(values: Array) -> float:
     """The least float32 number that the share ``PASSED`` of the values does not exceed."""
     limit = np.float32(np.quantile(values, PASSED, method="higher"))
     return float(np.nextafter(limit, np.float32(np.inf)))
-
-
-def _cost(guess: Guess) -> Array:
-    return guess.products.astype(np.float64)
 
 
 def _blocks(prior: Prior, some: Data, most: int = 5) -> int:
@@ -268,27 +234,3 @@ def _blocks(prior: Prior, some: Data, most: int = 5) -> int:
         if np.mean(norm(R) <= EARLY_EXIT) >= PASSED:
             return blocks
     return most
-
-
-def _simple(train: Data, test: Data) -> list[Row]:
-    """What needs no fit: the nearest of all training inverses, and the one before."""
-    n = test.S.shape[-1]
-    flat, stored = test.S.reshape(len(test.S), -1), train.S.reshape(len(train.S), -1)
-    near = np.argmax(flat @ stored.T, axis=1)  # of norm 1, all of them
-    before = np.concatenate([train.X[-1:], test.X[:-1]])
-    searched = len(stored) / n
-    rows = []
-    for name, X, overhead in (
-        ("nearest training inverse", train.X[near], searched),
-        ("inverse of the matrix before", before, 0.0),
-    ):
-        costs = [improved(test.S, X, degrees=degrees) for degrees in SCHEDULES]
-        rows.append(_row(name, min(costs, key=lambda g: g.products.mean()), overhead))
-    return rows
-
-
-def _row(name: str, guess: Guess, overhead: float) -> Row:
-    cost = _cost(guess) + overhead
-    lost = float(np.mean(~(guess.residual <= EARLY_EXIT)))
-    most = float(np.quantile(cost, 0.99, method="higher"))
-    return Row(name, float(cost.mean()), most, overhead, lost)

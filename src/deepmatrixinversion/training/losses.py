@@ -6,7 +6,7 @@ Let X be the last candidate, R = I - A X its residual, and the batch mean be wri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,8 +17,14 @@ RESIDUAL_FLOOR = 1e-6
 INNER_WEIGHT = 0.1
 REACHED, SOFTNESS, FAR_WEIGHT = 1e-3, 1.5, 0.02
 
-Loss = Callable[[Trajectory, Tensor, Tensor | None], Tensor]
-"""Of a trajectory, its matrices A and, where a training has them, what their inverses are to be."""
+
+class Loss(Protocol):
+    """Of a trajectory, its matrices A and, where there is one, what their inverses are to be."""
+
+    def __call__(
+        self, trajectory: Trajectory, A: Tensor, target: Tensor | None = None
+    ) -> Tensor: ...
+
 
 
 def frobenius(trajectory: Trajectory, A: Tensor, target: Tensor | None = None) -> Tensor:

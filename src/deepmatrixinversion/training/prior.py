@@ -15,7 +15,8 @@ from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.linalg.stack import Stack
 from deepmatrixinversion.models.config import ModelConfig, NetConfig
 from deepmatrixinversion.models.directory import CARD, CONFIG, digest, member_file
-from deepmatrixinversion.prior.fit import Data, Fitted, fit_prior, unit_data
+from deepmatrixinversion.prior.costs import Data, unit_data
+from deepmatrixinversion.prior.fit import Fitted, fit_prior
 from deepmatrixinversion.prior.store import tensors
 from deepmatrixinversion.reporting.prior_card import prior_card
 from deepmatrixinversion.training.dataset import DATA, DataSet, load_data
