@@ -170,7 +170,7 @@ def verdict(runs: list[Run]) -> str:
 
 def main() -> None:
     """Write the page and its figure."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     p.add_argument("--steps", type=int, default=5000)
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--seed", type=int, default=1)

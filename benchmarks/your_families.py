@@ -5,6 +5,9 @@ inside of packages (scikit-learn, statsmodels, pandapower, sionna-no-rt: the ext
 a family whose package is missing raises ``ImportError``, and the report names it.
 """
 
+# Each library may be missing: the page says which.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -385,7 +385,7 @@ Measured by `python benchmarks/your_matrices.py` in {minutes:.1f} minutes of one
 
 def main() -> None:
     """Write the page and its figure."""
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     p.add_argument("--orders", type=int, nargs="+", default=ORDERS)
     p.add_argument("--count", type=int, default=COUNT)
     p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs")

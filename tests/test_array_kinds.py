@@ -1,5 +1,8 @@
 """Arrays of other libraries come back as what they were, or are refused by name."""
 
+# Arrays come back as the kind that went in, which the annotations do not say.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import importlib

@@ -1,5 +1,8 @@
 """What is learned of a stack of matrices: keys, starts, guards, the choice between them."""
 
+# torch's modules answer to names that annotations do not know.
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import sys

@@ -1,5 +1,8 @@
 """Starts that are given, and sequences that give their own."""
 
+# A tracker that has seen matrices has a start.
+# pyright: reportOptionalMemberAccess=false, reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import numpy as np

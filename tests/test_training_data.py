@@ -1,5 +1,8 @@
 """Trainings that learn from a stack of the user's own matrices."""
 
+# Data with targets has targets.
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """The reports of priors and of overfitting: families, baselines, pages in small."""
 
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import subprocess

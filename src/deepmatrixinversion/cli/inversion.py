@@ -23,13 +23,13 @@ from deepmatrixinversion.cli.text_options import asked_dialect
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.reporting.answers import AnswerSummary
-from deepmatrixinversion.reporting.heatmaps import Worst
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
     ResidualAccumulator,
 )
 from deepmatrixinversion.reporting.report import InversionReport
+from deepmatrixinversion.reporting.worst import Worst
 from deepmatrixinversion.signals import Terminated
 from deepmatrixinversion.version import version
 

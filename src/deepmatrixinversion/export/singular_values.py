@@ -45,7 +45,7 @@ def orthogonalised(A: Value, m: int, n: int) -> Orthogonalised:
 
     References
     ----------
-    Drmač & Veselić 2008, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29
+    Drmač & Veselić 2008, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. 29
     """
     given = scaled(A, m, n)
     S = given.S
@@ -91,8 +91,8 @@ def svd(A: Value, m: int, n: int, *, full: bool) -> tuple[Value, Value, Value]:
         return UT.mT, values, V.mT
     given, outer, Y, norms, V = orthogonalised(A, m, n)
     values, P = ordered(norms.reshape(2, n), n, descending=True)
-    # Householder's Q of orthogonal columns is those columns, up to rounding and signs, and completes
-    # them where singular values are 0.
+    # Householder's Q of orthogonal columns is those columns, up to rounding and signs, and
+    # completes them where singular values are 0.
     columns = Y / where(norms > 0, norms, 1) @ P
     R, inner = triangular(columns, n, n)
     signs = where((R * np.eye(n)).sum((-2,), True) < 0, constant(-1, A.dtype), 1)

@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepmatrixinversion.reporting.heatmaps import Example, draw_example
+from deepmatrixinversion.reporting.heatmaps import draw_example
 from deepmatrixinversion.reporting.metrics import ErrorStatistics
+from deepmatrixinversion.reporting.worst import Example
 
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
 DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200

@@ -26,7 +26,6 @@ class Loss(Protocol):
     ) -> Tensor: ...
 
 
-
 def frobenius(trajectory: Trajectory, A: Tensor, target: Tensor | None = None) -> Tensor:
     """E ‖I - A X‖F, the published system's loss, on A itself: no inverse is ever computed."""
     return trajectory.residuals[-1].mean()
