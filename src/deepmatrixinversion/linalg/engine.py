@@ -25,6 +25,8 @@ from deepmatrixinversion.linalg.certificate import (
 from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
 from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
 from deepmatrixinversion.linalg.elimination import eliminated
+from deepmatrixinversion.linalg.halving import can_halve, halved
+from deepmatrixinversion.linalg.large import SMALLEST_ORDER, corrected_inverses
 from deepmatrixinversion.linalg.newton import (
     Refined,
     from_transpose,
@@ -53,6 +55,9 @@ POLISH_BELOW = 2.0**-18
 
 ROUNDS = 6
 """Polishes of one candidate, at most: each squares its error at least."""
+
+PROVABLE = 2.0**-40
+"""A relative error that norms seldom prove, and two slices of residuals do."""
 
 Attempt = Callable[[Stack, Stack], Stack]
 """From scaled matrices and the best candidates so far, which may be anything, to candidates."""
@@ -139,7 +144,20 @@ class Problem(NamedTuple):
     @property
     def loose(self) -> float:
         """A relative error bound beyond which a residual of more slices is due."""
-        return self.tight if self.scaled.S.order <= PRECISE_ORDER else 2.0**-40
+        if self.scaled.S.order <= PRECISE_ORDER:
+            return self.tight
+        return max(self.tight, min(PROVABLE, self.rtol))
+
+    @property
+    def by_norms(self) -> bool:
+        """Whether bounds by norms may do."""
+        large = self.scaled.S.order >= SMALLEST_ORDER
+        return large and self.tol is None and self.rtol >= PROVABLE
+
+    @property
+    def good(self) -> float:
+        """A relative error bound by norms beyond which doubled-precision residuals are due."""
+        return self.tight if self.dtype == np.float32 else min(self.rtol, 2.0**-20)
 
     @property
     def poor(self) -> float:
@@ -169,18 +187,22 @@ class Problem(NamedTuple):
         return Candidates(proof.Z, held, certificate, residual, steps)
 
 
-def _attempts(guess: Leaf, order: int, n: int, seed: int) -> list[Attempt]:
+def _attempts(guess: Leaf, order: int, n: int, seed: int, compiled: bool) -> list[Attempt]:
     """Ways to a candidate, the network's first."""
 
+    def propose(S: Array) -> Array:
+        if compiled and n >= SMALLEST_ORDER and can_halve():
+            return halved(S)
+        return guess_inverse(S, guess, order) if n <= order else block_inverse(S, guess, order)
+
     def by_guess(S: Stack, _: Stack) -> Stack:
-        propose = guess_inverse if n <= order else block_inverse
-        return Stack.of(propose(S.matrices(), guess, order))
+        return Stack.of(propose(S.matrices()))
 
     def by_elimination(S: Stack, _: Stack) -> Stack:
         return Stack.of(eliminated(S.matrices()))
 
     def by_butterfly(number: int) -> Attempt:
-        return lambda S, _: Stack.of(through_butterfly(S.matrices(), guess, order, seed + number))
+        return lambda S, _: Stack.of(through_butterfly(S.matrices(), propose, seed + number))
 
     if n == 1:
         return [by_elimination]  # a reciprocal needs no network
@@ -238,9 +260,26 @@ def _proven(problem: Problem, refined: Refined) -> Candidates:
     return best
 
 
+def _first(problem: Problem, start: Stack) -> Candidates:
+    """The first attempt's candidates: where norms suffice for a proof, by norms."""
+    if not problem.by_norms:
+        return _pursued(problem, start)
+    scaled, reach = problem.scaled, problem.reach
+    X, held, certificate, residual = corrected_inverses(
+        scaled, start, problem.dtype, problem.rtol, reach
+    )
+    best = Candidates(X, held, certificate, residual, np.ones(len(X), dtype=np.int64))
+    todo = ~(certificate.relative_error_bound <= problem.good)
+    todo &= ~_as_good_as_singular(scaled.S, best)
+    index = np.flatnonzero(todo)
+    if index.size:
+        best.keep_better(index, _pursued(problem.at(index), best.X[index]))
+    return best
+
+
 def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     S = problem.scaled.S
-    best = _pursued(problem, attempts[0](S, S))
+    best = _first(problem, attempts[0](S, S))
     todo = np.arange(len(S))
     witnesses = np.zeros(len(S), dtype=np.int64)
     needed = 1 if S.order <= ELIMINATION_ORDER else 2
@@ -355,7 +394,7 @@ def invert(
     if not n:
         certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
     nearest = warn_unless_nearest()
-    attempts = _attempts(guess, order, n, seed)
+    attempts = _attempts(guess, order, n, seed, compiled is not None)
     todo = np.arange(k)
     with np.errstate(all="ignore"):
         if compiled is not None and tol is None and nearest and k and serves(n):
