@@ -1,9 +1,9 @@
-r"""One large matrix: its inverse corrected once, in single precision, and bounded by norms.
+r"""Large matrices: an inverse corrected once, in single precision, and bounded by norms.
 
 **Step.** Let X be a candidate for the inverse of A, ‖A‖F < 1, r the residual I - A X in working
 precision (`residual`, s = 1), Y = r, or r + r^2, d = 1 or 2 its degree, C = fl32(X Y) and
 Z = fl(X + C). The correction is small, so single precision serves; it costs half a product, and
-so does r^2.
+so does r^2. Where r is not so small, r^2 is taken in single precision and X Y in double.
 
 **Error.** With R = I - A X exactly, v_i = rho_i + delta_i >= sum_j |R|_ij, |r|_ij, and
 alpha = max v < 1, A and X are nonsingular, and
@@ -21,6 +21,8 @@ V = max v^w, D = max delta^w, t = |X| delta^w, f = |X| v^w (t^1, f^1, alpha wher
 * Single precision, v = 2^-24, gamma'_m = m v/(1 - m v): X and r are rounded (1 + v each), so is
   their product, gamma'_n |X||r|: together gamma'_{n+2}. With r^2, off by gamma'_{n+2} |r|^2, and
   its sum with r, a factor 1 + v more: |X Y - C| w <= gamma'_{n+3} f + gamma'_{2n+5} f^1 V.
+* With X Y in double precision f has gamma_{n+2} instead; for f^1 V, gamma'_{2n+5} is more than
+  enough.
 * |C| w <= 2 (f + f^1 V), by the same, for gamma'_{2n+5} < 1.
 * Underflow, gradual or not, loses 2^-125 of an operand, and as much of each operation: with |r| at
   most 1, entry by entry, row sums of 32 n (n + 2) 2^-125 (1 + sigma_i), sigma = |X| 1, hold it all.
@@ -37,7 +39,8 @@ correction by r can mend is X (R - r), about phi = u (sum_k s_k sum_l A_kl^2 x_l
 Frobenius norm if roundings are independent, s and x the sums of squares of X's columns and rows:
 LAPACK's error is that or several times that. The other errors, 2^-24 (sum_k s_k ‖r_k‖^2)^(1/2) of
 single precision and X R^{d+1}, measured by random probes, may add phi, or 4 u ‖X‖F, which nobody
-minds. Where they are more, X is refined in float64, and measured again.
+minds. Where they are more, X Y in double precision leaves X r^3 alone; or else X is refined first,
+and measured again.
 
 References
 ----------
@@ -48,20 +51,24 @@ Rump 2010, "Verification methods: rigorous results using floating-point arithmet
 from __future__ import annotations
 
 import functools
-import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.polish import inflated
-from deepmatrixinversion.linalg.residual import U, error_sums
-from deepmatrixinversion.linalg.stack import Array
+from deepmatrixinversion.linalg.residual import U, error_sums, gamma
+from deepmatrixinversion.linalg.stack import Array, I, Stack
 
 V32 = 2.0**-24
 ETA32 = 2.0**-125
 
-LARGEST_NORM = 2.0**100
-"""Of a candidate: single precision ends at 2^127."""
+LARGEST = 2.0**100
+"""Largest sum of a candidate's moduli that single precision is trusted with."""
+
+NEGLIGIBLE = 4 * U
+"""An error, relative in the Frobenius norm, that nobody minds."""
 
 ROUNDS = 4
 """Residuals taken of one matrix, at most."""
@@ -70,65 +77,84 @@ REFINABLE = 2.0**-6
 """A residual that one step in float64 brings below 2^-12."""
 
 
+class Step(NamedTuple):
+    """A correction's degree, and whether X Y is taken in single precision."""
+
+    degree: int
+    single: bool
+
+
+STEPS = (Step(1, single=True), Step(2, single=True), Step(2, single=False))
+
+
 class Correction(NamedTuple):
-    """A corrected inverse with its bounds; where there are none, the candidate as it was left.
+    """Corrected inverses of k matrices with their bounds, beside weights W (k, n, m).
 
     Attributes
     ----------
-    Z : (n, n)
-    residual : float
+    X : (k, n, n)
+        the candidate, as it was left, where nothing is proven
+    residual : (k,)
         ‖I - A X‖F of the last candidate, about
-    error : (n, m)
-        at least |A^-1 - Z| W; inf where nothing is proven
-    modulus : (n, m)
-        at least |Z| W
-    size : float
-        at most ‖Z‖inf
+    error : (k, n, m)
+        at least |A^-1 - X| W; inf where nothing is proven
+    modulus : (k, n, m)
+        at least |X| W
+    size : (k,)
+        at most ‖X‖inf
     """
 
-    Z: Array
-    residual: float
+    X: Array
+    residual: Array
     error: Array
     modulus: Array
-    size: float
+    size: Array
 
 
 def corrected(A: Array, X: Array, W: Array) -> Correction:
-    """Correct a candidate, and bound |A^-1 - Z| W by (1).
+    """Correct candidates, and bound |A^-1 - Z| W by (1).
 
     Parameters
     ----------
-    A : (n, n)
+    A : (k, n, n)
         of Frobenius norm below 1
-    X : (n, n)
+    X : (k, n, n)
         overwritten
-    W : (n, m)
+    W : (k, n, m)
         weights in [0, 1], the first column ones
 
     Notes
     -----
-    Cost: 1.5 products, 2 with r^2; 2 more for each step of refinement.
+    Cost: 1.5 products, 2 with r^2; 2 more for each step of refinement. A matrix's bits do not
+    depend on its neighbours.
     """
-    n, m = W.shape
-    before = math.inf
+    k = len(A)
+    nothing = np.full(W.shape, np.inf)
+    out = Correction(X, np.full(k, np.inf), nothing, nothing.copy(), np.zeros(k))
+    index = np.arange(k)
     for _ in range(ROUNDS):
-        r = np.matmul(A, X)
-        np.negative(r, out=r)
-        r.flat[:: n + 1] += 1.0
-        size = norm(r)
-        if not (size < REFINABLE and 4 * size < before):
+        a, x = (A, X) if index.size == k else (A[index], X[index])
+        r = (I - Stack(np.matmul(a, x), last=False)).array
+        before, size = out.residual[index], norms(r)
+        out.residual[index] = size
+        chosen = np.where(size < REFINABLE, _chosen(a, x, r, size), len(STEPS))
+        going = np.flatnonzero((chosen < 0) & (4 * size < before))
+        if going.size:
+            refined = x[going] + np.matmul(x[going], r[going])
+        for number, step in enumerate(STEPS):
+            here = np.flatnonzero(chosen == number)
+            if here.size:
+                _put(out, index, here, (a, x, r, W), step)
+        if not going.size:
             break
-        degree = _degree(A, X, r)
-        if degree:
-            return _bounded(A, X, r, W, degree)
-        X += np.matmul(X, r)
-        before = size
-    return Correction(X, size, np.full((n, m), np.inf), np.full((n, m), np.inf), 0.0)
+        index = index[going]
+        X[index] = refined
+    return out
 
 
-def norm(A: Array) -> float:
-    """Frobenius norm."""
-    return math.sqrt(np.vdot(A, A))
+def norms(A: Array) -> Array:
+    """Frobenius norms (k,)."""
+    return Stack(A, last=False).norm()
 
 
 def moduli(A: Array, V: Array) -> Array:
@@ -136,18 +162,26 @@ def moduli(A: Array, V: Array) -> Array:
     return _by_rows(np.abs, A, V)
 
 
-def squares(A: Array, V: Array) -> Array:
-    """The entries' squares times V."""
-    return _by_rows(np.square, A, V)
+def squares(A: Array, V: Array) -> tuple[Array, Array]:
+    """The entries' squares times V, and their sums along columns (k, 1, n), likewise."""
+    columns = np.zeros((len(A), 1, A.shape[2]))
+
+    def squared(rows: Array, out: Array) -> Array:
+        np.square(rows, out=out)
+        columns[...] += np.matmul(np.ones((1, out.shape[1])), out)
+        return out
+
+    return _by_rows(squared, A, V), columns
 
 
-def _by_rows(function: np.ufunc, A: Array, V: Array) -> Array:
-    step = max(1, (1 << 15) // A.shape[1])
-    room = np.empty((min(step, len(A)), A.shape[1]))
-    out = np.empty((len(A), V.shape[1]))
-    for start in range(0, len(A), step):
-        rows = A[start : start + step]
-        np.matmul(function(rows, out=room[: len(rows)]), V, out=out[start : start + step])
+def _by_rows(function: Callable[..., Array], A: Array, V: Array) -> Array:
+    k, n, m = A.shape[0], A.shape[1], V.shape[2]
+    step = max(1, (1 << 15) // n)
+    room, out = np.empty((k, min(step, n), n)), np.empty((k, n, m))
+    for start in range(0, n, step):
+        rows = A[:, start : start + step]
+        values = function(rows, out=room[:, : rows.shape[1]])
+        np.matmul(values, V, out=out[:, start : start + step])
     return out
 
 
@@ -157,50 +191,108 @@ def _probes(n: int) -> Array:
     return np.random.default_rng(n).choice([-1.0, 1.0], (n, 8))
 
 
-def _degree(A: Array, X: Array, r: Array) -> int:
-    """1 or 2, whichever is accurate enough; 0 where neither is."""
-    rows, columns = np.einsum("ij,ij->i", X, X), np.einsum("ij,ij->j", X, X)
-    if not rows.sum() < LARGEST_NORM**2:
-        return 0
-    floor = U * math.sqrt(columns @ squares(A, rows[:, None])[:, 0])
-    allowed = floor + 4 * U * math.sqrt(rows.sum()) - V32 * math.sqrt(
-        columns @ np.einsum("ij,ij->i", r, r)
-    )
-    probes = _probes(len(A))
+def _chosen(A: Array, X: Array, r: Array, size: Array) -> NDArray[np.int64]:
+    """The first of `STEPS` that is accurate enough, by its number; -1 where none is."""
+    chosen = np.full(len(A), -1)
+    # ‖X r^2‖ <= ‖X‖ ‖r‖^2, and so on: then measuring is no use.
+    chosen[V32 * size + size * size < NEGLIGIBLE] = 0
+    todo = np.flatnonzero(chosen < 0)
+    if todo.size == len(A):
+        return _measured_choice(A, X, r)
+    if todo.size:
+        chosen[todo] = _measured_choice(A[todo], X[todo], r[todo])
+    return chosen
+
+
+def _measured_choice(A: Array, X: Array, r: Array) -> NDArray[np.int64]:
+    ones = np.ones((len(A), A.shape[1], 1))
+    rows, columns = squares(X, ones)
+    size = np.sqrt(rows.sum(axis=1)[:, 0])
+    allowed = U * np.sqrt(columns @ squares(A, rows)[0])[:, 0, 0] + NEGLIGIBLE * size
+    single = V32 * np.sqrt(columns @ squares(r, ones)[0])[:, 0, 0]
+    probes = _probes(A.shape[1])
     power = r @ (r @ probes)
-    for degree in (1, 2):
-        if norm(X @ power) <= allowed * math.sqrt(probes.shape[1]):
-            return degree
-        power = r @ power
-    return 0
+    second, third = (norms(X @ p) / np.sqrt(probes.shape[1]) for p in (power, r @ power))
+    left = np.stack([second + single, third + single, third], axis=1)
+    enough = left <= allowed[:, None]
+    return np.where(enough.any(axis=1), enough.argmax(axis=1), -1)
 
 
-def _bounded(A: Array, X: Array, r: Array, W: Array, degree: int) -> Correction:
-    """Z, over X, and its bounds."""
-    n, m = W.shape
-    sigma, rho = moduli(X, W), moduli(r, W)
-    size = norm(r)
+def _put(
+    out: Correction,
+    index: NDArray[np.intp],
+    here: NDArray[np.intp],
+    matrices: tuple[Array, Array, Array, Array],
+    step: Step,
+) -> None:
+    """Z and its bounds at ``index[here]``, by the matrices A, X and r at ``here``, W at all."""
+    A, X, r, W = matrices
+    where = index[here]
+    if len(here) < len(A):
+        A, X, r = A[here], X[here], r[here]
+    if len(here) < len(W):
+        W = W[where]
+    sums = Sums.of(A, X, r, W)
+    C = _correction(X, r, step)
+    error, out.modulus[where], out.size[where] = sums.bounds(step)
+    out.error[where] = error
+    if len(here) == len(out.X):
+        np.add(X, C, out=out.X)
+    else:
+        out.X[where] = X + C
+
+
+def _correction(X: Array, r: Array, step: Step) -> NDArray:
+    """C, in the step's precision; r is overwritten."""
     Y = r.astype(np.float32)
-    del r
-    if degree == 2:
+    if step.degree == 2 and step.single:
         Y += Y @ Y
-    C = X.astype(np.float32) @ Y
-    a, q = np.split(moduli(A, np.hstack([np.ones((n, 1)), sigma])), [1], axis=1)
-    delta = error_sums(n, rho, 0.0, q, a, sigma[:, 0].sum())
-    v = rho + delta
-    t, f = np.split(moduli(X, np.hstack([delta, v])), 2, axis=1)
-    V, D = v.max(axis=0), delta.max(axis=0) * (degree == 2)
-    alpha = float(inflated(V[:1], n)[0])
-    rest = _gamma32(2 * n + 5) * V + D
-    rest = rest + alpha ** (degree - 1) * V / (1 - alpha) if alpha < 1 else rest + np.inf
-    change = 2 * (f + f[:, :1] * V)
-    modulus = sigma + change
-    error = t + t[:, :1] * V * (degree == 2) + f[:, :1] * rest + _gamma32(n + 3) * f
-    error += U * modulus + 32 * n * (n + 2) * ETA32 * (1 + sigma[:, :1])
-    largest, moved = sigma[:, 0].max(), change[:, 0].max()
-    least = largest / inflated(np.ones(1), n)[0] - inflated(moved, n)
-    np.add(X, C, out=X)
-    return Correction(X, size, inflated(error, n), inflated(modulus, n), max(float(least), 0.0))
+    elif step.degree == 2:
+        r += Y @ Y
+    return X.astype(np.float32) @ Y if step.single else X @ r
+
+
+class Sums(NamedTuple):
+    """What the bounds are made of: (k, n, m) each, and tau = sum sigma (k, 1, 1)."""
+
+    sigma: Array
+    delta: Array
+    v: Array
+    t: Array
+    f: Array
+    tau: Array
+
+    @classmethod
+    def of(cls, A: Array, X: Array, r: Array, W: Array) -> Sums:
+        """The row sums of a candidate's moduli beside W."""
+        k, n, m = W.shape
+        sigma, rho = moduli(X, W), moduli(r, W)
+        sums = moduli(A, np.concatenate([np.ones((k, n, 1)), sigma], axis=2))
+        tau = sigma[:, :, :1].sum(axis=1, keepdims=True)
+        delta = error_sums(n, rho, 0.0, sums[:, :, 1:], sums[:, :, :1], tau)
+        v = rho + delta
+        both = moduli(X, np.concatenate([delta, v], axis=2))
+        return cls(sigma, delta, v, both[:, :, :m], both[:, :, m:], tau)
+
+    def bounds(self, step: Step) -> tuple[Array, Array, Array]:
+        """(1), and bounds on |Z| W from above and ‖Z‖inf from below."""
+        n = self.v.shape[1]
+        t, f, sigma = self.t, self.f, self.sigma
+        V = self.v.max(axis=1, keepdims=True)
+        alpha = inflated(V[:, :, :1], n)
+        rest = _gamma32(2 * n + 5) * V + V * alpha ** (step.degree - 1) / (1 - alpha)
+        error = t + (_gamma32(n + 3) if step.single else gamma(n + 2)) * f
+        if step.degree == 2:
+            rest += self.delta.max(axis=1, keepdims=True)
+            error += t[:, :, :1] * V
+        error += f[:, :, :1] * rest
+        change = 2 * (f + f[:, :, :1] * V)
+        modulus = sigma + change
+        error += U * modulus + 32 * n * (n + 2) * ETA32 * (1 + sigma[:, :, :1])
+        error = np.where((alpha < 1) & (self.tau < LARGEST), inflated(error, n), np.inf)
+        largest = sigma[:, :, 0].max(axis=1) / inflated(np.ones(1), n)
+        size = largest - inflated(change[:, :, 0].max(axis=1), n)
+        return error, inflated(modulus, n), np.maximum(size, 0.0)
 
 
 def _gamma32(m: int) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.certificate import Certificate, shifted
-from deepmatrixinversion.linalg.correction import Correction, corrected, moduli
+from deepmatrixinversion.linalg.correction import corrected, moduli
 from deepmatrixinversion.linalg.polish import inflated
 from deepmatrixinversion.linalg.residual import ETA, U
 from deepmatrixinversion.linalg.scaling import Scaled
@@ -28,36 +28,47 @@ within what `correction` allows for underflow in single precision."""
 
 
 class Weights(NamedTuple):
-    """Columns W (n, 4) in [0, 1] for the norms of E, of E S, and of both as scaled back.
+    """Weights W (k, n, m) in [0, 1] for the norms of E, of E S, and of both as scaled back.
 
-    Those of the last two, entry i times 2^(shift - columns_i), and of the second times 2^shift,
-    by ``shifts``.
+    The norm of row sums beside column j is their largest, each times 2^shifts[j] (k, n or 1). Two
+    columns where each matrix has a single exponent.
     """
 
     W: Array
-    shifts: tuple[int, int, int]
-    columns: NDArray[np.int64]
+    shifts: list[NDArray[np.int64]]
 
     @classmethod
-    def of(cls, S: Array, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Weights:
-        """For one scaled matrix and its exponents."""
-        W = np.ones((len(S), 4))
-        back, top = int(-rows.min()), int(columns.max())
-        W[:, 2] = np.ldexp(1.0, np.maximum(-rows - back, -1022))
-        W[:, 3] = np.ldexp(1.0, np.maximum(columns - top, -1022))
-        sums = moduli(S, W[:, [0, 3]])
-        even, uneven = np.frexp(sums.max(axis=0))[1].tolist()
-        W[:, 1::2] = np.ldexp(sums, [-even, -uneven])
-        return cls(W, (even, back, top + uneven), columns)
+    def of(cls, scaled: Scaled) -> Weights:
+        """For scaled matrices."""
+        S, rows, columns = scaled.S.array, scaled.rows, scaled.columns
+        k, n = S.shape[:2]
+        if scaled.uniform:
+            W = np.ones((k, n, 2))
+            even = _normalised_sums(S, W[:, :, :1], W[:, :, 1:])
+            return cls(W, [np.zeros_like(rows), even, -rows, even])
+        W = np.ones((k, n, 4))
+        back, top = (-rows).max(axis=1, keepdims=True), columns.max(axis=1, keepdims=True)
+        W[:, :, 2] = np.ldexp(1.0, np.maximum(-rows - back, -1022))
+        W[:, :, 3] = np.ldexp(1.0, np.maximum(columns - top, -1022))
+        exponents = _normalised_sums(S, W[:, :, ::3], W[:, :, 1::2])
+        uneven = exponents[:, 1:] + top - columns
+        return cls(W, [np.zeros_like(back), exponents[:, :1], back - columns, uneven])
 
-    def norms(self, sums: Array) -> Array:
-        """The four norms, rounded up, from row sums (n, 4) beside W; NaN becomes inf."""
-        even, *others = self.shifts
-        rows = sums.copy()
-        rows[:, 1] = np.ldexp(rows[:, 1], even)
-        for j, shift in enumerate(others, start=2):
-            rows[:, j] = np.ldexp(rows[:, j], shift - self.columns)
-        return shifted(rows.max(axis=0))
+    def norms(self, sums: Array) -> list[Array]:
+        """The four norms (k,), rounded up; NaN becomes inf."""
+        beside = [sums[:, :, j % sums.shape[2]] for j in range(4)]
+        return [
+            shifted(np.ldexp(rows, shift).max(axis=1))
+            for rows, shift in zip(beside, self.shifts, strict=True)
+        ]
+
+
+def _normalised_sums(S: Array, V: Array, out: Array) -> NDArray[np.int64]:
+    """|S| V over powers of two that bring its columns to [0, 1), into ``out``; their exponents."""
+    sums = moduli(S, np.ascontiguousarray(V))
+    exponents = np.frexp(sums.max(axis=1))[1].astype(np.int64)
+    out[...] = np.ldexp(sums, -exponents[:, None])
+    return exponents
 
 
 class Proven(NamedTuple):
@@ -88,41 +99,28 @@ def corrected_inverses(
     reach : Stack or None
         0 where the pattern of zeros makes the inverse's entry zero, 1 elsewhere
     """
-    weights, found = [], []
-    for i, (S, candidate) in enumerate(zip(scaled.S.array, X.array, strict=True)):
-        weights.append(Weights.of(S, scaled.rows[i], scaled.columns[i]))
-        found.append(corrected(S, candidate, weights[i].W))
+    weights = Weights.of(scaled)
+    found = corrected(scaled.S.array, X.array, weights.W)
     if reach is not None:
         X.array *= reach.array
         X.array += 0.0
     held = scaled.unscaled(X).matrices().astype(dtype, copy=False)
+    error, n = found.error, X.order
     exact = dtype == np.float64 and scaled.uniform and bool((abs(scaled.rows) <= FARTHEST).all())
-    lost = None if exact else X.array - scaled.scaled(Stack.of(held)).array
-    certificate = Certificate.blank(len(found))
-    for i, (w, c) in enumerate(zip(weights, found, strict=True)):
-        if c.size > 0.0:
-            one = _certificate(w, c, None if lost is None else lost[i], held[i], rtol)
-            certificate.put(i, one)
-    return Proven(X, held, certificate, np.array([c.residual for c in found]))
-
-
-def _certificate(
-    weights: Weights, found: Correction, lost: Array | None, held: NDArray, rtol: float
-) -> Certificate:
-    """Of one matrix; ``lost`` is what scaling back or a cast left out."""
-    n = len(held)
-    error, size = found.error, found.size
-    largest = np.inf
-    if lost is not None:
+    if not exact:
+        # What scaling back or a cast left out.
+        lost = X.array - scaled.scaled(Stack.of(held)).array
         error = error + inflated(moduli(lost, weights.W) + n * ETA, n)
-        largest = moduli(held.astype(np.float64, copy=False), np.ones((n, 1))).max()
     bound, _, error_bound, residual_bound = weights.norms(error)
-    # Zeros by pattern, and the cast, change the norm by no more than the bound.
-    relative = inflated(bound / (size - bound), n) if size > bound else np.inf
-    if lost is not None:
-        relative = max(relative, inflated(error_bound / largest, n))
-        if not np.isfinite(largest):
-            error_bound = residual_bound = relative = np.inf
+    # Zeros by pattern, and a cast, change the norm by no more than the bound.
+    relative = inflated(bound / np.maximum(found.size - bound, 0.0), n)
+    if not exact:
+        largest = Stack.of(held).row_sums().max(axis=1)
+        sound = np.isfinite(largest)
+        relative = np.maximum(relative, inflated(error_bound / largest, n))
+        for column in (relative, error_bound, residual_bound):
+            column[~sound] = np.inf
     modulus = weights.norms(found.modulus)[1]
     certified = (2 * n * U * modulus < 1.0) & (relative <= rtol)
-    return Certificate(certified, residual_bound, error_bound, relative)
+    certificate = Certificate(certified, residual_bound, error_bound, relative)
+    return Proven(X, held, certificate, found.residual)
