@@ -217,8 +217,10 @@ def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
     Where an elimination or two recursions say so, the long way from the transpose is no use: it
     fails beyond condition numbers of 1e15 as well.
     """
-    size = S.order * S.norm() * found.X.norm()
-    return ~(found.residual < 1.0) & ~(size < 2.0**50)  # NaN for zero matrices
+    failed = ~(found.residual < 1.0)
+    if failed.any():
+        failed &= ~(S.order * S.norm() * found.X.norm() < 2.0**50)  # NaN for zero matrices
+    return failed
 
 
 def _pursued(problem: Problem, start: Stack) -> Candidates:
@@ -300,7 +302,10 @@ def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
 
 def _fill(problem: Problem, best: Candidates) -> None:
     """Something finite where all attempts ended in NaN or infinity, as they do for zero."""
-    lost = np.flatnonzero(np.isinf(best.X.norm()))
+    unproven = np.flatnonzero(np.isinf(best.certificate.error_bound))
+    if not unproven.size:
+        return
+    lost = unproven[np.isinf(best.X[unproven].norm())]
     if lost.size:
         part = problem.at(lost)
         X = transpose_start(part.scaled.S)
@@ -389,7 +394,7 @@ def invert(
     k = math.prod(batch)
     a = A.reshape(k, n, n)
     tolerance = default_rtol(A.dtype) if rtol is None else float(rtol)
-    inverse = np.full((k, n, n), np.nan, dtype=A.dtype)
+    inverse = np.empty((k, n, n), dtype=A.dtype)
     certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
     if not n:
         certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
@@ -401,13 +406,14 @@ def invert(
             inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
             todo = np.flatnonzero(~good)
             steps[:] = 1
-            inverse[todo], steps[todo] = np.nan, 0
+            steps[todo] = 0
             certificate.put(todo, Certificate.blank(todo.size))
         for part in chunks(len(todo), n) if n else ():
             where = todo[part]
             block = a[where] if where.size < k else a
             finite = np.isfinite(block).all(axis=(1, 2))
             index = np.flatnonzero(finite)
+            inverse[where[~finite]] = np.nan
             if not index.size:
                 continue
             where, block = where[index], block if finite.all() else block[index]
@@ -420,6 +426,10 @@ def invert(
             unknown = np.flatnonzero(np.isinf(proof.error_bound))
             proof.residual_bound[unknown] = measured_residual(block[unknown], found.held[unknown])
             proof.residual_bound[unsound] = np.inf
-            inverse[where], steps[where] = found.held, found.steps
+            steps[where] = found.steps
+            if where.size == k:
+                inverse = found.held
+            else:
+                inverse[where] = found.held
             certificate.put(where, proof)
     return Inversion(inverse.reshape(A.shape), certificate.reshaped(batch), steps.reshape(batch))
