@@ -18,9 +18,12 @@ products around them, one of 64 several times more."""
 REFINED_ORDER = 128
 """Smallest order of inner inverses that are probed, and refined where that pays."""
 
-ROUGH, HOPELESS = 2.0**-27, 2.0**-6
-"""Residuals between which an inner inverse is refined: each level above amplifies its error, and
-one late step of the whole, in double precision, costs more than a few early ones."""
+ROUGH = (math.inf, 2.0**-20, 2.0**-27)
+"""Residuals above which the whole, its halves, and smaller inverses are refined: each level above
+amplifies an error, and the larger an inverse the more its refinement costs. Measured."""
+
+HOPELESS = 2.0**-6
+"""A residual above which a single step is no use."""
 
 
 def halved(A: Array) -> Array:
@@ -30,8 +33,8 @@ def halved(A: Array) -> Array:
         P + P B Q C P & -P B Q \\ -Q C P & Q \end{pmatrix}, \quad
         P = A_{11}^{-1},\; Q = (D - C P B)^{-1}
 
-    Inner inverses of some size are refined, X + X (I - A X), the product with X in single
-    precision, where two random probes say that the residual is large; the whole never is.
+    Inner inverses of some size are refined, X + X (I - A X), where two random probes say that the
+    residual is large; the whole never is.
 
     Leaves are eliminated with pivots, each in its own rows alone: what the network proposes for one
     leaf at a time costs more than all the rest, and whatever comes out is proven afterwards.
@@ -47,7 +50,7 @@ def halved(A: Array) -> Array:
 
     Notes
     -----
-    Cost: 1 product of order n, at most 0.4 more for refinements, and n/32 leaves; n^2 doubles
+    Cost: 1 product of order n, at most 0.5 more for refinements, and n/32 leaves; n^2 doubles
     beside the result.
 
     References
@@ -56,7 +59,7 @@ def halved(A: Array) -> Array:
     """
     X = np.empty(A.shape)
     for matrix, inverse in zip(A, X, strict=True):
-        _halve(matrix, inverse, top=True)
+        _halve(matrix, inverse, 0)
     return X
 
 
@@ -65,7 +68,7 @@ def can_halve() -> bool:
     return available()
 
 
-def _halve(A: Array, X: Array, top: bool = False) -> None:
+def _halve(A: Array, X: Array, depth: int) -> None:
     """A's inverse into X, both of any row stride."""
     n = len(A)
     if n <= LEAF_ORDER:
@@ -74,31 +77,32 @@ def _halve(A: Array, X: Array, top: bool = False) -> None:
     h = n // 2
     B, C = A[:h, h:], A[h:, :h]
     P, right, below, Q = X[:h, :h], X[:h, h:], X[h:, :h], X[h:, h:]
-    _halve(A[:h, :h], P)
+    _halve(A[:h, :h], P, depth + 1)
     PB = np.matmul(P, B)
     complement = np.matmul(C, PB)
     np.subtract(A[h:, h:], complement, out=complement)
-    _halve(complement, Q)
+    _halve(complement, Q, depth + 1)
     minus_Q = np.negative(Q, out=complement)
     np.matmul(PB, minus_Q, out=right)
     del PB
     CP = np.matmul(C, P)
     np.matmul(minus_Q, CP, out=below)
     P -= np.matmul(right, CP)
-    if not top and n >= REFINED_ORDER:
-        _refine(A, X)
+    if depth and n >= REFINED_ORDER:
+        _refine(A, X, ROUGH[min(depth, 2)])
 
 
-def _refine(A: Array, X: Array) -> None:
-    """One step for X where that pays."""
+def _refine(A: Array, X: Array, rough: float) -> None:
+    """One step for X where its residual is above ``rough``, in two random probes."""
     z = signs(len(A), 2)
     left = np.matmul(A, np.matmul(X, z))
     left -= z
-    if ROUGH < math.sqrt(np.vdot(left, left) / 2) < HOPELESS:
+    if rough < math.sqrt(np.vdot(left, left) / 2) < HOPELESS:
         R = np.matmul(A, X)
         np.negative(R, out=R)
         R.flat[:: len(R) + 1] += 1.0
-        X += np.matmul(X.astype(np.float32), R.astype(np.float32))
+        # In double precision: these are the ill-conditioned ones.
+        X += np.matmul(X, R)
 
 
 @functools.lru_cache(maxsize=32)
