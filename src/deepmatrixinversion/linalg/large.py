@@ -1,4 +1,4 @@
-"""Large matrices, one at a time: candidates corrected and certified by norms, for 1.5 products.
+"""Large matrices, one at a time: candidates corrected and certified by norms, in 1.5 products.
 
 `correction` proves them beside the scaled matrix, with weights on the columns that carry the bound
 back to the original, as `certificate` (1) does with matrices. What this leaves without a good proof
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.certificate import Certificate, shifted
 from deepmatrixinversion.linalg.correction import corrected, moduli
+from deepmatrixinversion.linalg.dominant import improved
 from deepmatrixinversion.linalg.polish import inflated
 from deepmatrixinversion.linalg.residual import ETA, U
 from deepmatrixinversion.linalg.scaling import Scaled
@@ -101,11 +102,15 @@ def corrected_inverses(
     """
     weights = Weights.of(scaled)
     found = corrected(scaled.S.array, X.array, weights.W)
+    moved = _improved(scaled.S.array, X.array, found.size > 0.0, weights.W)
+    n = X.order
+    modulus = found.modulus + inflated(moved, n)
+    error = found.error + inflated(moved + 4 * n * ETA + U * modulus, n)
+    size = found.size - inflated(moved[:, :, 0].max(axis=1), n)
     if reach is not None:
         X.array *= reach.array
         X.array += 0.0
     held = scaled.unscaled(X).matrices().astype(dtype, copy=False)
-    error, n = found.error, X.order
     exact = dtype == np.float64 and scaled.uniform and bool((abs(scaled.rows) <= FARTHEST).all())
     if not exact:
         # What scaling back or a cast left out.
@@ -113,14 +118,27 @@ def corrected_inverses(
         error = error + inflated(moduli(lost, weights.W) + n * ETA, n)
     bound, _, error_bound, residual_bound = weights.norms(error)
     # Zeros by pattern, and a cast, change the norm by no more than the bound.
-    relative = inflated(bound / np.maximum(found.size - bound, 0.0), n)
+    relative = inflated(bound / np.maximum(size - bound, 0.0), n)
     if not exact:
         largest = Stack.of(held).row_sums().max(axis=1)
         sound = np.isfinite(largest)
         relative = np.maximum(relative, inflated(error_bound / largest, n))
         for column in (relative, error_bound, residual_bound):
             column[~sound] = np.inf
-    modulus = weights.norms(found.modulus)[1]
-    certified = (2 * n * U * modulus < 1.0) & (relative <= rtol)
+    spread = weights.norms(modulus)[1]
+    certified = (2 * n * U * spread < 1.0) & (relative <= rtol)
     certificate = Certificate(certified, residual_bound, error_bound, relative)
     return Proven(X, held, certificate, found.residual)
+
+
+def _improved(A: Array, X: Array, proven: NDArray[np.bool_], W: Array) -> Array:
+    """Improve what is proven, in place; |g||w|^T W of `dominant`."""
+    if proven.all():
+        g, w = improved(A, X)
+        return np.abs(g) * np.matmul(np.abs(w), W)
+    moved, index = np.zeros_like(W), np.flatnonzero(proven)
+    if index.size:
+        part = X[index]
+        moved[index] = _improved(A[index], part, proven[index], W[index])
+        X[index] = part
+    return moved
