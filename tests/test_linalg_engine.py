@@ -308,7 +308,9 @@ def test_every_digit_is_right(name, order):
 @pytest.mark.parametrize("kappa", [1e2, 1e6, 1e10])
 def test_bounds_are_the_last_rounding(n, kappa):
     left, right = np.linalg.qr(np.random.default_rng(n).standard_normal((2, n, n)))[0]
-    proof = inverse((left * np.geomspace(1, 1 / kappa, n)) @ right).certificate
+    # Above order 64 that much has to be asked for.
+    options = {"rtol": 2.0**-50} if n > 64 else {}
+    proof = inverse((left * np.geomspace(1, 1 / kappa, n)) @ right, **options).certificate
     assert proof.certified
     assert proof.relative_error_bound <= 1.125 * U
 

@@ -74,7 +74,7 @@ ROUNDS = 4
 """Residuals taken of one matrix, at most."""
 
 PROBES = 4
-"""Vectors that measure X r^2: one of them alone misses it by a factor of ten in one case of twelve."""
+"""Vectors that measure X r^2: one alone would miss it by a factor of ten in one case of twelve."""
 
 REFINABLE = 2.0**-6
 """A residual that one step in float64 brings below 2^-12."""
@@ -142,8 +142,7 @@ def corrected(A: Array, X: Array, W: Array) -> Correction:
         out.residual[index] = size
         chosen = np.where(size < REFINABLE, _chosen(a, x, r, size), len(STEPS))
         going = np.flatnonzero((chosen < 0) & (4 * size < before))
-        if going.size:
-            refined = x[going] + np.matmul(x[going], r[going])
+        refined = x[going] + np.matmul(x[going], r[going]) if going.size else x
         for number, step in enumerate(STEPS):
             here = np.flatnonzero(chosen == number)
             if here.size:

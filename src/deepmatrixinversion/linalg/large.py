@@ -29,10 +29,9 @@ within what `correction` allows for underflow in single precision."""
 
 
 class Weights(NamedTuple):
-    """Weights W (k, n, m) in [0, 1] for the norms of E, of E S, and of both as scaled back.
+    """Weights W (k, n, 4) in [0, 1] for the norms of E, of E S, and of both as scaled back.
 
-    The norm of row sums beside column j is their largest, each times 2^shifts[j] (k, n or 1). Two
-    columns where each matrix has a single exponent.
+    The norm of row sums beside column j is their largest, each times 2^shifts[j] (k, n or 1).
     """
 
     W: Array
@@ -43,10 +42,6 @@ class Weights(NamedTuple):
         """For scaled matrices."""
         S, rows, columns = scaled.S.array, scaled.rows, scaled.columns
         k, n = S.shape[:2]
-        if scaled.uniform:
-            W = np.ones((k, n, 2))
-            even = _normalised_sums(S, W[:, :, :1], W[:, :, 1:])
-            return cls(W, [np.zeros_like(rows), even, -rows, even])
         W = np.ones((k, n, 4))
         back, top = (-rows).max(axis=1, keepdims=True), columns.max(axis=1, keepdims=True)
         W[:, :, 2] = np.ldexp(1.0, np.maximum(-rows - back, -1022))
@@ -57,10 +52,9 @@ class Weights(NamedTuple):
 
     def norms(self, sums: Array) -> list[Array]:
         """The four norms (k,), rounded up; NaN becomes inf."""
-        beside = [sums[:, :, j % sums.shape[2]] for j in range(4)]
         return [
-            shifted(np.ldexp(rows, shift).max(axis=1))
-            for rows, shift in zip(beside, self.shifts, strict=True)
+            shifted(np.ldexp(sums[:, :, j], shift).max(axis=1))
+            for j, shift in enumerate(self.shifts)
         ]
 
 
@@ -111,24 +105,30 @@ def corrected_inverses(
         X.array *= reach.array
         X.array += 0.0
     held = scaled.unscaled(X).matrices().astype(dtype, copy=False)
-    exact = dtype == np.float64 and scaled.uniform and bool((abs(scaled.rows) <= FARTHEST).all())
-    if not exact:
+    largest = np.full(len(X), np.inf)
+    inexact = np.flatnonzero(~_exact(scaled, dtype))
+    if inexact.size:
         # What scaling back or a cast left out.
-        lost = X.array - scaled.scaled(Stack.of(held)).array
-        error = error + inflated(moduli(lost, weights.W) + n * ETA, n)
+        back = scaled.at(inexact).scaled(Stack.of(held[inexact]))
+        lost = moduli(X.array[inexact] - back.array, weights.W[inexact])
+        error[inexact] += inflated(lost + n * ETA, n)
+        largest[inexact] = Stack.of(held[inexact]).row_sums().max(axis=1)
+        error[inexact[~np.isfinite(largest[inexact])]] = np.inf
     bound, _, error_bound, residual_bound = weights.norms(error)
     # Zeros by pattern, and a cast, change the norm by no more than the bound.
     relative = inflated(bound / np.maximum(size - bound, 0.0), n)
-    if not exact:
-        largest = Stack.of(held).row_sums().max(axis=1)
-        sound = np.isfinite(largest)
-        relative = np.maximum(relative, inflated(error_bound / largest, n))
-        for column in (relative, error_bound, residual_bound):
-            column[~sound] = np.inf
+    relative = np.maximum(relative, inflated(error_bound / largest, n))
     spread = weights.norms(modulus)[1]
     certified = (2 * n * U * spread < 1.0) & (relative <= rtol)
     certificate = Certificate(certified, residual_bound, error_bound, relative)
     return Proven(X, held, certificate, found.residual)
+
+
+def _exact(scaled: Scaled, dtype: np.dtype) -> NDArray[np.bool_]:
+    """Which matrices have a single exponent, of no great size, and no cast to come."""
+    r, c = scaled.rows, scaled.columns
+    single = (r == r[:, :1]).all(axis=1) & (c == c[:, :1]).all(axis=1)
+    return single & (abs(r[:, 0] + c[:, 0]) <= FARTHEST) & (dtype == np.float64)
 
 
 def _improved(A: Array, X: Array, proven: NDArray[np.bool_], W: Array) -> Array:
