@@ -60,7 +60,9 @@ def test_every_digit_is_right(name, order):
 @pytest.mark.parametrize("n", [5, 20, 64, 100, 128])
 @pytest.mark.parametrize("kappa", [1e2, 1e6, 1e10])
 def test_bounds_are_the_last_rounding(n, kappa):
-    proof = inverse(with_condition(np.random.default_rng(n), n, kappa)).certificate
+    # Above order 64 that much has to be asked for.
+    options = {"rtol": 2.0**-50} if n > 64 else {}
+    proof = inverse(with_condition(np.random.default_rng(n), n, kappa), **options).certificate
     assert proof.certified
     assert proof.relative_error_bound <= 1.125 * U
 

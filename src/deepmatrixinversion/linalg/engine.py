@@ -26,6 +26,8 @@ from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
 from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
 from deepmatrixinversion.linalg.elimination import eliminated
 from deepmatrixinversion.linalg.greedy import improved
+from deepmatrixinversion.linalg.halving import can_halve, halved
+from deepmatrixinversion.linalg.large import SMALLEST_ORDER, corrected_inverses
 from deepmatrixinversion.linalg.newton import (
     Refined,
     from_transpose,
@@ -54,6 +56,9 @@ POLISH_BELOW = 2.0**-18
 
 ROUNDS = 6
 """Polishes of one candidate, at most: each squares its error at least."""
+
+PROVABLE = 2.0**-40
+"""A relative error that norms seldom prove, and two slices of residuals do."""
 
 Attempt = Callable[[Stack, Stack], Stack]
 """From scaled matrices and the best candidates so far, which may be anything, to candidates."""
@@ -142,7 +147,20 @@ class Problem(NamedTuple):
     @property
     def loose(self) -> float:
         """A relative error bound beyond which a residual of more slices is due."""
-        return self.tight if self.scaled.S.order <= PRECISE_ORDER else 2.0**-40
+        if self.scaled.S.order <= PRECISE_ORDER:
+            return self.tight
+        return max(self.tight, min(PROVABLE, self.rtol))
+
+    @property
+    def by_norms(self) -> bool:
+        """Whether bounds by norms may do."""
+        large = self.scaled.S.order >= SMALLEST_ORDER
+        return large and self.tol is None and self.rtol >= PROVABLE
+
+    @property
+    def good(self) -> float:
+        """A relative error bound by norms beyond which doubled-precision residuals are due."""
+        return self.tight if self.dtype == np.float32 else min(self.rtol, 2.0**-20)
 
     @property
     def poor(self) -> float:
@@ -172,18 +190,22 @@ class Problem(NamedTuple):
         return Candidates(proof.Z, held, certificate, residual, steps)
 
 
-def _attempts(guess: Leaf, order: int, n: int, seed: int) -> list[Attempt]:
+def _attempts(guess: Leaf, order: int, n: int, seed: int, compiled: bool) -> list[Attempt]:
     """Ways to a candidate, the network's first."""
 
+    def propose(S: Array) -> Array:
+        if compiled and n >= SMALLEST_ORDER and can_halve():
+            return halved(S)
+        return guess_inverse(S, guess, order) if n <= order else block_inverse(S, guess, order)
+
     def by_guess(S: Stack, _: Stack) -> Stack:
-        propose = guess_inverse if n <= order else block_inverse
-        return Stack.of(propose(S.matrices(), guess, order))
+        return Stack.of(propose(S.matrices()))
 
     def by_elimination(S: Stack, _: Stack) -> Stack:
         return Stack.of(eliminated(S.matrices()))
 
     def by_butterfly(number: int) -> Attempt:
-        return lambda S, _: Stack.of(through_butterfly(S.matrices(), guess, order, seed + number))
+        return lambda S, _: Stack.of(through_butterfly(S.matrices(), propose, seed + number))
 
     if n == 1:
         return [by_elimination]  # a reciprocal needs no network
@@ -198,8 +220,10 @@ def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
     Where an elimination or two recursions say so, the long way from the transpose is no use: it
     fails beyond condition numbers of 1e15 as well.
     """
-    size = S.order * S.norm() * found.X.norm()
-    return ~(found.residual < 1.0) & ~(size < 2.0**50)  # NaN for zero matrices
+    failed = ~(found.residual < 1.0)
+    if failed.any():
+        failed &= ~(S.order * S.norm() * found.X.norm() < 2.0**50)  # NaN for zero matrices
+    return failed
 
 
 def _pursued(problem: Problem, start: Stack) -> Candidates:
@@ -241,6 +265,23 @@ def _proven(problem: Problem, refined: Refined) -> Candidates:
     return best
 
 
+def _first(problem: Problem, start: Stack) -> Candidates:
+    """The first attempt's candidates: where norms suffice for a proof, by norms."""
+    if not problem.by_norms:
+        return _pursued(problem, start)
+    scaled, reach = problem.scaled, problem.reach
+    X, held, certificate, residual = corrected_inverses(
+        scaled, start, problem.dtype, problem.rtol, reach
+    )
+    best = Candidates(X, held, certificate, residual, np.ones(len(X), dtype=np.int64))
+    todo = ~(certificate.relative_error_bound <= problem.good)
+    todo &= ~_as_good_as_singular(scaled.S, best)
+    index = np.flatnonzero(todo)
+    if index.size:
+        best.keep_better(index, _pursued(problem.at(index), best.X[index]))
+    return best
+
+
 def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     S = problem.scaled.S
     if problem.start is not None:
@@ -249,7 +290,7 @@ def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
         if (index := np.flatnonzero(poor)).size:
             best.keep_better(index, _invert_chunk(problem.at(index)._replace(start=None), attempts))
         return best
-    best = _pursued(problem, attempts[0](S, S))
+    best = _first(problem, attempts[0](S, S))
     todo = np.arange(len(S))
     witnesses = np.zeros(len(S), dtype=np.int64)
     needed = 1 if S.order <= ELIMINATION_ORDER else 2
@@ -277,7 +318,10 @@ def _brought_near(S: Stack, start: Stack) -> Stack:
 
 def _fill(problem: Problem, best: Candidates) -> None:
     """Something finite where all attempts ended in NaN or infinity, as they do for zero."""
-    lost = np.flatnonzero(np.isinf(best.X.norm()))
+    unproven = np.flatnonzero(np.isinf(best.certificate.error_bound))
+    if not unproven.size:
+        return
+    lost = unproven[np.isinf(best.X[unproven].norm())]
     if lost.size:
         part = problem.at(lost)
         X = transpose_start(part.scaled.S)
@@ -370,12 +414,12 @@ def invert(
     k = math.prod(batch)
     a = A.reshape(k, n, n)
     tolerance = default_rtol(A.dtype) if rtol is None else float(rtol)
-    inverse = np.full((k, n, n), np.nan, dtype=A.dtype)
+    inverse = np.empty((k, n, n), dtype=A.dtype)
     certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
     if not n:
         certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
     nearest = warn_unless_nearest()
-    attempts = _attempts(guess, order, n, seed)
+    attempts = _attempts(guess, order, n, seed, compiled is not None)
     starts = None if start is None else np.broadcast_to(start, A.shape).reshape(k, n, n)
     todo = np.arange(k)
     with np.errstate(all="ignore"):
@@ -383,13 +427,14 @@ def invert(
             inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
             todo = np.flatnonzero(~good)
             steps[:] = 1
-            inverse[todo], steps[todo] = np.nan, 0
+            steps[todo] = 0
             certificate.put(todo, Certificate.blank(todo.size))
         for part in chunks(len(todo), n) if n else ():
             where = todo[part]
             block = a[where] if where.size < k else a
             finite = np.isfinite(block).all(axis=(1, 2))
             index = np.flatnonzero(finite)
+            inverse[where[~finite]] = np.nan
             if not index.size:
                 continue
             where, block = where[index], block if finite.all() else block[index]
@@ -402,8 +447,14 @@ def invert(
             unsound = flushed(block) | (not nearest)
             proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
             unknown = np.flatnonzero(np.isinf(proof.error_bound))
-            proof.residual_bound[unknown] = measured_residual(block[unknown], found.held[unknown])
+            if unknown.size:
+                measured = measured_residual(block[unknown], found.held[unknown])
+                proof.residual_bound[unknown] = measured
             proof.residual_bound[unsound] = np.inf
-            inverse[where], steps[where] = found.held, found.steps
+            steps[where] = found.steps
+            if where.size == k:
+                inverse = found.held
+            else:
+                inverse[where] = found.held
             certificate.put(where, proof)
     return Inversion(inverse.reshape(A.shape), certificate.reshaped(batch), steps.reshape(batch))
