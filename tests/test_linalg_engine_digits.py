@@ -61,8 +61,8 @@ def test_every_digit_is_right(name, order):
 @pytest.mark.parametrize("kappa", [1e2, 1e6, 1e10])
 def test_bounds_are_the_last_rounding(n, kappa):
     # Above order 64 that much has to be asked for.
-    options = {"rtol": 2.0**-50} if n > 64 else {}
-    proof = inverse(with_condition(np.random.default_rng(n), n, kappa), **options).certificate
+    rtol = 2.0**-50 if n > 64 else None
+    proof = inverse(with_condition(np.random.default_rng(n), n, kappa), rtol=rtol).certificate
     assert proof.certified
     assert proof.relative_error_bound <= 1.125 * U
 
