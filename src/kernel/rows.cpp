@@ -82,6 +82,7 @@ struct Group {
   alignas(64) float B_sum[LF], R_sum[LF], X0_sum[LF];
   alignas(64) double d_sum[LF], scale[LF];
   alignas(64) int64_t in_range[LF], deep[LF];
+  uint8_t known[LF];
   Work work;
 };
 
@@ -99,16 +100,22 @@ template <class T> DMX_INLINE double largest_row_sum(int n, int ld, const T* M) 
   return top + (total - total);
 }
 
+template <class V> DMX_INLINE auto highest(V a) {
+  auto top = a[0];
+  for (int l = 1; l < Scalar<V>::lanes; l++) top = a[l] > top ? a[l] : top;
+  return top;
+}
+
 // Scale and norm of lane l.
 void measure(Group& g, int n, const double* A, int l) {
   const int N = n * n;
   Vd tops{};
   int e = 0;
   for (; e + LD <= N; e += LD) tops = larger(absolute(*(const Vd_any*)(A + e)), tops);
-  double top = 0;
-  for (int q = 0; q < LD; q++) top = tops[q] > top ? tops[q] : top;
+  double top = highest(tops);
   for (; e < N; e++) top = std::fabs(A[e]) > top ? std::fabs(A[e]) : top;
   g.in_range[l] = top >= 0x1p-900 && top <= 0x1p900 ? -1 : 0;
+  g.known[l] = usual_magnitude(splat(top))[0] ? plain : 0;
   g.scale[l] = g.in_range[l] ? std::ldexp(1.0, -std::ilogb(top)) : 0.0;
 }
 
@@ -126,6 +133,34 @@ void split(Work& w, const double* A, double scale) {
     }
     for (int j = w.n; j < w.lf; j++) S[j] = 0;
   }
+}
+
+// What of its state a matrix's entries say, scaled and in float32 at w.S: as batch.cpp's `survey`.
+uint8_t survey(const Work& w, uint8_t known) {
+  const If before_end = [&] {
+    If places;
+    for (int l = 0; l < LF; l++) places[l] = l + w.lf - LF < w.n ? -1 : 0;
+    return places;
+  }();
+  Vf columns[most / LF] = {}, entry = splat(-2.0f), low = entry;
+  for (int i = 0; i < w.n; i++) {
+    const float* S = w.S + i * w.lf;
+    Vf row{};
+    for (int v = 0; v < w.lf / LF; v++) {
+      const Vf a = absolute(*(const Vf*)(S + v * LF));
+      row = larger(a, row);
+      columns[v] = larger(a, columns[v]);
+      entry = larger(v < w.lf / LF - 1 ? -a : before_end ? -a : splat(-2.0f), entry);
+    }
+    low = larger(splat(-highest(row)), low);
+  }
+  Vf top{};
+  for (int v = 0; v < w.lf / LF; v++) {
+    top = larger(columns[v], top);
+    low = larger(v < w.lf / LF - 1 ? -columns[v] : before_end ? -columns[v] : splat(-2.0f), low);
+  }
+  if (!(highest(low) * -even_lines > highest(top))) known = 0;
+  return known | (highest(entry) > -0x1p-100f ? sparse : 0);
 }
 
 // LF matrices into lanes, in float32; copies of the first where there are fewer.
@@ -276,6 +311,7 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
   }
   for (int l = 0; l < count; l++) {
     split(w, A + l * N, g.scale[l]);
+    g.known[l] = survey(w, g.known[l]);
     g.B_sum[l] = (float)largest_row_sum(n, w.lf, w.S);
     if (method == Method::network) {
       quantise(w, (const float*)g.room + l * candidate_size(w));
@@ -307,7 +343,7 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
       to.error[k] = b.error[q];
       to.residual[k] = b.residual[q];
       to.relative[k] = b.relative[q];
-      to.finished[k] = b.finished[q] != 0;
+      to.state[k] = g.known[l + q] | (b.finished[q] ? finished : 0);
     }
   }
 }

@@ -110,10 +110,23 @@ DMX_INLINE Vf candidate_shift(int n, Vf top) {
 DMX_INLINE Vd raised(int n, Vh sum) { return widened(sum) * (1 + 1.0625 * (n + 2) * V) + 0x1p-120; }
 DMX_INLINE Vd lowered(int n, Vh sum) { return widened(sum) * (1 - 1.0625 * (n + 2) * V); }
 
+// Whether a matrix is told apart from those that differ from it by n roundings of each entry: the
+// bound on the residual is at least u/2 ||X|| ||A|| for inverses that are right to the last bit.
+DMX_INLINE bool distinct(int n, double residual) { return 4 * n * residual < 1; }
+
 struct Bounds {
   Vd error, residual, relative;
   Id finished;
 };
+
+// What makes a matrix `plain`, but for its distance from the singular ones, and perhaps `sparse`.
+//
+// Rows and columns are even where their largest entries differ by no more than 2^6, which is what
+// linalg/scaling.py equilibrates beyond (SPREAD); a magnitude is usual where neither the matrix nor
+// the inverse comes near the ends of the range. Zeros are looked for among entries below 2^-100.
+constexpr float even_lines = 0x1p6f * (1 - 0x1p-20f);  // entries are rounded to float32
+DMX_INLINE Id usual_magnitude(Vd top) { return (top > 0x1p-400) & (top < 0x1p400); }
+
 
 // Where the third and fourth term of (3) would be felt: from here on a deep series pays.
 constexpr double deep_from = 0x1p-12;
