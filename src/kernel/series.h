@@ -21,9 +21,11 @@
 //    exact, so |R - R0| <= g (|S| + |B2||X0|) for R0 = I - B X0, g = (n+1) u/(1 - (n+1) u), hence,
 //    as |S| <= |R| + |R - R0| + |B2||X0|, with G = 1.01 (n + 2) u,
 //
-//        ||R - R0|| <= delta = G (P.|R| + 2.01 n 2^-SA P.|X0|) + 2^-900,
+//        ||R - R0|| <= delta = G (P.|R| + 2.01 T) + 2^-900,   T = ||  |B2||X0| ||,
 //        ||R0||, ||R|| <= rho = P.|R| + delta                                                   (2)
 //
+//    where n 2^-SA P.|X0| serves for T in small orders, and |B2| times the row sums of |X0| in large
+//    ones, where it is five times smaller.
 //    2^-900 stands for underflow: of scaling (2^-1075 an entry, times |X0| < 2^128) and of B2 X0.
 //
 // 4. The series. A^-1 = s X0 (I + Z), Z = R0 (I - R0)^-1 = R0 + R0^2 + R0^2 (R0 + R0^2) + R0^5/(I - R0).
@@ -128,33 +130,46 @@ constexpr float even_lines = 0x1p6f * (1 - 0x1p-20f);  // entries are rounded to
 DMX_INLINE Id usual_magnitude(Vd top) { return (top > 0x1p-400) & (top < 0x1p400); }
 
 
-// Where the third and fourth term of (3) would be felt: from here on a deep series pays.
-constexpr double deep_from = 0x1p-12;
+// Where the third and fourth term of (3) would be felt a deep series pays, unless they are felt still.
+constexpr double deep_from = 0x1p-12, deep_to = 0x1.8p-8;
+DMX_INLINE bool goes_deep(double R_sum) { return R_sum > deep_from && R_sum < deep_to; }
 
-// The bounds (2) to (7) from the largest row sums of |B|, |R|, |X0| (float) and |d|, in LD lanes.
-DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scale, Id in_range,
-                         Id deep) {
+// The bounds (4) to (7), from raised row sums of |B| and |X0|, another of |X0| that is lowered, that
+// of |d|, and the bounds rho and eta.
+DMX_INLINE Bounds concluded(int n, Vd b_sum, Vd x, Vd x_least, Vd d_sum, Vd rho, Vd eta, Vd scale,
+                            Id in_range) {
   const double G = 1.01 * (n + 2) * U, raise = 1 + (4 * n + 64) * U;
-  const Vd r = raised(n, R_sum), x = raised(n, X0_sum);
-  const Vd delta = G * (r + (2.01 * n * splits.of[n].rest) * x) + 0x1p-900;
-  const Vd rho = (r + delta) * raise, rho2 = rho * rho, left = 1.0 / (1.0 - rho);
-  const Vd last = (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
-                  1.01 * (rho2 * rho2) * rho * left;
-  const Vd eta = 1.27 * (delta + G * rho2) + 3.5 * U * rho + (deep ? last * rho2 : last) + 0x1p-120;
-  const Vd zeta = 1.01 * rho * left + eta;
+  const Vd zeta = 1.01 * rho / (1.0 - rho) + eta;
   const Vd rest = G * zeta + eta;
   const Vd beta = (d_sum * (1 + 2 * n * U) + x * rest) * raise;
   const Vd error = (beta * scale + (n + 1) * 0x1p-1074) * raise;
-  const Vd size = (lowered(n, X0_sum) - 1.01 * x * zeta) * (1 - 64 * U) * scale - n * 0x1p-1074;
+  const Vd size = (x_least - 1.01 * x * zeta) * (1 - 64 * U) * scale - n * 0x1p-1074;
   const Id proven = in_range & (rho < 0.11) & (error < 0x1p1000) &
                     (x * (1.0 + 2.0 * zeta) * scale < 0x1p1000);
   const Vd none = splat(infinite);
   Bounds b;
   b.error = proven ? error : none;
-  b.residual = proven ? b.error * (raised(n, B_sum) / scale) * raise + 0x1p-1022 : none;
+  b.residual = proven ? b.error * (b_sum / scale) * raise + 0x1p-1022 : none;
   b.relative = (proven & (size > 0.0)) ? b.error / size * raise : none;
   b.finished = (b.relative <= tight) & (rest <= spare);
   return b;
+}
+
+// T of (2) by the largest row sum of |X0|.
+DMX_INLINE Vd rest_product(int n, Vh X0_sum) { return n * splits.of[n].rest * raised(n, X0_sum); }
+
+// The bounds (2) to (7) from the largest row sums of |B|, |R|, |X0| (float), |B2||X0| and |d|, in LD
+// lanes.
+DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd T, Vd d_sum, Vd scale,
+                         Id in_range, Id deep) {
+  const double G = 1.01 * (n + 2) * U, raise = 1 + (4 * n + 64) * U;
+  const Vd r = raised(n, R_sum), x = raised(n, X0_sum);
+  const Vd delta = G * (r + 2.01 * T) + 0x1p-900;
+  const Vd rho = (r + delta) * raise, rho2 = rho * rho;
+  const Vd last = (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
+                  1.01 * (rho2 * rho2) * rho / (1.0 - rho);
+  const Vd eta = 1.27 * (delta + G * rho2) + 3.5 * U * rho + (deep ? last * rho2 : last) + 0x1p-120;
+  return concluded(n, raised(n, B_sum), x, lowered(n, X0_sum), d_sum, rho, eta, scale, in_range);
 }
 
 }  // namespace
