@@ -163,7 +163,7 @@ void invert_again(Work& w, const double* A, double scale, float B_sum, const Res
   series(w);
   correct(w, scale);
   const Bounds found =
-      concluded(n, splat(b), splat(x * raise), splat(x * (2 - raise)),
+      concluded(n, in_a_row(n), splat(b), splat(x * raise), splat(x * (2 - raise)),
                 splat(largest_row_sum(n, ld, w.R)), splat(rho), splat(eta), splat(scale), ~Id{});
   if (!(found.relative[0] < to.relative[k])) return;
   for (int i = 0; i < n; i++) std::memcpy(X + i * n, w.B1 + i * ld, sizeof(double) * n);

@@ -1,6 +1,7 @@
 // One matrix in rows padded to whole vectors: products in tiles that stay in registers.
 #pragma once
 #include "kernel.h"
+#include "series.h"
 #include "vec.h"
 
 namespace dmx::DMX_ISA {
@@ -31,6 +32,17 @@ DMX_INLINE void accumulate_rows(V (&c)[TI][TJ], const T* a, int la, const T* x, 
       keep(f);
       unrolled<TJ>([&](auto j) DMX_LAMBDA { c[i][j] += f * row[j]; });
     });
+  }
+}
+
+// The same, each block of the inner dimension summed from zero.
+template <class V, int TI, int TJ, class T>
+DMX_INLINE void accumulate_blocks(V (&c)[TI][TJ], const T* a, int la, const T* x, int lx, int n) {
+  for (int k = 0; k < n; k += block) {
+    V sum[TI][TJ] = {};
+    accumulate_rows(sum, a + k, la, x + k * lx, lx, n - k < block ? n - k : block);
+    for (int i = 0; i < TI; i++)
+      for (int j = 0; j < TJ; j++) c[i][j] += sum[i][j];
   }
 }
 

@@ -144,7 +144,7 @@ void residual(Work& w) {
   panels<Vd>(w.n, ld / LD, [](int i, int j) DMX_LAMBDA { return unit.at(i, j); },
              [&](auto& c, int i, int j) DMX_LAMBDA {
                accumulate_rows(c, w.B1 + i * ld, ld, w.X0 + j, ld, w.n);
-               accumulate_rows(c, w.B2 + i * ld, ld, w.X0 + j, ld, w.n);
+               accumulate_blocks(c, w.B2 + i * ld, ld, w.X0 + j, ld, w.n);
              },
              [&](int i, int j, Vd c) DMX_LAMBDA { *(Vd*)(w.R + i * ld + j) = c; });
 }
@@ -191,7 +191,7 @@ void correct(Work& w, double scale, double* X) {
   const int n = w.n, ld = w.ld;
   panels<Vd>(n, ld / LD, [](int, int) DMX_LAMBDA { return Vd{}; },
              [&](auto& c, int i, int j) DMX_LAMBDA {
-               accumulate_rows(c, w.X0 + i * ld, ld, w.B2 + j, ld, n);
+               accumulate_blocks(c, w.X0 + i * ld, ld, w.B2 + j, ld, n);
              },
              [&](int i, int j, Vd c) DMX_LAMBDA {
                keep(c);
@@ -245,7 +245,7 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
     std::memcpy(&sums[0], g.B_sum + l, sizeof(Vh));
     std::memcpy(&sums[1], g.R_sum + l, sizeof(Vh));
     std::memcpy(&sums[2], g.X0_sum + l, sizeof(Vh));
-    const Bounds b = bounds(n, sums[0], sums[1], sums[2],
+    const Bounds b = bounds(n, in_blocks(n), sums[0], sums[1], sums[2],
                             *(const Vd*)(g.rest_product + l), *(const Vd*)(g.d_sum + l),
                             *(const Vd*)(g.scale + l), *(const Id*)(g.in_range + l),
                             *(const Id*)(g.deep + l));
