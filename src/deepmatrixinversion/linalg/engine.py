@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.kernel import usual_environment
 from deepmatrixinversion.linalg.arithmetic import flushed, warn_unless_nearest
 from deepmatrixinversion.linalg.certificate import (
     Certificate,
@@ -414,21 +415,20 @@ def invert(
     k = math.prod(batch)
     a = A.reshape(k, n, n)
     tolerance = default_rtol(A.dtype) if rtol is None else float(rtol)
-    inverse = np.empty((k, n, n), dtype=A.dtype)
-    certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
-    if not n:
-        certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
-    nearest = warn_unless_nearest()
-    attempts = _attempts(guess, order, n, seed, compiled is not None)
+    nearest = usual_environment() or warn_unless_nearest()
     starts = None if start is None else np.broadcast_to(start, A.shape).reshape(k, n, n)
-    todo = np.arange(k)
     with np.errstate(all="ignore"):
         if compiled is not None and start is None and tol is None and nearest and k and serves(n):
             inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
-            todo = np.flatnonzero(~good)
-            steps[:] = 1
-            steps[todo] = 0
+            todo, steps = np.flatnonzero(~good), good.astype(np.int64)
             certificate.put(todo, Certificate.blank(todo.size))
+        else:
+            inverse = np.empty((k, n, n), dtype=A.dtype)
+            certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
+            todo = np.arange(k)
+        if not n:
+            certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
+        attempts = _attempts(guess, order, n, seed, compiled is not None)
         for part in chunks(len(todo), n) if n else ():
             where = todo[part]
             block = a[where] if where.size < k else a

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from deepmatrixinversion.kernel import available, invert_one
+from deepmatrixinversion.kernel import available, invert_stack
 from deepmatrixinversion.linalg.stack import Array
 
 LEAF_ORDER = 36
@@ -72,7 +72,7 @@ def _halve(A: Array, X: Array, depth: int) -> None:
     """A's inverse into X, both of any row stride."""
     n = len(A)
     if n <= LEAF_ORDER:
-        X[...] = invert_one(np.ascontiguousarray(A), "elimination").inverse
+        X[...] = invert_stack(np.ascontiguousarray(A)[None], "elimination", 1).inverse[0]
         return
     h = n // 2
     B, C = A[:h, h:], A[h:, :h]
