@@ -8,7 +8,8 @@ A rotation by the angle that annihilates the entry of its pair may be large wher
 entries are about equal, for what is rounding or will vanish by itself; it then undoes what earlier
 rotations of the sweep have done, and convergence is linear wherever eigenvalues are multiple. So
 the angle is damped as long as other entries in the pair's rows are larger than its own: convergence
-is quadratic for multiple eigenvalues too (float64, order 16, eigenvalues ±1: 5 sweeps, not 15).
+is quadratic for multiple eigenvalues too (float64, order 16, eigenvalues ±1: 5 sweeps rather than
+more than 14).
 
 References
 ----------
