@@ -21,6 +21,11 @@ def rows(A: Value, first: int, last: int) -> Value:
     return A.of(op.Slice(A.node, integers([first]), integers([last]), integers([-2])))
 
 
+def columns(A: Value, first: int, last: int) -> Value:
+    """Columns first to last - 1."""
+    return A.of(op.Slice(A.node, integers([first]), integers([last]), integers([-1])))
+
+
 def like(A: Value, array: np.ndarray) -> Value:
     """The same matrix for each matrix of the stack A, in A's shape."""
     return where(constant(np.zeros(array.shape), np.dtype(bool)), A, array)
@@ -47,3 +52,14 @@ def diagonal(A: Value, rows: int, columns: int) -> Value:
     """The diagonals (..., rows), whatever stands beside them, NaN included."""
     here = constant(np.eye(rows, columns), np.dtype(bool))
     return where(here, A, 0).sum((-1,), False)
+
+
+def stack_last(A: Value) -> Value:
+    """(..., n, k) as (n, k, ...)."""
+    r = A.rank
+    return A.of(op.Transpose(A.node, perm=[r - 2, r - 1, *range(r - 2)]))
+
+
+def stack_first(A: Value) -> Value:
+    """(n, k, ...) as (..., n, k)."""
+    return A.of(op.Transpose(A.node, perm=[*range(2, A.rank), 0, 1]))

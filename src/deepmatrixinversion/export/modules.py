@@ -16,11 +16,11 @@ from deepmatrixinversion.nets.weights import load_ensemble
 
 
 class Lapack(nn.Module):
-    """``torch.linalg.inv``, which the translation table writes in operators."""
+    """``torch.linalg.inv_ex``, which the translation table writes in operators."""
 
     def forward(self, A: Tensor) -> Tensor:
-        """The inverse."""
-        return torch.linalg.inv(A)
+        """The inverse, or finite numbers where there is none."""
+        return torch.linalg.inv_ex(A)[0]
 
 
 class Widened(nn.Module):

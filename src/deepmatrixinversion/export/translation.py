@@ -18,8 +18,11 @@ import torch
 from deepmatrixinversion.export import (
     adjugate,
     elimination,
+    exponential,
     factors,
+    householder,
     iteration,
+    lu,
     singular_values,
     spectra,
 )
@@ -104,7 +107,10 @@ def onnx_translation_table(
         aten.pinverse.default: writer.pinv_rcond,
     }
     own = {target: _function(method) for target, method in table.items()}
-    return own | factors.TABLE | spectra.TABLE
+    others = (factors, spectra, lu, householder, exponential)
+    for module in others:
+        own |= module.TABLE
+    return own
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,15 +146,19 @@ class Writer:
         self.early_exit = early_exit
         self.loops = itertools.count()
 
-    def _inverse(self, A: Value, order: int) -> Value:
+    def _inverse(self, A: Value, order: int, finite: bool = False) -> Value:
+        """The inverse; where there is none NaN, or with ``finite`` a finite matrix."""
         method = automatic(order) if self.method == "auto" else self.method
         if method == "adjugate":
-            return adjugate.inverse(A, order)
+            return adjugate.inverse(A, order, finite)
         if method == "elimination":
-            return elimination.inverse(A, order)
+            return elimination.inverse(A, order, finite)
         blocks = self.blocks or iteration.blocks_for(order, A.dtype)
         loop_name = f"inverse_{next(self.loops)}" if self.early_exit else ""
-        return iteration.inverse(A, order, blocks, loop_name)
+        X = iteration.inverse(A, order, blocks, loop_name)
+        if finite:
+            return X
+        return X + where(_is_inverse(A, X, order, True), constant(0, A.dtype), np.nan)
 
     def inv(self, A):
         """The inverse."""
@@ -158,7 +168,7 @@ class Writer:
     def inv_ex(self, A, *, check_errors: bool = False):
         """The inverse, and 0 where it is one."""
         value, order, _ = operand(A, "inv_ex")
-        X = self._inverse(value, order)
+        X = self._inverse(value, order, finite=True)
         return X.node, _info(value, X, order)
 
     def solve(self, A, B, *, left: bool = True):
@@ -173,7 +183,7 @@ class Writer:
     def _solve(self, A: Any, B: Any, left: bool, name: str) -> tuple[Any, Value, Value, int]:
         """The solution's node, A and its inverse, and their order."""
         value, order, _ = operand(A, name)
-        X = self._inverse(value, order)
+        X = self._inverse(value, order, finite=name == "solve_ex")
         vector = is_vector(A, B)
         right = value.of(op.Unsqueeze(B, integers([-1])) if vector else B)
         if left:
@@ -223,10 +233,12 @@ def _number(value: Any, name: str) -> float | None:
     return float(known.numpy())
 
 
-def _info(A: Value, X: Value, order: int) -> Any:
+def _is_inverse(A: Value, X: Value, order: int, keepdims: bool) -> Value:
+    """Whether ‖I - A X‖F < 1, matrix by matrix: then neither A nor X is singular."""
     R = constant(np.eye(order), A.dtype) - A @ X
-    return _zero_or_order((R * R).sum((-2, -1), False) < 1, order)
+    return (R * R).sum((-2, -1), keepdims) < 1
 
 
-def _zero_or_order(good: Value, order: int) -> Any:
+def _info(A: Value, X: Value, order: int) -> Any:
+    good = _is_inverse(A, X, order, False)
     return where(good, constant(0, np.dtype(np.int32)), order).node
