@@ -140,8 +140,10 @@ DMX_INLINE void correct(Block<n>& w, const Results& to, long first) {
   });
   Vd top = sums[0], total = sums[0];
   for (int i = 1; i < n; i++) top = larger(sums[i], top), total += sums[i];
-  const Bounds b = bounds(n, half<h>(w.B_sum), half<h>(w.R_sum), half<h>(w.X0_sum),
-                          top + (total - total), w.scale[h], w.in_range[h], Id{});
+  const Vh X0_sum = half<h>(w.X0_sum);
+  const Bounds b = bounds(n, in_a_row(n), half<h>(w.B_sum), half<h>(w.R_sum), X0_sum,
+                          rest_product(n, X0_sum), top + (total - total), w.scale[h], w.in_range[h],
+                          Id{});
   const long k = first + h * LD;
   *(Vd_any*)(to.error + k) = b.error;
   *(Vd_any*)(to.residual + k) = b.residual;

@@ -39,19 +39,20 @@ void invert_once(int n, Method method, const double* A, Results to, long count) 
 class Retry {
   static constexpr int most = 8 * LF;
   const int n, N;
-  std::vector<double> A, X, numbers;
+  const std::unique_ptr<double[]> A, X;  // only as much of them is touched as matrices come
+  double numbers[3 * most];
+  uint8_t state[most];
   std::vector<long> which;
-  std::vector<uint8_t> state;
 
  public:
   enum class Reversed { rows, columns };
   explicit Retry(int n)
-      : n(n), N(n * n), A(most * N), X(most * N), numbers(3 * most), state(most) {}
+      : n(n), N(n * n), A(new double[most * N]), X(new double[most * N]) {}
 
   void run(Reversed what, Method method, const double* all, const Results& to, long count) {
     for (long k = 0; k < count; k++) {
       if (to.state[k] & finished) continue;
-      reverse(what == Reversed::rows, all + k * N, A.data() + which.size() * N);
+      reverse(what == Reversed::rows, all + k * N, A.get() + which.size() * N);
       which.push_back(k);
       if (which.size() == most) flush(what, method, to);
     }
@@ -67,13 +68,12 @@ class Retry {
 
   void flush(Reversed what, Method method, const Results& to) {
     const long m = (long)which.size();
-    double* b = numbers.data();
-    const Results part{X.data(), b, b + most, b + 2 * most, state.data()};
-    invert_once(n, method, A.data(), part, m);
+    const Results part{X.get(), numbers, numbers + most, numbers + 2 * most, state};
+    invert_once(n, method, A.get(), part, m);
     for (long q = 0; q < m; q++) {
       const long k = which[q];
       if (!(part.relative[q] < to.relative[k])) continue;
-      reverse(what == Reversed::columns, X.data() + q * N, to.X + k * N);
+      reverse(what == Reversed::columns, X.get() + q * N, to.X + k * N);
       to.error[k] = part.error[q];
       to.residual[k] = part.residual[q];
       to.relative[k] = part.relative[q];
