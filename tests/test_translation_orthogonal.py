@@ -7,8 +7,9 @@ import functools
 import numpy as np
 import pytest
 import torch
-from test_translation import Call, export, run, spectrum
 from torch import linalg
+
+from test_translation import Call, export, run, spectrum
 
 ORDER = 12
 EPS = 2.0**-24

@@ -47,7 +47,8 @@
 //    1.27 G rho^2.
 //
 // 5. The correction. C = fl(X0 Y) is off by G ||X0|| zeta, or, in blocks, with 1.01 (m + 17) u for
-//    G; X1 = fl(X0 + C); d = X0 + C - X1 by fl(C - fl(X1 - X0)). This is exact where X0 is a multiple of the last place of C [Rump, Ogita,
+//    G; X1 = fl(X0 + C); d = X0 + C - X1 by fl(C - fl(X1 - X0)). This is exact where X0 is a
+//    multiple of the last place of C [Rump, Ogita,
 //    Oishi 2008, lemma 2.6], which it is: |C| <= ||X0|| zeta < n 2^e, whose last place is finer than
 //    2^(e - 23). So
 //
