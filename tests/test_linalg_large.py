@@ -4,10 +4,10 @@ import inspect
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
 
 import deepmatrixinversion.linalg.correction as module
+import oracle
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.kernel import available
 from deepmatrixinversion.linalg.correction import corrected

@@ -424,7 +424,9 @@ def invert(
             unsound = flushed(block) | (not nearest)
             proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
             unknown = np.flatnonzero(np.isinf(proof.error_bound))
-            proof.residual_bound[unknown] = measured_residual(block[unknown], found.held[unknown])
+            if unknown.size:
+                measured = measured_residual(block[unknown], found.held[unknown])
+                proof.residual_bound[unknown] = measured
             proof.residual_bound[unsound] = np.inf
             steps[where] = found.steps
             if where.size == k:

@@ -31,11 +31,11 @@ within what `correction` allows for underflow in single precision."""
 class Weights(NamedTuple):
     """Weights W (k, n, 4) in [0, 1] for the norms of E, of E S, and of both as scaled back.
 
-    The norm of row sums beside column j is their largest, each times 2^shifts[j] (k, n or 1).
+    The norm of row sums beside a column is their largest, each times 2^shifts, (k, n or 1, 4).
     """
 
     W: Array
-    shifts: list[NDArray[np.int64]]
+    shifts: NDArray[np.int64]
 
     @classmethod
     def of(cls, scaled: Scaled) -> Weights:
@@ -47,15 +47,15 @@ class Weights(NamedTuple):
         W[:, :, 2] = np.ldexp(1.0, np.maximum(-rows - back, -1022))
         W[:, :, 3] = np.ldexp(1.0, np.maximum(columns - top, -1022))
         exponents = _normalised_sums(S, W[:, :, ::3], W[:, :, 1::2])
-        uneven = exponents[:, 1:] + top - columns
-        return cls(W, [np.zeros_like(back), exponents[:, :1], back - columns, uneven])
+        shifts = np.zeros((*columns.shape, 4), dtype=np.int64)
+        shifts[:, :, 1] = exponents[:, :1]
+        shifts[:, :, 2] = back - columns
+        shifts[:, :, 3] = exponents[:, 1:] + top - columns
+        return cls(W, shifts)
 
-    def norms(self, sums: Array) -> list[Array]:
-        """The four norms (k,), rounded up; NaN becomes inf."""
-        return [
-            shifted(np.ldexp(sums[:, :, j], shift).max(axis=1))
-            for j, shift in enumerate(self.shifts)
-        ]
+    def norms(self, sums: Array) -> Array:
+        """The four norms (4, k), rounded up; NaN becomes inf."""
+        return shifted(np.ldexp(sums, self.shifts).max(axis=1)).T.copy()
 
 
 def _normalised_sums(S: Array, V: Array, out: Array) -> NDArray[np.int64]:
