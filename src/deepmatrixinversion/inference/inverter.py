@@ -195,7 +195,9 @@ class Inverter:
         rtol : float, optional
             Relative error (infinity norm) that a certified inverse is proven to have at most, as
             returned and beside the matrix with its rows and columns scaled evenly; 1e-6 by default,
-            1e-3 in single precision.
+            1e-3 in single precision. Above order 64 the work done is what it asks for: by default
+            errors are LAPACK's or less and bounds thousands of times that, with 2**-50 results are
+            right to the last bits, and bounds tight, for two to three times the time.
         seed : int
             Of the random transformations that a failing Schur recursion is retried with.
         start : (..., n, n) array_like, optional
@@ -216,7 +218,7 @@ class Inverter:
         -----
         For n <= m: the network, then 1 product and 2 a refinement step, and 4 to 8 for the last
         step in extended precision, which gives the certificate. For n > m about 8 products of order
-        n in all.
+        n in all, above order 64 3 to 4.
         """
         form = real_form(A)
         for name, value in (("tol", tol), ("rtol", rtol)):

@@ -373,7 +373,8 @@ def invert(
         last rounding by default. Results less accurate than ``rtol`` are then not certified.
     rtol : float, optional
         relative error that a certified inverse is proven to have at most; 1e-6 by default, 1e-3
-        for float32
+        for float32. Above order 64 it also says what is done: bounds by norms where they suffice,
+        and the last bits below 2^-40
     seed : int
         of the random butterflies
     compiled : {"network", "elimination"}, optional
@@ -396,10 +397,11 @@ def invert(
 
     Notes
     -----
-    Cost for n <= order: 1 product and 2 a refinement step; 4 to 8 for polishing, which gives the
-    certificate. Above, about 7 in all to order 128 is exceeded, where the certificate is that of
-    float64 with 26 bits more. What has no good proof then is tried anew up to three times. Memory:
-    the result and about twenty chunks of 2^17 doubles, or 12 n^2 doubles where n is larger.
+    Cost to order 64, for n <= order: 1 product and 2 a refinement step; 4 to 8 for polishing, which
+    gives the certificate; for n > order about 7 in all. Above order 64 3 to 4 (`halving`,
+    `correction`), and 4 to 8 more where that proves too little. What has no good proof then is
+    tried anew up to three times. Memory: the result and about twenty chunks of 2^17 doubles, or 8
+    n^2 doubles where n is larger, 12 where residuals are taken in slices.
 
     Examples
     --------
