@@ -82,4 +82,6 @@ def determinant(A: Value, n: int) -> Value:
 
 def _each(pivots: Value, n: int) -> list[Value]:
     """The pivots one by one. ReduceProd does not survive the exporter's conversion to opset 17."""
-    return [pivots.of(op.Gather(pivots.node, integers(j), axis=-1), pivots.rank - 1) for j in range(n)]
+    return [
+        pivots.of(op.Gather(pivots.node, integers(j), axis=-1), pivots.rank - 1) for j in range(n)
+    ]

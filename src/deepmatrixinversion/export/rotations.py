@@ -6,9 +6,10 @@ round, so that all rounds are the same nodes on the same constants.
 
 A rotation by the angle that annihilates the entry of its pair may be large where both diagonal
 entries are about equal, for what is rounding or will vanish by itself; it then undoes what earlier
-rotations of the sweep have done, and convergence is linear wherever eigenvalues are multiple. So the
-angle is damped as long as other entries in the pair's rows are larger than its own: convergence is
-quadratic for multiple eigenvalues too (float64, order 16, eigenvalues ±1: 5 sweeps rather than 15).
+rotations of the sweep have done, and convergence is linear wherever eigenvalues are multiple. So
+the angle is damped as long as other entries in the pair's rows are larger than its own: convergence
+is quadratic for multiple eigenvalues too (float64, order 16, eigenvalues ±1: 5 sweeps rather than
+more than 14).
 
 References
 ----------
@@ -91,7 +92,7 @@ class Rotations:
         It rotates the pairs and moves all coordinates on.
         """
         n = self.order
-        entries = G.reshape(2, n * n)
+        entries = G.reshape(2, 1, n * n)
         # (d, g) = (G_qq - G_pp, 2 G_pq) of each pair, d in the first half.
         dg = entries @ self.pick
         radius = ((dg * dg) @ self.first + (entries * entries) @ self.rest) ** 0.5
@@ -100,4 +101,4 @@ class Rotations:
         # optimizer drops the addition of small numbers.
         direction = dg.of(op.Sum(dg.node, signed.node, self.tiny.node))
         cosines_and_sines = direction / ((direction * direction) @ self.both) ** 0.5
-        return (cosines_and_sines @ self.place).reshape(1, n, n)
+        return (cosines_and_sines @ self.place).reshape(2, n, n)

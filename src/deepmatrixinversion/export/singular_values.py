@@ -12,6 +12,10 @@ from deepmatrixinversion.export.rotations import Rotations, sweeps
 from deepmatrixinversion.export.scale import Scaled, nan_unless_finite, scaled
 from deepmatrixinversion.export.sorting import ordered
 
+LARGEST = 16
+"""Up to this many rows or columns pseudo-inverses are computed so, and beyond by iteration, whose
+graph has a tenth of the nodes there: those of Jacobi grow with n log n."""
+
 CONVERGED = 16
 """How many times n eps, relative to the largest singular value, the columns may miss orthogonality
 by in the end; they miss it by 0.3 to 1 of one n eps. Where it is more the answer is NaN."""
@@ -45,7 +49,8 @@ def orthogonalised(A: Value, m: int, n: int) -> Orthogonalised:
 
     References
     ----------
-    Drmač & Veselić 2008, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29
+    Drmač & Veselić 2008, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl.
+    29
     """
     given = scaled(A, m, n)
     S = given.S
@@ -91,8 +96,8 @@ def svd(A: Value, m: int, n: int, *, full: bool) -> tuple[Value, Value, Value]:
         return UT.mT, values, V.mT
     given, outer, Y, norms, V = orthogonalised(A, m, n)
     values, P = ordered(norms.reshape(2, n), n, descending=True)
-    # Householder's Q of orthogonal columns is those columns, up to rounding and signs, and completes
-    # them where singular values are 0.
+    # Householder's Q of orthogonal columns is those columns, up to rounding and signs, and
+    # completes them where singular values are 0.
     columns = Y / where(norms > 0, norms, 1) @ P
     R, inner = triangular(columns, n, n)
     signs = where((R * np.eye(n)).sum((-2,), True) < 0, constant(-1, A.dtype), 1)
@@ -115,15 +120,27 @@ def _below_zeros(U: Value, rows: int) -> Value:
     return concatenate([U, U.take([0] * rows, -2) * 0], -2)
 
 
-def pseudo_inverse(A: Value, m: int, n: int, rtol: float) -> Value:
-    """Moore-Penrose inverses (..., n, m), singular values up to ``rtol`` times the largest as 0."""
+def pseudo_inverse(
+    A: Value, m: int, n: int, atol: float | None = None, rtol: float | None = None
+) -> Value:
+    """Moore-Penrose inverses (..., n, m), small singular values counting as 0.
+
+    Those are small that are no larger than ``atol`` or ``rtol`` times the largest, by default
+    max(m, n) eps times, unless an ``atol`` is given: the rule of PyTorch and NumPy.
+    """
     if m < n:
-        return pseudo_inverse(A.mT, n, m, rtol).mT
+        return pseudo_inverse(A.mT, n, m, atol, rtol).mT
+    if rtol is None:
+        rtol = 0 if atol else m * float(np.finfo(A.dtype).eps)
     given, outer, Y, norms, V = orthogonalised(A, m, n)
     values, _ = ordered(norms.reshape(2, n), n, descending=True)
     cut = values.take([0], -1).reshape(1, 1, 1) * rtol
-    inverses = where(norms > cut, 1 / where(norms > cut, norms, 1), norms * 0)
-    XT = (Y * inverses * inverses) @ V.mT
+    if atol:
+        limit = given.inverted(constant(atol, A.dtype))
+        cut = where(cut > limit, cut, limit)
+    counts = norms > cut
+    XT = Y * (where(counts, constant(1, A.dtype), norms * 0) / where(counts, norms * norms, 1))
+    XT = XT @ V.mT
     if m > n:
         XT = _below_zeros(XT, m - n)
     return given.inverted(orthogonal(outer, XT).mT)
