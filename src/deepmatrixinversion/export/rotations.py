@@ -92,7 +92,7 @@ class Rotations:
         It rotates the pairs and moves all coordinates on.
         """
         n = self.order
-        entries = G.reshape(2, n * n)
+        entries = G.reshape(2, 1, n * n)
         # (d, g) = (G_qq - G_pp, 2 G_pq) of each pair, d in the first half.
         dg = entries @ self.pick
         radius = ((dg * dg) @ self.first + (entries * entries) @ self.rest) ** 0.5
@@ -101,4 +101,4 @@ class Rotations:
         # optimizer drops the addition of small numbers.
         direction = dg.of(op.Sum(dg.node, signed.node, self.tiny.node))
         cosines_and_sines = direction / ((direction * direction) @ self.both) ** 0.5
-        return (cosines_and_sines @ self.place).reshape(1, n, n)
+        return (cosines_and_sines @ self.place).reshape(2, n, n)
