@@ -119,7 +119,7 @@ def test_float32_has_no_float64_inside_and_no_nan():
     assert not any(DOUBLE in types for types in elements(9, 4, None))
     run = graph(9, 4, "32")
     for kappa in (1, 1e2, 1e4):
-        A, X = stack(9, 4, kappa ** -np.linspace(0, 1, 4), 50)
+        A, X = stack((9, 4), even_spectrum(4, kappa), 50)
         Y, _, converged = run.run(None, {"A": A.astype(np.float32)})
         assert converged.all()
         assert (relative(Y, X) <= 8 * 9 * np.finfo(np.float32).eps * kappa).all()

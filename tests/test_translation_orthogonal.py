@@ -35,9 +35,7 @@ FUNCTIONS = {
     "qr, complete": lambda A, G: linalg.qr(G[..., :5], mode="complete")[0],
     "qr, wide": lambda A, G: linalg.qr(G[..., :5, :])[1],
     "qr, square": lambda A, G: linalg.qr(G)[0],
-    "geqrf": lambda A, G: torch.geqrf(G[..., :5])[0],
-    "geqrf, tau": lambda A, G: torch.geqrf(G[..., :5])[1],
-    "householder_product": lambda A, G: linalg.householder_product(*torch.geqrf(G[..., :5])),
+    "householder_product": lambda A, G: linalg.householder_product(G[..., :5], A[..., 0, :4]),
     "matrix_exp": lambda A, G: linalg.matrix_exp(G),
     "matrix_exp, large": lambda A, G: linalg.matrix_exp(20 * A),
     "matrix_exp, small": lambda A, G: linalg.matrix_exp(1e-3 * G),
@@ -93,7 +91,8 @@ def test_singular_and_non_finite():
     assert info.tolist() == linalg.lu_factor_ex(A).info.tolist() == [1, 2, 11, 0]
     assert (errors(Q @ R, A.double())[1:] <= 16 * 20 * EPS).all()
     assert (errors(Q.mT @ Q, torch.eye(20).double()) <= 16 * 20 * EPS).all()
-    torch.testing.assert_close(E, linalg.matrix_exp(A), rtol=64 * EPS, atol=0)
+    exact = linalg.matrix_exp(A.double())
+    assert errors(E, exact).max() <= 4 * errors(linalg.matrix_exp(A), exact).max() + 16 * EPS
     A[0, 3, 4], A[1, 2, 2], A[2, 0, 0] = torch.nan, torch.inf, 1e6
     E = run(factoring(), (A,))[3]
     assert np.isnan(E[:3]).any(axis=(1, 2)).all()

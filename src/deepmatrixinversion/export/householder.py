@@ -9,13 +9,12 @@ import torch
 
 from deepmatrixinversion.export.algebra import (
     Value,
-    concatenate,
     constant,
     floor_power,
     size,
     where,
 )
-from deepmatrixinversion.export.blocks import columns, like, rows
+from deepmatrixinversion.export.blocks import like, rows
 from deepmatrixinversion.export.operand import operand
 
 Reflections = list[tuple[Value, Value]]
@@ -85,19 +84,6 @@ def _qr(matrix: Any, mode: str, name: str) -> tuple[Any, Any]:
     return Q.node, (R if k == m else rows(R, 0, k)).node
 
 
-def geqrf(self_):
-    """R above and reflection vectors below the diagonal, and their factors."""
-    A, m, n = operand(self_, "geqrf")
-    R, found = factor(A, m, n)
-    V = concatenate([v for v, _ in found], -1)
-    if n > m:
-        V = concatenate([V, columns(R, m, n)], -1)
-    below = constant(np.tri(m, n, -1), np.dtype(bool))
-    return where(below, V, R).node, concatenate([t for _, t in found], -1).reshape(
-        2, len(found)
-    ).node
-
-
 def householder_product(input_, tau):
     """The first columns of the product of reflections."""
     A, m, n = operand(input_, "householder_product")
@@ -115,7 +101,6 @@ aten = torch.ops.aten
 TABLE = {
     aten.linalg_qr.default: qr,
     aten.qr.default: old_qr,
-    aten.geqrf.default: geqrf,
     aten.linalg_householder_product.default: householder_product,
     aten.orgqr.default: householder_product,
 }
