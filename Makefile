@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-browser test-all lint format \
+.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-all lint format \
         docs kernel zoo report runtimes jobs clean
 
 help:
@@ -39,6 +39,9 @@ test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is non
 
 test-dask: $(VENV)/.dev ## Dask on a cluster of this machine, xarray, pandas and Zarr
 	$(BIN)/python -m pytest -m 'dask and not slow'
+
+test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
+	$(BIN)/python -m pytest -m 'jax and not slow'
 
 test-all: $(VENV)/.dev ## the long checks as well
 	$(BIN)/python -m pytest -n 2 -m 'not browser'
