@@ -1,4 +1,7 @@
-"""The minimum variance distortionless response beamformer, in complex arithmetic.
+"""The minimum variance distortionless response beamformer
+==========================================================
+
+The minimum variance distortionless response beamformer, in complex arithmetic.
 
 Capon 1969, "High-resolution frequency-wavenumber spectrum analysis", Proc. IEEE 57; as in neural
 beamformers for speech (Souden et al. 2010, eq. 24).

@@ -1,4 +1,8 @@
-"""An extended Kalman filter for a vehicle seen by radar: three steps, gains by Cholesky factors."""
+"""An extended Kalman filter for a vehicle seen by radar
+========================================================
+
+An extended Kalman filter for a vehicle seen by radar: three steps, gains by Cholesky factors.
+"""
 
 import torch
 from torch import nn

@@ -1,4 +1,8 @@
-"""Linear detection of 8 streams at 16 antennas: complex matrices inside, real planes outside."""
+"""Linear detection of 8 streams at 16 antennas
+===============================================
+
+Linear detection of 8 streams at 16 antennas: complex matrices inside, real planes outside.
+"""
 
 import torch
 from torch import nn

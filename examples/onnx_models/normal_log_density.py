@@ -1,4 +1,8 @@
-"""torch.distributions' multivariate normal: the log-density under a network's covariance."""
+"""torch
+========
+
+torch.distributions' multivariate normal: the log-density under a network's covariance.
+"""
 
 import torch
 from torch import nn

@@ -1,4 +1,8 @@
-"""A layer with orthonormal columns, made of free parameters by a QR factorisation, and its gain."""
+"""A layer with orthonormal columns
+===================================
+
+A layer with orthonormal columns, made of free parameters by a QR factorisation, and its gain.
+"""
 
 import torch
 from torch import nn

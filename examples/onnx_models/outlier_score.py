@@ -1,4 +1,7 @@
-"""Mahalanobis distances to class means under a shared covariance that need not have full rank.
+"""Mahalanobis distances to class means under a shared covariance that need not have full rank
+==============================================================================================
+
+Mahalanobis distances to class means under a shared covariance that need not have full rank.
 
 Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples", eq. 2.
 """

@@ -1,4 +1,7 @@
-"""SPDNet on covariance matrices: bilinear maps, rectified eigenvalues, a matrix logarithm.
+"""SPDNet on covariance matrices
+================================
+
+SPDNet on covariance matrices: bilinear maps, rectified eigenvalues, a matrix logarithm.
 
 Huang & Van Gool 2017, "A Riemannian network for SPD matrix learning", eqs. 2 to 4.
 """
