@@ -60,7 +60,7 @@ def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certifi
 
 @keeps_kind("A", "X")
 def entrywise_error_bound(A: ArrayLike, X: ArrayLike) -> NDArray[np.float64]:
-    """At least |A⁻¹ - X| for each entry of real A and X: see `linalg.certificate`.
+    """At least ``|A⁻¹ - X|`` for each entry of real A and X: see `linalg.certificate`.
 
     Parameters
     ----------
