@@ -195,12 +195,12 @@ def _attempts(guess: Leaf, order: int, n: int, seed: int, compiled: bool) -> lis
     """Ways to a candidate, the network's first."""
 
     def propose(S: Array) -> Array:
-        if compiled and n >= SMALLEST_ORDER and can_halve():
-            return halved(S)
         return guess_inverse(S, guess, order) if n <= order else block_inverse(S, guess, order)
 
     def by_guess(S: Stack, _: Stack) -> Stack:
-        return Stack.of(propose(S.matrices()))
+        # Where halving fails the network's leaves come in: they stand a singular block better.
+        quick = compiled and n >= SMALLEST_ORDER and can_halve()
+        return Stack.of(halved(S.matrices()) if quick else propose(S.matrices()))
 
     def by_elimination(S: Stack, _: Stack) -> Stack:
         return Stack.of(eliminated(S.matrices()))
