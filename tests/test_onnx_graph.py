@@ -65,7 +65,7 @@ def rounding(net, A, kappa):
     adds as much again for its own products.
     """
     member = net.members[0]
-    if isinstance(member, NETS["feedback"]):
+    if isinstance(member, NETS["feedback"] | NETS["prior"]):
         n = A.shape[-1]
         size = torch.linalg.matrix_norm(net(A))[:, None, None]
         return 2 * (n * n + n) * 3 * U * kappa * n**0.5 * size

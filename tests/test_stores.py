@@ -100,7 +100,7 @@ class Dying:
 REFUSED = {
     "another format": (("a.mx", "x.npy", "--workers", "2"), "only .npy files and .zarr stores"),
     "another output": (("a.npy", "x.mx", "--workers", "2"), "only .npy files and .zarr stores"),
-    "a report": (("a.npy", "x.npy", "--workers", "2", "--report", "r"), "leave out --report"),
+    "a report": (("a.npy", "x.npy", "--workers", "2", "--report", "r.json"), "leave out --report"),
     "Fortran order": (("f.npy", "x.npy", "--workers", "2"), "save it in C order"),
     "not square": (("r.npy", "x.npy", "--workers", "2"), "2 x 3"),
     "itself": (("a.npy", "a.npy", "--workers", "2"), "must not overwrite"),
