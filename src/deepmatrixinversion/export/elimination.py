@@ -6,7 +6,6 @@ import numpy as np
 
 from deepmatrixinversion.export.algebra import (
     Value,
-    cast,
     concatenate,
     constant,
     floor_power,
@@ -66,7 +65,8 @@ def pivot_unit(column: Value, free: Value, n: int) -> Value:
     """The unit vector (n, 1, ...) of a column's largest entry in the rows that are free."""
     rows = integers(np.arange(n).reshape(n, 1, *[1] * (column.rank - 2)))
     largest = op.ArgMax((abs(column) * free).node, axis=0, keepdims=1)
-    return cast(column.of(op.Equal(rows, largest)), column.dtype)
+    # No Cast: converters to other precisions change what it casts to.
+    return where(column.of(op.Equal(rows, largest)), constant(1, column.dtype), 0)
 
 
 def _panel(M: Value, width: int, n: int, free: Value, finite: bool) -> tuple[Value, Value, Value]:

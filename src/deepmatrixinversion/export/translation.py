@@ -24,10 +24,13 @@ from deepmatrixinversion.export import (
     householder,
     iteration,
     lu,
+    singular_values,
+    spectra,
 )
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
 from deepmatrixinversion.export.operand import as_matrix, operand, static_shape
 from deepmatrixinversion.export.options import METHODS, automatic
+from deepmatrixinversion.export.symmetric_eigen import symmetric
 from deepmatrixinversion.linalg.minimal_residual import solution
 from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
 
@@ -43,8 +46,10 @@ def onnx_translation_table(
 
     Covers ``torch.linalg.inv``, ``torch.inverse``, ``Tensor.inverse``, ``inv_ex``, ``solve``,
     ``solve_ex``, ``pinv``, ``torch.pinverse``, ``cholesky``, ``cholesky_ex``, ``solve_triangular``,
-    ``torch.cholesky_inverse`` and ``torch.cholesky_solve``, for real float32 and float64 tensors
-    with any number of leading axes, static or dynamic. The order must be known at export.
+    ``torch.cholesky_inverse`` and ``torch.cholesky_solve``, ``det``, ``slogdet``, ``logdet``,
+    ``eigh``, ``eigvalsh``, ``svd``, ``svdvals`` and what PyTorch composes of these,
+    ``matrix_norm``, ``cond`` and ``matrix_rank``, for real float32 and float64 tensors with any
+    number of leading axes, static or dynamic. The order must be known at export.
 
     Parameters
     ----------
@@ -59,8 +64,9 @@ def onnx_translation_table(
         `deepmatrixinversion.export.iteration.blocks_for`. Spectra spread over many decades
         take more, random matrices three fewer.
     double_pinv : bool
-        Compute the pseudo-inverse of float32 matrices in float64. In float32 singular values below
-        3.9e-3 times the largest are lost; turn it off for devices without float64.
+        Compute the pseudo-inverse of float32 matrices with more than 16 rows and columns in
+        float64. In float32 singular values below 3.9e-3 times the largest are lost there; turn it
+        off for devices without float64. Up to 16 rows or columns it is in its own dtype anyway.
     early_exit : bool
         Write the steps of ``iterative`` as one ONNX ``Loop``, which ends once no matrix of the
         batch gains by another step. Nothing else in the table writes a loop or a branch.
@@ -104,7 +110,10 @@ def onnx_translation_table(
         aten.pinverse.default: writer.pinv_rcond,
     }
     own = {target: _function(method) for target, method in table.items()}
-    return own | factors.TABLE | lu.TABLE | householder.TABLE | exponential.TABLE
+    others = (factors, spectra, lu, householder, exponential)
+    for module in others:
+        own |= module.TABLE
+    return own
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -207,16 +216,20 @@ class Writer:
 
     def pinv(self, self_, *, atol=None, rtol=None, hermitian: bool = False):
         """The Moore-Penrose inverse."""
-        if _number(atol, "atol"):
-            raise ValueError("pinv: atol would need the scale of the matrices: give rtol instead")
-        return self._pinv(self_, _number(rtol, "rtol"))
+        return self._pinv(self_, _number(atol, "atol"), _number(rtol, "rtol"), hermitian)
 
     def pinv_rcond(self, self_, rcond=None, hermitian: bool = False):
         """The Moore-Penrose inverse, with the older name of rtol."""
-        return self._pinv(self_, _number(rcond, "rcond"))
+        return self._pinv(self_, None, _number(rcond, "rcond"), hermitian)
 
-    def _pinv(self, matrix: Any, rtol: float | None) -> Any:
+    def _pinv(self, matrix: Any, atol: float | None, rtol: float | None, hermitian: bool) -> Any:
         A, rows, columns = operand(matrix, "pinv")
+        if hermitian:
+            A = symmetric(A, rows, upper=False)
+        if min(rows, columns) <= singular_values.LARGEST:
+            return singular_values.pseudo_inverse(A, rows, columns, atol, rtol).node
+        if atol:
+            raise ValueError("pinv: atol would need the scale of the matrices: give rtol instead")
         dtype = A.dtype
         if dtype == np.float32 and self.double_pinv:
             A = cast(A, np.float64)
