@@ -21,6 +21,7 @@ MODELS = {
     "glow-48": (48, 300),
     "camera": (4, 2e3),
     "ridge_regression": (16, 3e3),
+    "polynomial_fit": (4, 30),
     "thin_plate_spline": (19, 300),
     "mimo_detector": (32, 1e3),
     "kornia_camera": (4, 2e3),

@@ -17,6 +17,7 @@ MODELS = (
     "glow",
     "camera",
     "ridge_regression",
+    "polynomial_fit",
     "thin_plate_spline",
     "mimo_detector",
     "kornia_camera",

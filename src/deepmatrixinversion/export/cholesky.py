@@ -22,7 +22,7 @@ def factor(A: Value, order: int) -> Value:
 
     Notes
     -----
-    n³/3 multiplications, most of them in products, and 6 nodes a row. Panels are products with
+    n³/3 multiplications, most of them in products, and 7 nodes a row. Panels are products with
     the inverses of diagonal blocks; a step of refinement makes them as good as solutions.
     """
     within = constant(np.tri(order), np.dtype(bool))

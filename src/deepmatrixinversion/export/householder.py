@@ -26,7 +26,7 @@ def factor(A: Value, m: int, n: int) -> tuple[Value, Reflections]:
 
     Notes
     -----
-    About 25 operators a column; 2 m n multiplications each.
+    About 34 operators a column, Q included; 2 m n multiplications each.
     """
     scale = floor_power(size(A, (-2, -1)))
     M, found = A / scale, []

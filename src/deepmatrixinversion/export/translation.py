@@ -46,7 +46,9 @@ def onnx_translation_table(
 
     Covers ``torch.linalg.inv``, ``torch.inverse``, ``Tensor.inverse``, ``inv_ex``, ``solve``,
     ``solve_ex``, ``pinv``, ``torch.pinverse``, ``cholesky``, ``cholesky_ex``, ``solve_triangular``,
-    ``torch.cholesky_inverse`` and ``torch.cholesky_solve``, ``det``, ``slogdet``, ``logdet``,
+    ``torch.cholesky_inverse``, ``torch.cholesky_solve``, ``torch.triangular_solve``, ``lu``,
+    ``lu_factor``, ``lu_factor_ex``, ``lu_solve``, ``qr``, ``householder_product``, ``matrix_exp``,
+    ``tensorinv``, ``tensorsolve``, ``det``, ``slogdet``, ``logdet``,
     ``eigh``, ``eigvalsh``, ``svd``, ``svdvals`` and what PyTorch composes of these,
     ``matrix_norm``, ``cond`` and ``matrix_rank``, for real float32 and float64 tensors with any
     number of leading axes, static or dynamic. The order must be known at export.
@@ -78,9 +80,9 @@ def onnx_translation_table(
 
     Notes
     -----
-    A graph cannot raise an error. Where PyTorch would, on a singular matrix, ``inv`` and ``solve``
-    return finite numbers that are no inverse: call ``inv_ex`` or ``solve_ex`` and look at ``info``,
-    which is 0 where ‖I - A X‖F is below 1, else the order. ``cholesky`` returns NaN.
+    A graph cannot raise an error. Where PyTorch would, ``inv``, ``solve`` and ``cholesky`` return
+    NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with an
+    ``info`` that is 0 where ‖I - A X‖F is below 1, else the order.
 
     Examples
     --------
