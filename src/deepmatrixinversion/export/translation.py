@@ -81,8 +81,8 @@ def onnx_translation_table(
     Notes
     -----
     A graph cannot raise an error. Where PyTorch would, ``inv``, ``solve`` and ``cholesky`` return
-    NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with an
-    ``info`` that is 0 where ‖I - A X‖F is below 1, else the order.
+    NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with
+    an ``info`` that is 0 where ‖I - A X‖F is below 1, else the order.
 
     Examples
     --------
