@@ -108,6 +108,7 @@ def test_equal_constants_are_one_also_for_loops():
         Options(4, kind="solve"),
         Options(2),
         Options(3, net="feedback"),
+        Options(4, kind="pinv"),
         None,
     ],
     ids=lambda o: "table" if o is None else f"{o.kind}-{o.method}-{o.order}",

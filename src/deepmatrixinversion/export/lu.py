@@ -120,7 +120,7 @@ def _permutation(pivots: Value, n: int) -> Value:
         here = constant(index == j, np.dtype(bool))
         moved = where(there, order, 0).sum((-1,), True)
         order = where(here, moved, where(there, where(here, order, 0).sum((-1,), True), order))
-    return cast(order.reshape(1, n, 1).equals(index), pivots.dtype)
+    return where(order.reshape(1, n, 1).equals(index), constant(1, pivots.dtype), 0)
 
 
 def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Value, cast, integers, op
+from deepmatrixinversion.export.algebra import Value, constant, integers, op, where
 
 
 def ordered(values: Value, n: int, *, descending: bool) -> tuple[Value, Value]:
@@ -12,4 +12,4 @@ def ordered(values: Value, n: int, *, descending: bool) -> tuple[Value, Value]:
     found, places = op.TopK(values.node, integers([n]), axis=-1, largest=int(descending), sorted=1)
     index = Value(op.Unsqueeze(places, integers([-2])), np.dtype(np.int64), values.rank + 1)
     chosen = index.equals(Value(integers(np.arange(n)[:, None]), index.dtype, 2))
-    return values.of(found), cast(Value(chosen.node, np.dtype(bool), index.rank), values.dtype)
+    return values.of(found), where(chosen, constant(1, values.dtype), 0)
