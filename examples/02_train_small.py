@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from deepmatrixinversion.models.directory import CURVE
-from deepmatrixinversion.reporting.plots import save_figure, training_curves
+from deepmatrixinversion.reporting.figure_files import save_figure
+from deepmatrixinversion.reporting.plots import training_curves
 from deepmatrixinversion.training.curve import read_curve
 from deepmatrixinversion.training.finish import finish
 from deepmatrixinversion.training.recipe import Recipe

@@ -10,8 +10,9 @@ import numpy as np
 
 from deepmatrixinversion import SingularMatrixError, inv, pinv_ex
 from deepmatrixinversion.matrices.datasets import singular_pairs
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true, save_figure
+from deepmatrixinversion.reporting.plots import predicted_against_true
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 
