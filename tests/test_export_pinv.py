@@ -14,6 +14,7 @@ from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.export.singular_values import LARGEST
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_pseudo_inverses
 
 DTYPES = {"32": np.dtype(np.float32), "64": np.dtype(np.float64)}
 SLOW = pytest.mark.slow
@@ -31,12 +32,10 @@ def graph(rows, columns, precision, internal=None):
     return session(data)
 
 
-def stack(rows, columns, sigma, count=30, seed=0):
+def stack(shape, sigma, count=30, seed=0):
     """Matrices with these singular values, and their pseudo-inverses."""
-    rng = np.random.default_rng([seed, rows, columns])
-    left, right = (np.linalg.qr(rng.normal(size=(count, k, k)))[0] for k in (rows, columns))
-    left, right = left[:, :, : len(sigma)], right[:, :, : len(sigma)]
-    return (left * sigma) @ right.swapaxes(1, 2), (right / sigma) @ left.swapaxes(1, 2)
+    rng = np.random.default_rng([seed, *shape])
+    return with_pseudo_inverses(rng, np.tile(sigma, (count, 1)), *shape)
 
 
 @pytest.mark.parametrize("precision", ["32", "64"])
@@ -45,7 +44,7 @@ def test_every_shape_and_rank(shape, precision):
     run, dtype, kappa = graph(*shape, precision), DTYPES[precision], 100.0
     eps = float(np.finfo(dtype).eps)
     for rank in sorted({1, (1 + min(shape)) // 2, min(shape)}):
-        A, expected = stack(*shape, kappa ** -np.linspace(0, 1, rank) if rank > 1 else np.ones(1))
+        A, expected = stack(shape, even_spectrum(rank, kappa))
         A = A.astype(dtype)
         X, residual, converged = run.run(None, {"A": A})
         assert X.shape == (len(A), shape[1], shape[0])
@@ -64,7 +63,7 @@ def test_every_shape_and_rank(shape, precision):
 def test_singular_values_near_the_limit_of_rank_do_no_harm(kappa, precision):
     """Whether they count or not, nothing diverges: ‖X‖ stays below 1/rtol, and A X A near A."""
     for shape in ((6, 6), (9, 4), (17, 18)):
-        A = stack(*shape, kappa ** -np.linspace(0, 1, min(shape)), 200)[0].astype(DTYPES[precision])
+        A = stack(shape, even_spectrum(min(shape), kappa), 200)[0].astype(DTYPES[precision])
         X, residual, _ = graph(*shape, precision).run(None, {"A": A})
         assert np.isfinite(X).all()
         size = np.linalg.norm(X, axis=(1, 2))
@@ -78,7 +77,7 @@ def test_singular_values_near_the_limit_of_rank_do_no_harm(kappa, precision):
 @pytest.mark.parametrize("shape", [(6, 6), (4, 9)])
 def test_zeros_scales_and_nan(shape):
     run = graph(*shape, "32")
-    A, X = stack(*shape, np.linspace(1, 2, 3), 4)
+    A, X = stack(shape, np.linspace(1, 2, 3), 4)
     A = A.astype(np.float32)
     for factor in (1e-30, 1e30):
         scaled, _, converged = run.run(None, {"A": np.float32(factor) * A})
@@ -120,7 +119,7 @@ def test_float32_has_no_float64_inside_and_no_nan():
     assert not any(DOUBLE in types for types in elements(9, 4, None))
     run = graph(9, 4, "32")
     for kappa in (1, 1e2, 1e4):
-        A, X = stack(9, 4, kappa ** -np.linspace(0, 1, 4), 50)
+        A, X = stack((9, 4), even_spectrum(4, kappa), 50)
         Y, _, converged = run.run(None, {"A": A.astype(np.float32)})
         assert converged.all()
         assert (relative(Y, X) <= 8 * 9 * np.finfo(np.float32).eps * kappa).all()

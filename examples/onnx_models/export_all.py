@@ -1,16 +1,15 @@
-"""Export the models beside this file to ONNX and compare each with PyTorch.
+"""Export the models beside this file to ONNX and compare each with PyTorch
+===========================================================================
 
-python examples/onnx_models/export_all.py [DIRECTORY]
+Export the models beside this file to ONNX and compare each with PyTorch.
+
+Needs the extra `train`, which brings PyTorch: pip install '.[train]' in a checkout. Three
+models call Kornia and GPyTorch, and are left out where those are not installed.
 """
 
+import argparse
 import importlib
 import pathlib
-import sys
-
-import onnxruntime
-import torch
-
-from deepmatrixinversion.export import onnx_translation_table
 
 MODELS = (
     "gaussian_process",
@@ -28,8 +27,16 @@ MODELS = (
 
 def main() -> None:
     """Write one .onnx file a model and print its largest difference from PyTorch."""
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(), metavar="DIR")
+    folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
+    # After --help, which needs none of them.
+    import onnxruntime
+    import torch
+
+    from deepmatrixinversion.export import onnx_translation_table
+
     batch = torch.export.Dim("batch", min=1)
     for name in MODELS:
         try:

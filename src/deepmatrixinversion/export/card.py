@@ -8,7 +8,7 @@ from string import Template
 from deepmatrixinversion.export.check import Accuracy
 from deepmatrixinversion.export.modules import products
 from deepmatrixinversion.export.options import Options
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 NETS = {
     "adjugate": "cofactors over the determinant, and one Newton-Schulz step",
@@ -16,6 +16,7 @@ NETS = {
     "iterative": "minimal residual steps from Aᵀ, no network",
     "feedback": "the residual-feedback network",
     "spectral": "the spectral network",
+    "prior": "a start learned from matrices of one origin, and minimal residual steps",
 }
 
 
@@ -90,6 +91,8 @@ def method(options: Options) -> str:
             how = "one-sided Jacobi rotations after two QR factorisations, unrolled, no network"
     if options.network is not None:
         how += f" `{options.network.name}`, in float32"
+    if options.method == "prior":
+        how += " (the matrices of the table are foreign to it: its own are in the model's card)"
     if options.steps:
         how += f", then {options.steps} Newton-Schulz steps, each kept where the residual shrinks"
     if options.early_exit:
@@ -155,5 +158,5 @@ def card(
         ),
         difference=f"{difference:.1e}",
         operators=used + (", those within the loop included" if loop else ""),
-        version=__version__,
+        version=version(),
     )

@@ -15,9 +15,10 @@ from torch import nn
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.card import card
 from deepmatrixinversion.export.check import Accuracy, check, measure
-from deepmatrixinversion.export.graph import check_standard, graphs, quiet, strip
+from deepmatrixinversion.export.graph import check_standard, quiet
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
+from deepmatrixinversion.export.stripping import graphs, strip
 from deepmatrixinversion.export.translation import onnx_translation_table
 
 

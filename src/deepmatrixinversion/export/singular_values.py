@@ -49,8 +49,7 @@ def orthogonalised(A: Value, m: int, n: int) -> Orthogonalised:
 
     References
     ----------
-    Drmač & Veselić 2008, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl.
-    29
+    Drmač & Veselić 2008, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. 29
     """
     given = scaled(A, m, n)
     S = given.S
