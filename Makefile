@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-all test-browser lint format docs kernel zoo report runtimes jobs clean
+.PHONY: help demo test test-without-kernel test-all test-browser test-dist lint format docs kernel zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -37,7 +37,7 @@ test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is non
 	DMX_WITHOUT_KERNEL=1 DMX_REQUIRE_KERNEL=0 $(BIN)/python -m pytest -n 2 $(WITHOUT)
 
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m 'not browser'
+	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .
@@ -61,6 +61,10 @@ docs: $(VENV)/.dev ## build the site into build/site (about 2 minutes)
 test-browser: $(VENV)/.dev ## the built site in headless Chromium, playground and search
 	test -f $(SITE)/playground.html || $(MAKE) docs
 	$(BIN)/python -m pytest -m browser tests/test_browser.py
+
+test-dist: $(VENV)/.dev ## build wheel and sdist, install and try them (about 3 minutes)
+	PIP_CONSTRAINT=$(abspath constraints.txt) PIP_BUILD_CONSTRAINT=$(abspath constraints.txt) \
+	$(BIN)/python -m pytest -m dist tests/test_dist.py
 
 # An editable installation has built it already; this is for after a change to src/kernel.
 kernel: $(VENV)/.dev ## build the compiled kernel of this tree again, beside its Python sources
