@@ -18,11 +18,11 @@ import accuracy_networks as networks
 import accuracy_spectral as spectral
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
 from deepmatrixinversion.reporting.plots import (
     predicted_against_true,
     residual_histogram,
-    save_figure,
     training_curves,
 )
 from deepmatrixinversion.training.curve import read_curve

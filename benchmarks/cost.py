@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from deepmatrixinversion import inv_ex, show_config
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.linalg.certificate import certify
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 
 CASES = (
     (3, 100_000),

@@ -20,7 +20,7 @@ from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 
 SPECTRA = {
     "even": lambda n, kappa: kappa ** -np.linspace(0, 1, n),

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.atomic import atomic_text
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 
 ORDERS = (1, 2, 3, 5, 8, 13, 16, 32, 64, 100, 256, 512, 1000)
 KAPPA = 1e10

@@ -18,8 +18,9 @@ import numpy as np
 from deepmatrixinversion import inv_ex, pinv_ex
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.matrices.datasets import singular_pairs
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true, save_figure
+from deepmatrixinversion.reporting.plots import predicted_against_true
 
 SHAPES = ((3, 3), (5, 5), (8, 8), (16, 16), (32, 32), (64, 64), (3, 7), (20, 6), (64, 24), (40, 64))
 SIGMA_MIN = 1e-6

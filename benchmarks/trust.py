@@ -27,7 +27,7 @@ from deepmatrixinversion import inv_ex
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.linalg.scaling import Scaled
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 from trust_families import FAMILIES
 
 # Matrices of each family at each order, in each of float64 and float32, for --scale 1.

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from deepmatrixinversion.models.directory import CURVE
-from deepmatrixinversion.reporting.plots import save_figure, training_curves
+from deepmatrixinversion.reporting.figure_files import save_figure
+from deepmatrixinversion.reporting.plots import training_curves
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")

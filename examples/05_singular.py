@@ -11,8 +11,9 @@ import numpy as np
 
 from deepmatrixinversion import SingularMatrixError, inv, pinv_ex
 from deepmatrixinversion.matrices.datasets import singular_pairs
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true, save_figure
+from deepmatrixinversion.reporting.plots import predicted_against_true
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")

@@ -15,6 +15,7 @@ from onnx import helper
 
 from deepmatrixinversion.cli import invert as command
 from deepmatrixinversion.cli import progress
+from deepmatrixinversion.cli.aligned import Beside, side_by_side
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.matrices.files import read_blocks, read_matrices, write_matrices
 from models_for_tests import graph, make_model, replace, residual_bound, well_conditioned
@@ -400,7 +401,7 @@ def test_a_plot_that_cannot_be_written_is_refused_before_the_work(here, capsys, 
         ((22, 3, 3), "t2.npy ends after 22 matrices"),
         ((24, 3, 3), "a.npy ends after 23 matrices"),
         ((1, 3, 3), "t2.npy ends after 1 matrices"),
-        ((23, 4, 4), "of order 4"),
+        ((23, 4, 4), "4 x 4"),
         ((23, 3, 4), "3 x 4"),
     ],
 )
@@ -422,7 +423,7 @@ def test_blocks_of_source_and_target_need_not_agree(here, first, second):
         read_blocks("a.npy", block_matrices=first) as source,
         read_blocks("t.npy", block_matrices=second) as target,
     ):
-        pairs = list(command._aligned(source, target))
+        pairs = list(side_by_side(source, [Beside(target, source, "target")]))
     assert [len(M) for M, _ in pairs] == [len(T) for _, T in pairs]
     np.testing.assert_array_equal(np.concatenate([M for M, _ in pairs]), A)
     np.testing.assert_array_equal(np.concatenate([T for _, T in pairs]), np.linalg.inv(A))

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.reporting.figure_files import check_plot_target, save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
 from deepmatrixinversion.reporting.plots import (
-    check_plot_target,
     predicted_against_true,
     residual_histogram,
-    save_figure,
     training_curves,
 )
 

@@ -180,6 +180,17 @@ def _integer(text: str, least: int) -> int:
     return value
 
 
+def span(text: str) -> slice:
+    """``A:B``, either of which may be left out, for ``type=`` of an option."""
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is no A:B")
+    first, last = (_integer(part, 0) if part else None for part in parts)
+    if last is not None and last <= (first or 0):
+        raise argparse.ArgumentTypeError(f"{text} has nothing in it")
+    return slice(first or 0, last)
+
+
 def positive_float(text: str) -> float:
     """A finite number above zero, for ``type=`` of an option."""
     value = finite_float(text)

@@ -19,7 +19,7 @@ from deepmatrixinversion.cli.program import (
 )
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
 from deepmatrixinversion.models.config import NET_NAMES
-from deepmatrixinversion.reporting.plots import check_plot_target
+from deepmatrixinversion.reporting.figure_files import check_plot_target
 from deepmatrixinversion.signals import Terminated
 
 _DEFAULT = "(default: by --net)"

@@ -21,10 +21,10 @@ from deepmatrixinversion.models.directory import (
 )
 from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.reporting.card import model_card
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.plots import (
     predicted_against_true,
     residual_histogram,
-    save_figure,
     training_curves,
 )
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
