@@ -7,7 +7,8 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-all test-browser test-dist lint format docs kernel zoo report runtimes jobs clean
+.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-all lint format \
+        docs kernel zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -30,11 +31,17 @@ demo: $(VENV)/.base ## invert 10,000 unseen 3x3 matrices with the bundled model
 test: $(VENV)/.dev ## everything the tests need, then the tests (at most 10 minutes)
 	$(BIN)/python -m pytest -n 2
 
-WITHOUT = tests/test_functions.py tests/test_inverter.py tests/test_linalg_*.py tests/test_trust.py \
+WITHOUT = tests/test_functions_*.py tests/test_inverter*.py tests/test_linalg_*.py tests/test_trust.py \
           tests/test_numpy_suite.py tests/test_cli_certificates.py tests/test_kernel.py
 
 test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is none
 	DMX_WITHOUT_KERNEL=1 DMX_REQUIRE_KERNEL=0 $(BIN)/python -m pytest -n 2 $(WITHOUT)
+
+test-dask: $(VENV)/.dev ## Dask on a cluster of this machine, xarray, pandas and Zarr
+	$(BIN)/python -m pytest -m 'dask and not slow'
+
+test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
+	$(BIN)/python -m pytest -m 'jax and not slow'
 
 test-all: $(VENV)/.dev ## the long checks as well
 	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'

@@ -23,9 +23,10 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     from deepmatrixinversion.training.curve import read_curve
+    from deepmatrixinversion.training.directory import new_directory
     from deepmatrixinversion.training.finish import finish
     from deepmatrixinversion.training.recipe import Recipe
-    from deepmatrixinversion.training.run import new_directory, train
+    from deepmatrixinversion.training.run import train
 
     size = {"msize": 8, "nlayers": 1, "nunits": 32, "nmx_samples": 100_000, "batch_size": 512}
     recipe = Recipe.from_options({**size, "epochs": options.epochs, "device": "cpu"})

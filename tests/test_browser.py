@@ -1,5 +1,7 @@
 """The built site in headless Chromium: the playground, and searching without a server."""
 
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import contextlib

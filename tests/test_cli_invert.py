@@ -41,7 +41,7 @@ def here(tmp_path, monkeypatch, model):
     return tmp_path
 
 
-def call(*words, source="a.npy", out="x.npy", model="./m"):
+def call(*words, source="a.npy", out="x.npy", model: str | None = "./m"):
     """The exit status, whether it comes from argparse or from the command."""
     words = ["--inputmx", source, "--inverseout", out, *words]
     if model is not None:
@@ -423,7 +423,11 @@ def test_blocks_of_source_and_target_need_not_agree(here, first, second):
         read_blocks("a.npy", block_matrices=first) as source,
         read_blocks("t.npy", block_matrices=second) as target,
     ):
-        pairs = list(side_by_side(source, [Beside(target, source, "target")]))
+        pairs = [
+            (M, T)
+            for M, T in side_by_side(source, [Beside(target, source, "target")])
+            if M is not None and T is not None
+        ]
     assert [len(M) for M, _ in pairs] == [len(T) for _, T in pairs]
     np.testing.assert_array_equal(np.concatenate([M for M, _ in pairs]), A)
     np.testing.assert_array_equal(np.concatenate([T for _, T in pairs]), np.linalg.inv(A))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from deepmatrixinversion.reporting.heatmaps import Example, Worst, draw_example
+from deepmatrixinversion.reporting.heatmaps import draw_example
+from deepmatrixinversion.reporting.worst import Example, Worst
 
 
 def test_the_worst_of_many_blocks():

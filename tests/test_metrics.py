@@ -91,7 +91,7 @@ def test_residual_statistics_by_hand():
     residuals.add(np.array([3.0, 1.0, 2.0]))
     assert residuals.statistics() == ResidualStatistics(2, 3, 3, 0)
     one = ResidualAccumulator()
-    one.add(np.float64(0.5))
+    one.add(np.array(0.5))
     assert one.statistics() == ResidualStatistics(0.5, 0.5, 0.5, 1)
 
 

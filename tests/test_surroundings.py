@@ -49,6 +49,7 @@ def started(words, wait_for):
         words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
     text = b"1.0,2.0,0.5\n0.0,1.0,0.25\n0.5,0.0,1.0\nEND\n"
+    assert process.stdin is not None
     process.stdin.write(text * 200_000)  # several blocks
     process.stdin.flush()
     deadline = time.monotonic() + 60

@@ -1,4 +1,7 @@
-"""Export the models beside this file to ONNX and compare each with PyTorch.
+"""Export the models beside this file to ONNX and compare each with PyTorch
+===========================================================================
+
+Export the models beside this file to ONNX and compare each with PyTorch.
 
 Needs the extra `train`, which brings PyTorch: pip install '.[train]' in a checkout. Three
 models call Kornia and GPyTorch, and are left out where those are not installed.

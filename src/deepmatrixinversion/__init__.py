@@ -18,10 +18,11 @@ from deepmatrixinversion.errors import (
 )
 from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.inference.proof import certify
+from deepmatrixinversion.inference.proof import certify, entrywise_error_bound
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.inference.tracker import Tracker
 from deepmatrixinversion.kernel import show_config
-from deepmatrixinversion.linalg.certificate import Certificate, entrywise_error_bound
+from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
@@ -38,6 +39,7 @@ __all__ = [
     "PseudoInversion",
     "SingularMatrixError",
     "Solution",
+    "Tracker",
     "TrainingError",
     "UnsupportedArrayError",
     "__version__",

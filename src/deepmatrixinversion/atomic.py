@@ -8,7 +8,6 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, cast
 
 # What only a write can meet: the error does not say by itself which file it was.
@@ -37,7 +36,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Yields
     ------
     file : binary file object
-        Readable, writable and seekable, unless the target is written directly.
+        Readable, writable and seekable, unless the target is written directly; its ``name`` is
+        that of the temporary file.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _replacement(name: str, mode: int | None) -> Iterator[BinaryIO]:
     # Named after its target, cut to what file systems allow, so that one left behind by a power
     # cut says whose it is.
     own = own.encode(errors="ignore")[:200].decode(errors="ignore")
-    temporary = Path(folder, f".{own}.{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f".{own}.{secrets.token_hex(8)}.tmp")
     try:
         try:
             # Not mkstemp, whose files are private (0600) whatever the umask says.
@@ -90,7 +90,8 @@ def _replacement(name: str, mode: int | None) -> Iterator[BinaryIO]:
         except OSError as error:
             error.filename = name
             raise
-        with os.fdopen(descriptor, "w+b") as file:
+        # By name, so that other processes can write to it as well.
+        with open(temporary, "w+b", opener=lambda *_: descriptor) as file:
             yield cast(BinaryIO, file)
             file.flush()
             if mode is not None:
@@ -99,7 +100,7 @@ def _replacement(name: str, mode: int | None) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise
     _sync_directory(folder)
 

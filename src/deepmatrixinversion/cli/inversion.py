@@ -23,15 +23,15 @@ from deepmatrixinversion.cli.text_options import asked_dialect
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.reporting.answers import AnswerSummary
-from deepmatrixinversion.reporting.heatmaps import Worst
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
     ResidualAccumulator,
 )
 from deepmatrixinversion.reporting.report import InversionReport
+from deepmatrixinversion.reporting.worst import Worst
 from deepmatrixinversion.signals import Terminated
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 # Options whose values answers depend on, besides the files and the model.
 _DECIDING = [
@@ -195,7 +195,7 @@ class _Job:
     def _described(self, options: argparse.Namespace) -> dict[str, Any]:
         """Everything that the answers depend on, as JSON gives it back."""
         return {
-            "version": __version__,
+            "version": version(),
             "input": stamp(options.inputmx),
             "rhs": stamp(options.rhs),
             "rows": None if options.rows is None else [options.rows.start, options.rows.stop],

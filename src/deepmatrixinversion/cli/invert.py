@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from deepmatrixinversion.cli.inversion import invert_file
+from deepmatrixinversion.cli.invert_store import in_parts, invert_store
 from deepmatrixinversion.cli.kinds import KINDS, check_kind
 from deepmatrixinversion.cli.methods import MODES, NETWORK, NUMPY
 from deepmatrixinversion.cli.program import (
@@ -31,7 +32,8 @@ def parser() -> Parser:
     p = Parser(
         prog="dmxinvert",
         description="Invert the matrices of a file, or solve systems with them. Formats go by the "
-        f"name's ending: {', '.join(FORMATS)}; '-' is standard input or output in .mx.",
+        f"name's ending: {', '.join(FORMATS)}; '-' is standard input or output in .mx. A .zarr "
+        "store is inverted chunk by chunk, and a run that was cut short goes on where it was.",
         formatter_class=argparse.HelpFormatter,
     )
     add = p.add_argument
@@ -104,6 +106,18 @@ def parser() -> Parser:
         default=DEFAULT_BATCH,
         help=f"matrices per call of the network (default: {DEFAULT_BATCH})",
     )
+    add(
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="invert by so many processes; for .npy files and .zarr stores",
+    )
+    add(
+        "--cluster",
+        metavar="WHERE",
+        help="invert by the workers of a Dask cluster, one of this machine's own (local, local:N) "
+        "or the one whose scheduler has this address",
+    )
     add_text_options(p)
     add("--quiet", action="store_true", help="no progress and no table")
     return p
@@ -116,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _invert(options: argparse.Namespace) -> int:
     _check(options)
-    return invert_file(options)
+    return invert_store(options) if in_parts(options) else invert_file(options)
 
 
 def _check(options: argparse.Namespace) -> None:

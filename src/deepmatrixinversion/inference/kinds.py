@@ -13,10 +13,10 @@ from deepmatrixinversion.errors import UnsupportedArrayError
 ELSEWHERE = {
     "torch": "call its namesake in deepmatrixinversion.torch, or convert with "
     "{name}.detach().cpu().numpy()",
-    "jax": "convert with numpy.asarray({name})",
-    "jaxlib": "convert with numpy.asarray({name})",
+    "jax": "call it outside of jax.jit, or convert with numpy.asarray({name})",
+    "jaxlib": "call it outside of jax.jit, or convert with numpy.asarray({name})",
     "cupy": "convert with cupy.asnumpy({name})",
-    "dask": "convert with {name}.compute()",
+    "dask": "call its namesake in deepmatrixinversion.dask, or convert with {name}.compute()",
     "tensorflow": "convert with {name}.numpy()",
     "mlx": "convert with numpy.array({name})",
     "sparse": "convert with {name}.todense()",
@@ -65,18 +65,29 @@ def _refuse_foreign(A: Any, name: str) -> None:
             f"{name} is a masked array, and inverses of matrices with holes are not defined; fill "
             f"it with {name}.filled(value)"
         )
-    module = type(A).__module__ or ""
-    package = module.partition(".")[0]
-    if package == "scipy" and ".sparse" in module:
+    if any((c.__module__ or "").startswith("scipy.sparse") for c in type(A).__mro__):
         raise UnsupportedArrayError(
             f"{name} is a sparse {type(A).__name__}, and its inverse would be dense; convert with "
             f"{name}.toarray()"
         )
-    if package in ELSEWHERE:
-        raise UnsupportedArrayError(
-            f"{name} is a {package} {type(A).__name__}, not a NumPy array; "
-            f"{ELSEWHERE[package].format(name=name)}"
-        )
+    package = package_of(A)
+    standard = hasattr(type(A), "__array_namespace__")
+    if package in ELSEWHERE or (standard and not isinstance(A, np.ndarray | np.generic)):
+        raise refusal(A, package, name)
+
+
+def package_of(A: object) -> str:
+    """The package that A's type comes from; of a subclass, that of the array it is."""
+    packages = [(c.__module__ or "").partition(".")[0] for c in type(A).__mro__]
+    return next((p for p in packages if p in ELSEWHERE), packages[0])
+
+
+def refusal(A: object, package: str, name: str) -> UnsupportedArrayError:
+    """What to say of an array of another library that NumPy does not read."""
+    remedy = ELSEWHERE.get(package, "convert it to a NumPy array").format(name=name)
+    return UnsupportedArrayError(
+        f"{name} is a {package} {type(A).__name__} that cannot be read as a NumPy array; {remedy}"
+    )
 
 
 def _check_dtype(A: NDArray[Any], name: str) -> None:

@@ -1,15 +1,18 @@
-"""Certificates for matrices of every dtype that the inverter takes."""
+"""Certificates for matrices of every dtype and kind of array that the inverter takes."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.arrays import embed, real_form
+from deepmatrixinversion.inference.interchange import keeps_kind
+from deepmatrixinversion.inference.kinds import as_array
+from deepmatrixinversion.linalg import certificate as of_reals
 from deepmatrixinversion.linalg.certificate import Certificate
-from deepmatrixinversion.linalg.certificate import certify as certify_real
 
 
+@keeps_kind("A", "X")
 def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certificate:
     r"""Prove for each pair that A is nonsingular, and bound how far X is from its inverse.
 
@@ -50,6 +53,28 @@ def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certifi
     if np.shape(A) != np.shape(X):
         raise ValueError(f"A {np.shape(A)} and X {np.shape(X)} must be of the same shape")
     if a.is_complex == x.is_complex:
-        return certify_real(a.array, x.array, rtol=rtol)
+        return of_reals.certify(a.array, x.array, rtol=rtol)
     left = a.array if a.is_complex else embed(a.array + 0j)
-    return certify_real(left, x.array if x.is_complex else embed(x.array + 0j), rtol=rtol)
+    return of_reals.certify(left, x.array if x.is_complex else embed(x.array + 0j), rtol=rtol)
+
+
+@keeps_kind("A", "X")
+def entrywise_error_bound(A: ArrayLike, X: ArrayLike) -> NDArray[np.float64]:
+    """At least ``|A⁻¹ - X|`` for each entry of real A and X: see `linalg.certificate`.
+
+    Parameters
+    ----------
+    A, X : (..., n, n) array_like
+        float64 or float32
+
+    Returns
+    -------
+    (..., n, n) float64
+        inf where A is not proven nonsingular
+
+    Raises
+    ------
+    ValueError
+        for another dtype, and for shapes that differ or are not square
+    """
+    return of_reals.entrywise_error_bound(as_array(A, "A"), as_array(X, "X"))

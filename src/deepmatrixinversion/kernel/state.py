@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -44,8 +47,24 @@ def use(instruction_set: str) -> None:
     compiled.use(instruction_set)
 
 
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let the kernel take so many threads, for calls from this thread within the block."""
+    token = _threads.set(count)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
 def default_threads() -> int:
-    """Threads where the caller says nothing: OMP_NUM_THREADS, or the processors at hand."""
+    """Threads where a call says nothing: `threads`, OMP_NUM_THREADS, or the processors at hand."""
+    within = _threads.get()
+    if within is not None:
+        return within
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdigit() and int(asked) > 0:
         return int(asked)

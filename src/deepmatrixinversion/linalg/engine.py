@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion.kernel import usual_environment
 from deepmatrixinversion.linalg.arithmetic import flushed, warn_unless_nearest
 from deepmatrixinversion.linalg.certificate import (
     Certificate,
@@ -25,6 +26,9 @@ from deepmatrixinversion.linalg.certificate import (
 from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
 from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
 from deepmatrixinversion.linalg.elimination import eliminated
+from deepmatrixinversion.linalg.greedy import improved
+from deepmatrixinversion.linalg.halving import can_halve, halved
+from deepmatrixinversion.linalg.large import SMALLEST_ORDER, corrected_inverses
 from deepmatrixinversion.linalg.newton import (
     Refined,
     from_transpose,
@@ -53,6 +57,9 @@ POLISH_BELOW = 2.0**-18
 
 ROUNDS = 6
 """Polishes of one candidate, at most: each squares its error at least."""
+
+PROVABLE = 2.0**-40
+"""A relative error that norms seldom prove, and two slices of residuals do."""
 
 Attempt = Callable[[Stack, Stack], Stack]
 """From scaled matrices and the best candidates so far, which may be anything, to candidates."""
@@ -125,11 +132,13 @@ class Problem(NamedTuple):
     rtol: float
     tol: float | None
     reach: Stack | None
+    start: Stack | None = None
 
     def at(self, index: NDArray[np.intp]) -> Problem:
         """The matrices at ``index``."""
         reach = None if self.reach is None else self.reach[index]
-        return self._replace(scaled=self.scaled.at(index), reach=reach)
+        start = None if self.start is None else self.start[index]
+        return self._replace(scaled=self.scaled.at(index), reach=reach, start=start)
 
     @property
     def tight(self) -> float:
@@ -139,7 +148,20 @@ class Problem(NamedTuple):
     @property
     def loose(self) -> float:
         """A relative error bound beyond which a residual of more slices is due."""
-        return self.tight if self.scaled.S.order <= PRECISE_ORDER else 2.0**-40
+        if self.scaled.S.order <= PRECISE_ORDER:
+            return self.tight
+        return max(self.tight, min(PROVABLE, self.rtol))
+
+    @property
+    def by_norms(self) -> bool:
+        """Whether bounds by norms may do."""
+        large = self.scaled.S.order >= SMALLEST_ORDER
+        return large and self.tol is None and self.rtol >= PROVABLE
+
+    @property
+    def good(self) -> float:
+        """A relative error bound by norms beyond which doubled-precision residuals are due."""
+        return self.tight if self.dtype == np.float32 else min(self.rtol, 2.0**-20)
 
     @property
     def poor(self) -> float:
@@ -169,18 +191,22 @@ class Problem(NamedTuple):
         return Candidates(proof.Z, held, certificate, residual, steps)
 
 
-def _attempts(guess: Leaf, order: int, n: int, seed: int) -> list[Attempt]:
+def _attempts(guess: Leaf, order: int, n: int, seed: int, compiled: bool) -> list[Attempt]:
     """Ways to a candidate, the network's first."""
 
+    def propose(S: Array) -> Array:
+        return guess_inverse(S, guess, order) if n <= order else block_inverse(S, guess, order)
+
     def by_guess(S: Stack, _: Stack) -> Stack:
-        propose = guess_inverse if n <= order else block_inverse
-        return Stack.of(propose(S.matrices(), guess, order))
+        # Where halving fails the network's leaves come in: they stand a singular block better.
+        quick = compiled and n >= SMALLEST_ORDER and can_halve()
+        return Stack.of(halved(S.matrices()) if quick else propose(S.matrices()))
 
     def by_elimination(S: Stack, _: Stack) -> Stack:
         return Stack.of(eliminated(S.matrices()))
 
     def by_butterfly(number: int) -> Attempt:
-        return lambda S, _: Stack.of(through_butterfly(S.matrices(), guess, order, seed + number))
+        return lambda S, _: Stack.of(through_butterfly(S.matrices(), propose, seed + number))
 
     if n == 1:
         return [by_elimination]  # a reciprocal needs no network
@@ -195,8 +221,10 @@ def _as_good_as_singular(S: Stack, found: Candidates) -> NDArray[np.bool_]:
     Where an elimination or two recursions say so, the long way from the transpose is no use: it
     fails beyond condition numbers of 1e15 as well.
     """
-    size = S.order * S.norm() * found.X.norm()
-    return ~(found.residual < 1.0) & ~(size < 2.0**50)  # NaN for zero matrices
+    failed = ~(found.residual < 1.0)
+    if failed.any():
+        failed &= ~(S.order * S.norm() * found.X.norm() < 2.0**50)  # NaN for zero matrices
+    return failed
 
 
 def _pursued(problem: Problem, start: Stack) -> Candidates:
@@ -238,9 +266,32 @@ def _proven(problem: Problem, refined: Refined) -> Candidates:
     return best
 
 
+def _first(problem: Problem, start: Stack) -> Candidates:
+    """The first attempt's candidates: where norms suffice for a proof, by norms."""
+    if not problem.by_norms:
+        return _pursued(problem, start)
+    scaled, reach = problem.scaled, problem.reach
+    X, held, certificate, residual = corrected_inverses(
+        scaled, start, problem.dtype, problem.rtol, reach
+    )
+    best = Candidates(X, held, certificate, residual, np.ones(len(X), dtype=np.int64))
+    todo = ~(certificate.relative_error_bound <= problem.good)
+    todo &= ~_as_good_as_singular(scaled.S, best)
+    index = np.flatnonzero(todo)
+    if index.size:
+        best.keep_better(index, _pursued(problem.at(index), best.X[index]))
+    return best
+
+
 def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     S = problem.scaled.S
-    best = _pursued(problem, attempts[0](S, S))
+    if problem.start is not None:
+        best = _pursued(problem, _brought_near(S, problem.start))
+        poor = ~(best.certificate.relative_error_bound <= problem.poor)
+        if (index := np.flatnonzero(poor)).size:
+            best.keep_better(index, _invert_chunk(problem.at(index)._replace(start=None), attempts))
+        return best
+    best = _first(problem, attempts[0](S, S))
     todo = np.arange(len(S))
     witnesses = np.zeros(len(S), dtype=np.int64)
     needed = 1 if S.order <= ELIMINATION_ORDER else 2
@@ -259,9 +310,19 @@ def _invert_chunk(problem: Problem, attempts: list[Attempt]) -> Candidates:
     return best
 
 
+def _brought_near(S: Stack, start: Stack) -> Stack:
+    """A given start after as many minimal residual steps as it needs; NaN stays what it is."""
+    X = np.where(np.isfinite(start.norm()), 1.0, np.nan)
+    with np.errstate(all="ignore"):
+        return Stack.of(improved(S.matrices(), start.scaled(X).matrices()).X)
+
+
 def _fill(problem: Problem, best: Candidates) -> None:
     """Something finite where all attempts ended in NaN or infinity, as they do for zero."""
-    lost = np.flatnonzero(np.isinf(best.X.norm()))
+    unproven = np.flatnonzero(np.isinf(best.certificate.error_bound))
+    if not unproven.size:
+        return
+    lost = unproven[np.isinf(best.X[unproven].norm())]
     if lost.size:
         part = problem.at(lost)
         X = transpose_start(part.scaled.S)
@@ -289,6 +350,7 @@ def invert(
     rtol: float | None = None,
     seed: int = 0,
     compiled: str | None = None,
+    start: NDArray | None = None,
 ) -> Inversion:
     r"""Invert matrices of any order and scale, each with a rigorous error bound.
 
@@ -311,12 +373,16 @@ def invert(
         last rounding by default. Results less accurate than ``rtol`` are then not certified.
     rtol : float, optional
         relative error that a certified inverse is proven to have at most; 1e-6 by default, 1e-3
-        for float32
+        for float32. Above order 64 it also says what is done: bounds by norms where they suffice,
+        and the last bits below 2^-40
     seed : int
         of the random butterflies
     compiled : {"network", "elimination"}, optional
         let the compiled kernel propose instead of ``guess`` and do the rest as well, where it was
-        built, takes the order, and reaches the last bits; with a ``tol`` it never does
+        built, takes the order, and reaches the last bits; with a ``tol`` or a start it never does
+    start : (..., n, n), optional
+        approximate inverses of any quality, one for all matrices or one each, tried before
+        ``guess``: only speed depends on them
 
     Returns
     -------
@@ -331,10 +397,11 @@ def invert(
 
     Notes
     -----
-    Cost for n <= order: 1 product and 2 a refinement step; 4 to 8 for polishing, which gives the
-    certificate. Above, about 7 in all to order 128 is exceeded, where the certificate is that of
-    float64 with 26 bits more. What has no good proof then is tried anew up to three times. Memory:
-    the result and about twenty chunks of 2^17 doubles, or 12 n^2 doubles where n is larger.
+    Cost to order 64, for n <= order: 1 product and 2 a refinement step; 4 to 8 for polishing, which
+    gives the certificate; for n > order about 7 in all. Above order 64 3 to 4 (`halving`,
+    `correction`), and 4 to 8 more where that proves too little. What has no good proof then is
+    tried anew up to three times. Memory: the result and about twenty chunks of 2^17 doubles, or 8
+    n^2 doubles where n is larger, 12 where residuals are taken in slices.
 
     Examples
     --------
@@ -350,37 +417,46 @@ def invert(
     k = math.prod(batch)
     a = A.reshape(k, n, n)
     tolerance = default_rtol(A.dtype) if rtol is None else float(rtol)
-    inverse = np.full((k, n, n), np.nan, dtype=A.dtype)
-    certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
-    if not n:
-        certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
-    nearest = warn_unless_nearest()
-    attempts = _attempts(guess, order, n, seed)
-    todo = np.arange(k)
+    nearest = usual_environment() or warn_unless_nearest()
+    starts = None if start is None else np.broadcast_to(start, A.shape).reshape(k, n, n)
     with np.errstate(all="ignore"):
-        if compiled is not None and tol is None and nearest and k and serves(n):
+        if compiled is not None and start is None and tol is None and nearest and k and serves(n):
             inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
-            todo = np.flatnonzero(~good)
-            steps[:] = 1
-            inverse[todo], steps[todo] = np.nan, 0
+            todo, steps = np.flatnonzero(~good), good.astype(np.int64)
             certificate.put(todo, Certificate.blank(todo.size))
+        else:
+            inverse = np.empty((k, n, n), dtype=A.dtype)
+            certificate, steps = Certificate.blank(k), np.zeros(k, dtype=np.int64)
+            todo = np.arange(k)
+        if not n:
+            certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
+        attempts = _attempts(guess, order, n, seed, compiled is not None)
         for part in chunks(len(todo), n) if n else ():
             where = todo[part]
             block = a[where] if where.size < k else a
             finite = np.isfinite(block).all(axis=(1, 2))
             index = np.flatnonzero(finite)
+            inverse[where[~finite]] = np.nan
             if not index.size:
                 continue
             where, block = where[index], block if finite.all() else block[index]
             values = block.astype(np.float64, copy=False)
-            problem = Problem(Scaled.of(values), A.dtype, tolerance, tol, _reach(values))
+            scaled = Scaled.of(values)
+            given = None if starts is None else scaled.scaled(Stack.of(starts[where]))
+            problem = Problem(scaled, A.dtype, tolerance, tol, _reach(values), given)
             found = _invert_chunk(problem, attempts)
             proof = found.certificate
             unsound = flushed(block) | (not nearest)
             proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
             unknown = np.flatnonzero(np.isinf(proof.error_bound))
-            proof.residual_bound[unknown] = measured_residual(block[unknown], found.held[unknown])
+            if unknown.size:
+                measured = measured_residual(block[unknown], found.held[unknown])
+                proof.residual_bound[unknown] = measured
             proof.residual_bound[unsound] = np.inf
-            inverse[where], steps[where] = found.held, found.steps
+            steps[where] = found.steps
+            if where.size == k:
+                inverse = found.held
+            else:
+                inverse[where] = found.held
             certificate.put(where, proof)
     return Inversion(inverse.reshape(A.shape), certificate.reshaped(batch), steps.reshape(batch))

@@ -80,7 +80,7 @@ REMEDIES = {
     **dict.fromkeys((".feather", ".arrow"), "write the table as .parquet"),
     **dict.fromkeys((".gz", ".zip", ".xz", ".bz2", ".zst"), "unpack it first"),
     **dict.fromkeys((".dat", ".asc", ".prn", ".tab"), "if it is text, name it .txt"),
-    ".zarr": f"{_SAVE}array[...])",
+    ".zarr": f"invert it with dmxinvert, or {_SAVE}array[...])",
     ".json": f"{_SAVE}json.load(file))",
 }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepmatrixinversion.reporting.heatmaps import Example, draw_example
+from deepmatrixinversion.reporting.heatmaps import draw_example
 from deepmatrixinversion.reporting.metrics import ErrorStatistics
+from deepmatrixinversion.reporting.worst import Example
 
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
 DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200
@@ -102,13 +103,14 @@ def residual_histogram(
     return figure
 
 
-def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
+def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figure:
     """Residual median and share of failures on fresh batches against matrices seen.
 
     Parameters
     ----------
     rows : sequence of dict
-        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``.
+        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``, and
+        ``validation_median`` where there is one.
     title : str
         Heading.
     """
@@ -127,6 +129,14 @@ def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
             marker = "o" if style == "-" and shown.sum() == 1 else style
             axes.plot(seen[shown], values[shown], marker, color=colour, label=f"member {member}")
             drawn[axes].append(values[shown])
+        held_out = [row for row in own if row.get("validation_median")]
+        left.plot(
+            [row["matrices"] for row in held_out],
+            [row["validation_median"] for row in held_out],
+            "x--",
+            color=colour,
+            label=f"member {member}, held out",
+        )
     left.set(
         title="typical matrix",
         xlabel="matrices seen",
