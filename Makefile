@@ -59,7 +59,7 @@ format: $(VENV)/.dev ## let ruff mend what it can
 # from npm, pinned, so that reading the site asks nobody.
 SITE = build/site
 docs: $(VENV)/.dev ## build the site into build/site (about 2 minutes)
-	rm -rf $(SITE)
+	rm -rf $(SITE) docs/reference/generated
 	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs $(SITE)
 	$(BIN)/python docs/vendor.py $(SITE)/_static
 	$(BIN)/python docs/links.py $(SITE)
