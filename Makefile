@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-all lint format \
+.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-all lint format \
         docs kernel zoo report runtimes jobs clean
 
 help:
@@ -44,7 +44,7 @@ test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
 	$(BIN)/python -m pytest -m 'jax and not slow'
 
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m 'not browser'
+	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .
@@ -59,7 +59,7 @@ format: $(VENV)/.dev ## let ruff mend what it can
 # from npm, pinned, so that reading the site asks nobody.
 SITE = build/site
 docs: $(VENV)/.dev ## build the site into build/site (about 2 minutes)
-	rm -rf $(SITE)
+	rm -rf $(SITE) docs/reference/generated
 	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs $(SITE)
 	$(BIN)/python docs/vendor.py $(SITE)/_static
 	$(BIN)/python docs/links.py $(SITE)
@@ -68,6 +68,10 @@ docs: $(VENV)/.dev ## build the site into build/site (about 2 minutes)
 test-browser: $(VENV)/.dev ## the built site in headless Chromium, playground and search
 	test -f $(SITE)/playground.html || $(MAKE) docs
 	$(BIN)/python -m pytest -m browser tests/test_browser.py
+
+test-dist: $(VENV)/.dev ## build wheel and sdist, install and try them (about 3 minutes)
+	PIP_CONSTRAINT=$(abspath constraints.txt) PIP_BUILD_CONSTRAINT=$(abspath constraints.txt) \
+	$(BIN)/python -m pytest -m dist tests/test_dist.py
 
 # An editable installation has built it already; this is for after a change to src/kernel.
 kernel: $(VENV)/.dev ## build the compiled kernel of this tree again, beside its Python sources
