@@ -20,12 +20,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deepmatrixinversion import Inverter, Tracker
+from deepmatrixinversion.inference.leaf import PriorLeaf
 from deepmatrixinversion.linalg.greedy import GREEDY, improved, norm
 from deepmatrixinversion.linalg.scaling import Scaled, normalise
 from deepmatrixinversion.linalg.stack import Stack
 from deepmatrixinversion.prior.costs import NEAREST
 from deepmatrixinversion.prior.driver import generic_start, prior_guess
-from deepmatrixinversion.prior.store import propose
+from deepmatrixinversion.prior.store import Prior, propose
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory
@@ -97,7 +98,7 @@ def measure(family: Family, n: int, count: int, folder: Path) -> Case:
     costs = {names[row.name]: (row.mean, row.most) for row in fitted.rows if row.name in names}
     costs["Chebyshev"] = _figures(chebyshev(S, T))
     costs["low rank"] = _figures(low_rank(T))
-    prior = inverter.leaf.prior  # type: ignore[attr-defined]
+    prior = prior_of(inverter)
     guess = prior_guess(prior, T)
     costs["prior"] = _figures(guess.products + prior.overhead())
     if family.kind == SEQUENCE:
@@ -119,6 +120,12 @@ def measure(family: Family, n: int, count: int, folder: Path) -> Case:
         inverter,
         T,
     )
+
+
+def prior_of(inverter: Inverter) -> Prior:
+    """What an inverter has learned."""
+    assert isinstance(inverter.leaf, PriorLeaf)
+    return inverter.leaf.prior
 
 
 def _figures(costs: np.ndarray) -> tuple[float, float]:
@@ -182,7 +189,7 @@ def foreign(cases: list[Case]) -> list[str]:
         home = np.concatenate([np.full(len(c.test[:STRANGERS]), k) for k, c in enumerate(same)])
         without = improved(S, generic_start(S)[0], degrees=GREEDY)
         for k, case in enumerate(same):
-            prior = case.inverter.leaf.prior  # type: ignore[attr-defined]
+            prior = prior_of(case.inverter)
             other = home != k
             if not prior.guard or not other.any():
                 continue
@@ -222,7 +229,7 @@ def drift(case: Case, count: int = 150) -> list[str]:
         "inputs jittered by 1 % of their spacing": {"jitter": 0.01},
         "inputs jittered by 10 %": {"jitter": 0.1},
     }
-    prior = case.inverter.leaf.prior  # type: ignore[attr-defined]
+    prior = prior_of(case.inverter)
     lines = ["| change | with the prior | without |", "| --- | --- | --- |"]
     for name, options in changes.items():
         A = kernel_on_a_grid(rng, count, n, **options)

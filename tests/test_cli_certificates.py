@@ -10,7 +10,7 @@ import pytest
 
 from deepmatrixinversion import certify, inv_ex, pinv
 from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.cli.kinds import Answers, Inverses, replaced
+from deepmatrixinversion.cli.kinds import Inverses, replaced
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.matrices.files import read_matrices, write_matrices
 from deepmatrixinversion.reporting import answers
@@ -133,16 +133,14 @@ def test_replaced_leaves_its_arguments_alone():
     options = argparse.Namespace(invert_mode="numpy", rtol=None)
     kind = Inverses(options, (2, 2))
     X, certified = np.ones((3, 2, 2)), np.array([True, False, True])
-    answers = Answers(X, {"certified": certified})
     for how in ("nan", "keep", "pinv"):
-        Y, comparable = replaced(kind, answers, np.ones((3, 2, 2)), None, how)
+        Y, comparable = replaced(kind, X, certified, np.ones((3, 2, 2)), None, how)
         np.testing.assert_array_equal(X, 1.0)
         np.testing.assert_array_equal(Y[certified], 1.0)
         np.testing.assert_array_equal(comparable, certified if how == "nan" else True)
-    good = Answers(X, {"certified": np.ones(3, bool)})
-    assert replaced(kind, good, X, None, "nan")[0] is X
-    empty = Answers(np.ones((0, 2, 2)), {"certified": np.ones(0, bool)})
-    assert replaced(kind, empty, empty.X, None, "pinv")[0].shape == (0, 2, 2)
+    assert replaced(kind, X, np.ones(3, bool), X, None, "nan")[0] is X
+    empty, none = np.ones((0, 2, 2)), np.ones(0, bool)
+    assert replaced(kind, empty, none, empty, None, "pinv")[0].shape == (0, 2, 2)
 
 
 # --- tolerance -----------------------------------------------------------------------------------

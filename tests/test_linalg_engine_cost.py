@@ -51,7 +51,7 @@ def test_a_zero_matrix_does_not_go_the_long_way(n, monkeypatch):
     def refuse(*_arguments):
         raise AssertionError("the iteration from the transpose was asked")
 
-    monkeypatch.setattr("deepmatrixinversion.linalg.engine.from_transpose", refuse)
+    monkeypatch.setattr("deepmatrixinversion.linalg.attempts.from_transpose", refuse)
     result = inverse(np.zeros((n, n)))
     assert not result.certificate.certified
     assert not result.inverse.any()

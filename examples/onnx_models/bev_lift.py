@@ -1,7 +1,7 @@
 """BEVDet's lift
 ================
 
-BEVDet's lift: frustum points of several cameras into the car's frame, by inverse intrinsics.
+Frustum points of several cameras into the car's frame, by inverse intrinsics.
 
 Huang et al. 2021, "BEVDet: High-performance multi-camera 3D object detection in bird-eye-view".
 """

@@ -1,5 +1,5 @@
 """Camera poses
-============
+===============
 
 Depth images to points in the world: inverts 3x3 intrinsics and 4x4 poses.
 """

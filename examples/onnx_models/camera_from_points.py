@@ -1,7 +1,7 @@
 """The pose of a camera from points in space
 ============================================
 
-The pose of a camera from points in space: a 12x12 null vector, then the nearest rotation.
+A 12x12 null vector, then the nearest rotation.
 
 Hartley & Zisserman 2003, "Multiple view geometry in computer vision", section 7.1; as in the
 linear stage of perspective-n-point solvers.

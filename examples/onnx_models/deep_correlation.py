@@ -1,7 +1,7 @@
 """Deep canonical correlation
 =============================
 
-Deep canonical correlation: the nuclear norm of whitened cross-covariances.
+The nuclear norm of whitened cross-covariances.
 
 Andrew et al. 2013, "Deep canonical correlation analysis", eq. 9.
 """

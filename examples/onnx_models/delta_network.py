@@ -1,7 +1,7 @@
 """DeltaNet's chunk
 ===================
 
-DeltaNet's chunk: products of Householder-like factors as one unit triangular inverse.
+Products of Householder-like factors as one unit triangular inverse.
 
 Yang et al. 2024, "Parallelizing linear transformers with the delta rule over sequence length",
 eqs. 10 and 11.

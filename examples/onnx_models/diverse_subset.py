@@ -1,7 +1,7 @@
 """Determinantal point processes
 ================================
 
-Determinantal point processes: how likely subsets of items are, by log-determinants.
+How likely subsets of items are, by log-determinants.
 
 Kulesza & Taskar 2012, "Determinantal point processes for machine learning", eq. 15.
 """

@@ -26,6 +26,25 @@ MODELS = (
 )
 
 
+def export(model, inputs, file) -> None:
+    """Write a model with the table's inverses, its leading axis dynamic."""
+    import torch
+
+    from deepmatrixinversion.export import onnx_translation_table
+
+    batch = torch.export.Dim("batch", min=1)
+    torch.onnx.export(
+        model.eval(),
+        inputs,
+        file,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        custom_translation_table=onnx_translation_table(),
+    )
+
+
 def main() -> None:
     """Write one .onnx file a model and print its largest difference from PyTorch."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,9 +55,6 @@ def main() -> None:
     import onnxruntime
     import torch
 
-    from deepmatrixinversion.export import onnx_translation_table
-
-    batch = torch.export.Dim("batch", min=1)
     for name in MODELS:
         try:
             module = importlib.import_module(name)
@@ -47,16 +63,7 @@ def main() -> None:
             continue
         model, inputs = module.example(torch.Generator().manual_seed(0))
         file = str(folder / f"{name}.onnx")
-        torch.onnx.export(
-            model.eval(),
-            inputs,
-            file,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
-            custom_translation_table=onnx_translation_table(),
-        )
+        export(model, inputs, file)
         # Other inputs, and more of them, than it was exported with.
         model, inputs = module.example(torch.Generator().manual_seed(1), batch=5)
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

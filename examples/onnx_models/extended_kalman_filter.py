@@ -1,7 +1,7 @@
 """An extended Kalman filter for a vehicle seen by radar
 ========================================================
 
-An extended Kalman filter for a vehicle seen by radar: three steps, gains by Cholesky factors.
+Three steps, gains by Cholesky factors.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """R2-D2
 ========
 
-R2-D2: few-shot classification by ridge regression on the support set, in Woodbury's form.
+Few-shot classification by ridge regression on the support set, in Woodbury's form.
 
 Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers", eq. 4.
 """

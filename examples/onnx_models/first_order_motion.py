@@ -1,7 +1,7 @@
 """The first order motion model
 ===============================
 
-The first order motion model: sparse motions by inverse 2x2 Jacobians at keypoints.
+Sparse motions by inverse 2x2 Jacobians at keypoints.
 
 Siarohin et al. 2019, "First order motion model for image animation", eq. 4.
 """

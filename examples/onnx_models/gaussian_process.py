@@ -1,5 +1,5 @@
 """Gaussian process
-================
+===================
 
 Posterior of 32 observations: mean and variance at new points.
 """

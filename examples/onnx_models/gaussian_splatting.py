@@ -1,7 +1,7 @@
 """3-D Gaussian splatting
 =========================
 
-3-D Gaussian splatting: ellipsoids projected onto the screen, and their weight at a pixel.
+Ellipsoids projected onto the screen, and their weight at a pixel.
 
 Kerbl et al. 2023, "3D Gaussian splatting for real-time radiance field rendering", eqs. 5 and 6.
 """

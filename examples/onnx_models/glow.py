@@ -1,5 +1,5 @@
 """Glow's convolution
-==================
+=====================
 
 The invertible 1x1 convolution, run backwards, as sampling does.
 """

@@ -1,7 +1,7 @@
 """Glow's forward pass
 ======================
 
-Glow's forward pass: the invertible convolution and its share of the log-likelihood.
+The invertible convolution and its share of the log-likelihood.
 
 Kingma & Dhariwal 2018, "Glow: Generative flow with invertible 1x1 convolutions", table 1.
 """

@@ -1,5 +1,5 @@
 """GPyTorch's exact Gaussian process
-=================================
+====================================
 
 Posterior of 32 observations, which are inputs themselves.
 """

@@ -1,7 +1,7 @@
 """The direct linear transform
 ==============================
 
-The direct linear transform: a homography as the null vector of a 9x9 matrix.
+A homography as the null vector of a 9x9 matrix.
 
 Hartley & Zisserman 2003, "Multiple view geometry in computer vision", algorithm 4.1.
 """

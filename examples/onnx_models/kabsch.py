@@ -1,7 +1,7 @@
 """Kabsch's alignment of two point sets
 =======================================
 
-Kabsch's alignment of two point sets: the best rotation by a 3x3 singular value decomposition.
+The best rotation by a 3x3 singular value decomposition.
 
 Kabsch 1976, "A solution for the best rotation to relate two sets of vectors", Acta Cryst. A32.
 """

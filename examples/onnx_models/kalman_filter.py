@@ -1,5 +1,5 @@
 """Kalman filter
-=============
+================
 
 One update: 12 states, 8 measurements, an innovation covariance to invert.
 """

@@ -1,7 +1,7 @@
 """K-FAC's preconditioned gradient of a layer
 =============================================
 
-K-FAC's preconditioned gradient of a layer: two damped covariances, inverted.
+Two damped covariances, inverted.
 
 Martens & Grosse 2015, "Optimizing neural networks with Kronecker-factored approximate curvature",
 section 6.3.

@@ -1,5 +1,5 @@
 """Kornia's pinhole camera
-=======================
+==========================
 
 Depth images to points in the world, by its own inverses.
 """

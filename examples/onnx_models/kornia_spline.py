@@ -1,5 +1,5 @@
 """Kornia's thin-plate spline
-==========================
+=============================
 
 Fits 16 pairs of control points, by a 19x19 system, and warps.
 """

@@ -1,7 +1,7 @@
 """A linear flow parametrised by its LU factors, sampled
 ========================================================
 
-A linear flow parametrised by its LU factors, sampled: two triangular systems.
+Two triangular systems.
 
 Kingma & Dhariwal 2018, section 3.2; Durkan et al. 2019, "Neural spline flows", section 3.
 """

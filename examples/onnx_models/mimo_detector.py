@@ -1,5 +1,5 @@
 """MIMO detector
-=============
+================
 
 Linear detection of 16 streams at 16 antennas: minimum mean square error and zero forcing.
 

@@ -1,7 +1,7 @@
-"""torch
-========
+"""Multivariate normal densities
+================================
 
-torch.distributions' multivariate normal: the log-density under a network's covariance.
+The log-density of torch.distributions' multivariate normal under a network's covariance.
 """
 
 import torch

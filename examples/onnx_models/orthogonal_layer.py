@@ -1,7 +1,7 @@
 """A layer with orthonormal columns
 ===================================
 
-A layer with orthonormal columns, made of free parameters by a QR factorisation, and its gain.
+Made of free parameters by a QR factorisation, and its gain.
 """
 
 import torch
@@ -15,7 +15,7 @@ class Orthogonal(nn.Module):
         Q, R = torch.linalg.qr(proposed)
         # Signs as an algorithm's taste has them: those for which R has a positive diagonal.
         Q = Q * torch.sign(R.diagonal(dim1=-2, dim2=-1))[..., None, :]
-        return x @ Q, torch.linalg.matrix_norm(proposed, 2)
+        return x @ Q, torch.linalg.svdvals(proposed).amax(-1)
 
 
 def example(generator, batch=2, dtype=torch.float32, rows=16, cols=8):

@@ -1,7 +1,8 @@
-"""Mahalanobis distances to class means under a shared covariance that need not have full rank
-==============================================================================================
+"""Outlier scores
+=================
 
-Mahalanobis distances to class means under a shared covariance that need not have full rank.
+Mahalanobis distances to class means
+under a shared covariance that need not have full rank.
 
 Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples", eq. 2.
 """

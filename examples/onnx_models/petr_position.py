@@ -1,7 +1,7 @@
 """PETR's position embedding
 ============================
 
-PETR's position embedding: pixels times depths into 3-D by inverse projections, then a network.
+Pixels times depths into 3-D by inverse projections, then a network.
 
 Liu et al. 2022, "PETR: Position embedding transformation for multi-view 3D object detection".
 """

@@ -1,7 +1,7 @@
 """A least-squares layer
 ========================
 
-A least-squares layer: polynomials through noisy points, by deepmatrixinversion.torch.lstsq.
+Polynomials through noisy points, by deepmatrixinversion.torch.lstsq.
 
 As in differentiable lane fitting (Van Gansbeke et al. 2019, "End-to-end lane detection through
 differentiable least-squares fitting"), with a QR factorisation in place of normal equations.

@@ -1,5 +1,5 @@
 """Ridge regression
-================
+===================
 
 A few-shot head on 16 features, fitted inside the network.
 """

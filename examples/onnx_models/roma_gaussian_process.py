@@ -1,7 +1,7 @@
 """RoMa's coarse matcher
 ========================
 
-RoMa's coarse matcher: a Gaussian process over 14x14 patches with a cosine kernel, n = 196.
+A Gaussian process over 14x14 patches with a cosine kernel, n = 196.
 
 Edstedt et al. 2024, "RoMa: Robust dense feature matching", section 3.2.
 """

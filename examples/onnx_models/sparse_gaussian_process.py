@@ -1,7 +1,7 @@
 """A sparse variational Gaussian process
 ========================================
 
-A sparse variational Gaussian process: prediction from 32 inducing points.
+Prediction from 32 inducing points.
 
 Hensman, Matthews & Ghahramani 2015, "Scalable variational Gaussian process classification", eq. 6.
 """

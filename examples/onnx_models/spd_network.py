@@ -1,7 +1,7 @@
 """SPDNet on covariance matrices
 ================================
 
-SPDNet on covariance matrices: bilinear maps, rectified eigenvalues, a matrix logarithm.
+Bilinear maps, rectified eigenvalues, a matrix logarithm.
 
 Huang & Van Gool 2017, "A Riemannian network for SPD matrix learning", eqs. 2 to 4.
 """

@@ -1,7 +1,7 @@
 """A state-space layer
 ======================
 
-A state-space layer: continuous systems made discrete, by a bilinear rule and by exponentials.
+Continuous systems made discrete, by a bilinear rule and by exponentials.
 
 Gu, Goel & Re 2022, "Efficiently modeling long sequences with structured state spaces", eq. 3.
 """

@@ -1,5 +1,5 @@
 """Thin-plate spline
-=================
+====================
 
 Warp through 16 pairs of control points: a 19x19 system, not definite.
 """

@@ -1,7 +1,7 @@
 """Whitening of 16 groups of features by eigenvectors
 =====================================================
 
-Whitening of 16 groups of features by eigenvectors: decorrelated batch normalisation (ZCA).
+Decorrelated batch normalisation (ZCA).
 
 Huang et al. 2018, "Decorrelated batch normalization", section 3.
 """

@@ -107,7 +107,8 @@ def invert_file(options: argparse.Namespace) -> int:
         seen = Seen(job.kind, job.first, table)
         try:
             for block in job:
-                X, comparable = replaced(job.kind, block.answers, block.A, block.B, how)
+                good = block.answers.columns[job.kind.wording.good]
+                X, comparable = replaced(job.kind, block.answers.X, good, block.A, block.B, how)
                 out.write(X)
                 seen.add(block, X, comparable)
         except (KeyboardInterrupt, Terminated):

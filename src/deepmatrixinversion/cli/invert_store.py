@@ -17,7 +17,6 @@ from deepmatrixinversion.cli.kinds import Inverses, replaced
 from deepmatrixinversion.cli.model_names import newest
 from deepmatrixinversion.cli.progress import counting_progress
 from deepmatrixinversion.errors import MatrixFormatError
-from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.stores.job import NAMED, Done, Job, Sink, Source, step_of
 from deepmatrixinversion.stores.npy_parts import NpySource, npy_parts
@@ -120,10 +119,9 @@ def _kind(how: tuple[tuple[str, Any], ...], order: int) -> Inverses:
 
 def _inverted(A: NDArray, how: tuple[tuple[str, Any], ...], replace: str) -> Inversion:
     kind = _kind(how, A.shape[-1])
-    answers = kind.answer(A, None)
-    certificate = Certificate(*(answers.columns[name] for name in Certificate._fields))
-    X, _ = replaced(kind, answers, A, None, replace)
-    return Inversion(X, certificate, answers.columns["steps"])
+    found = kind.invert(A)
+    X, _ = replaced(kind, found.inverse, found.certificate.certified, A, None, replace)
+    return found._replace(inverse=X)
 
 
 def _run(job: Job, runner: Runner, quiet: bool) -> list[Done]:

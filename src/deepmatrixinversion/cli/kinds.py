@@ -46,12 +46,12 @@ class Inverses:
     wording = INVERSE
 
     def __init__(self, options: argparse.Namespace, shape: tuple[int, int]) -> None:
-        self._invert: Callable[[NDArray], Inversion]
-        self._invert, self.model = choose_method(options, shape[1])
+        self.invert: Callable[[NDArray], Inversion]
+        self.invert, self.model = choose_method(options, shape[1])
 
     def answer(self, A: NDArray, B: NDArray | None) -> Answers:
         """Inverses of (b, n, n)."""
-        X, certificate, steps = self._invert(A)
+        X, certificate, steps = self.invert(A)
         columns = {
             "certified": certificate.certified,
             "residual": frobenius_residuals(A, X),
@@ -91,8 +91,8 @@ class PseudoInverses:
         return Answers(X, columns)
 
     def instead(self, A: NDArray, B: NDArray | None) -> NDArray:
-        """There is no other answer."""
-        raise NotImplementedError
+        """NaN: what has no pseudo-inverse is not finite."""
+        return np.full((len(A), A.shape[2], A.shape[1]), np.nan, A.dtype)
 
 
 class Solutions:
@@ -151,16 +151,15 @@ def check_kind(options: argparse.Namespace) -> None:
 
 
 def replaced(
-    kind: Kind, answers: Answers, A: NDArray, B: NDArray | None, how: str
+    kind: Kind, X: NDArray, good: NDArray[np.bool_], A: NDArray, B: NDArray | None, how: str
 ) -> tuple[NDArray, NDArray[np.bool_]]:
     """The answers to write, and which of them are worth comparing with a target.
 
-    What is not certified is replaced by NaN, kept, or replaced by the pseudo-inverse's answer.
+    Those that are not good are replaced by NaN, kept, or replaced by the pseudo-inverse's answer.
     """
-    good = answers.columns[kind.wording.good]
     if how == "keep" or good.all():
-        return answers.X, np.ones(len(good), dtype=bool)
-    X = answers.X.copy()
+        return X, np.ones(len(good), dtype=bool)
+    X = X.copy()
     X[~good] = np.nan
     if how == "nan":
         return X, good

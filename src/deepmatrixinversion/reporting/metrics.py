@@ -36,7 +36,7 @@ def frobenius_residuals(A: np.ndarray, X: np.ndarray) -> np.ndarray:
     ----------
     A, X : (..., n, n) arrays
     """
-    return _residuals(A, X, np.eye(A.shape[-1]))
+    return _norms(_residuals(A, X, np.eye(A.shape[-1])))
 
 
 def relative_residuals(A: np.ndarray, Y: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ def relative_residuals(A: np.ndarray, Y: np.ndarray, B: np.ndarray) -> np.ndarra
     ----------
     A, Y, B : (..., n, n), (..., n, p) and (..., n, p) arrays
     """
-    residual, size = _residuals(A, Y, B), _residuals(A, np.zeros_like(Y), B)
+    residual, size = _norms(_residuals(A, Y, B)), _norms(np.asarray(B, np.float64))
     with np.errstate(all="ignore"):
         ratio = np.where(residual == 0, 0.0, residual / size)
     return np.where(np.isfinite(ratio), ratio, np.inf)
@@ -54,7 +54,12 @@ def relative_residuals(A: np.ndarray, Y: np.ndarray, B: np.ndarray) -> np.ndarra
 
 def _residuals(A: np.ndarray, X: np.ndarray, B: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
-        R = np.asarray(B, np.float64) - np.asarray(A, np.float64) @ np.asarray(X, np.float64)
+        return np.asarray(B, np.float64) - np.asarray(A, np.float64) @ np.asarray(X, np.float64)
+
+
+def _norms(R: np.ndarray) -> np.ndarray:
+    """Frobenius norms; inf where they are not finite."""
+    with np.errstate(all="ignore"):
         # Scaled by the largest entry, so that squares neither overflow nor vanish.
         largest = np.abs(R).max(axis=(-2, -1), initial=0.0)
         unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
