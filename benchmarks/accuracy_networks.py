@@ -73,7 +73,7 @@ def tolerance(matrices: int, seed: int) -> str:
 
 def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     """Products of rounded factors, accumulated in float32, and what Newton-Schulz makes of them."""
-    from deepmatrixinversion.linalg.certificate import certify
+    from deepmatrixinversion.linalg.certify import certify
     from deepmatrixinversion.linalg.newton import newton_schulz
     from deepmatrixinversion.linalg.stack import Stack
     from deepmatrixinversion.nets import feedback

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deepmatrixinversion import inv_ex, show_config
-from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.reporting.figure_files import save_figure
 from page import arguments, panels, table, write_page
 

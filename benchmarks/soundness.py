@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepmatrixinversion.linalg.certificate import Certificate, certify
+from deepmatrixinversion.linalg.certificate import Certificate
+from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import invert
 from page import arguments, table, write_page
 
@@ -83,7 +84,7 @@ def check(A: np.ndarray, X: np.ndarray, proof: Certificate) -> list[str]:
 FLUSHED = """
 import sys, numpy as np, torch
 from deepmatrixinversion.atomic import atomic_text
-from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.linalg.certify import certify
 if not torch.set_flush_denormal(True):
     sys.exit("this processor cannot flush denormals")
 assert np.float64(2.0**-1022) * np.float64(0.5) == 0.0, "flush-to-zero is not on"

@@ -12,7 +12,8 @@ import pytest
 import oracle
 import soundness
 import soundness_cases
-from deepmatrixinversion.linalg.certificate import certify, entrywise_error_bound
+from deepmatrixinversion import inv_ex
+from deepmatrixinversion.linalg.certify import certify, entrywise_error_bound
 
 flint = pytest.importorskip("flint")
 
@@ -107,6 +108,12 @@ def test_large_orders_are_bounded_sharply():
     ).astype(float)
     error = np.abs(doubled).sum(axis=2).max(axis=1)
     assert (certify(A, X).error_bound <= 1.1 * error).all()
+
+
+def test_large_inverses_right_to_the_last_bit_are_known_to_be():
+    A = np.random.default_rng(1).standard_normal((200, 200))
+    X = inv_ex(A, rtol=2.0**-50).inverse
+    assert certify(A, X).relative_error_bound <= 1.125 * 2.0**-53
 
 
 @pytest.mark.parametrize("n", [1, 3, 6])

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import invert
 from deepmatrixinversion.matrices.spectra import with_condition
 from engine_guesses import U, classical, guess, inverse, sample

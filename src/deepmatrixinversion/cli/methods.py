@@ -11,7 +11,7 @@ import numpy as np
 from deepmatrixinversion.cli.model_names import newest
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
-from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.zoo import ANY, DEFAULTS, name_for_order
