@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -59,3 +60,15 @@ def quick(monkeypatch):
     evaluate = functools.partial(finish.evaluate, matrices=100)
     monkeypatch.setattr(finish, "evaluate", evaluate)
     monkeypatch.setattr(finish, "_draw", lambda *_: None)
+
+
+@pytest.fixture
+def usual_signals():
+    """Signals as a terminal has them: children inherit what nohup and background jobs ignore."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

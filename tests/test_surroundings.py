@@ -60,6 +60,7 @@ def started(words, wait_for):
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.usefixtures("usual_signals")
 def test_a_signal_leaves_nothing_behind(here, number, status):
     words = [*INVERT.split(), "--inputmx", "-", "--inverseout", "x.npy", "--invert_mode", "numpy"]
     (here / "x.npy").write_bytes(b"old")

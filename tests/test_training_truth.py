@@ -57,6 +57,7 @@ def test_failures_are_a_warning(here, capsys):
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.usefixtures("usual_signals")
 def test_an_interruption_names_the_command_that_goes_on(here, number, status):
     words = [sys.executable, "-m", "deepmatrixinversion.cli.train", *WORDS, "--epochs=100000"]
     process = subprocess.Popen([*words, "--mout=a b"], stderr=subprocess.PIPE, text=True)
