@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-all lint format \
+.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-cuda test-all lint format \
         docs kernel zoo report runtimes jobs clean
 
 help:
@@ -43,8 +43,13 @@ test-dask: $(VENV)/.dev ## Dask on a cluster of this machine, xarray, pandas and
 test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
 	$(BIN)/python -m pytest -m 'jax and not slow'
 
+# Where there is an NVIDIA device, and PyTorch for it: the default tests run the same source here.
+test-cuda: $(VENV)/.dev ## the kernel for NVIDIA devices, on one
+	$(PIP) -e '.[cuda]'
+	$(BIN)/python -m pytest -m cuda tests/test_torch_cuda.py
+
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'
+	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist and not cuda'
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .
