@@ -27,9 +27,9 @@ def rounding_kappa(dtype, order: int = ORDER) -> float:
     return 1 / (4 * order * eps_of(dtype))
 
 
-def pinv_rtol(dtype, *shape: int) -> float:
+def pinv_rtol(dtype, m: int, n: int) -> float:
     """The tolerance that pseudo-inverses by iteration have by default."""
-    return default_rtol(max(shape), min(shape), eps_of(dtype), eps_of(float))
+    return default_rtol(m, n, eps_of(dtype), eps_of(float))
 
 
 def padded(A):

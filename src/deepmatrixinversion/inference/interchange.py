@@ -55,7 +55,7 @@ def _namespace(A: Any) -> Namespace | None:
     if isinstance(A, np.ndarray | np.generic | list | tuple):
         return None
     package = package_of(A)
-    if package == "torch":
+    if package == "torch" and package in sys.modules:
         return Namespace(package, sys.modules[package])
     if package in ("jax", "jaxlib") and "jax.numpy" in sys.modules:
         return Namespace("jax", sys.modules["jax.numpy"])
