@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+import deepmatrixinversion
 from deepmatrixinversion import (
     inv,
     inv_ex,
@@ -15,7 +16,6 @@ from deepmatrixinversion import (
     solve,
     solve_ex,
 )
-from deepmatrixinversion.inference import functions
 from menagerie import EMPTY, VIEWS
 from truth import DTYPES, one_sentence, sample
 
@@ -121,7 +121,7 @@ UNFIT = {
 @pytest.mark.parametrize("A, words", UNFIT.values(), ids=UNFIT.keys())
 @pytest.mark.parametrize("name", ["inv", "inv_ex", "pinv", "pinv_ex", "solve", "solve_ex"])
 def test_what_is_no_stack_of_matrices_is_refused(name, A, words):
-    call = getattr(functions, name)
+    call = getattr(deepmatrixinversion, name)
     arguments = (A, np.ones(3)) if name.startswith("solve") else (A,)
     with pytest.raises(ValueError, match=words) as caught:
         call(*arguments)

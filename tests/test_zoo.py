@@ -91,6 +91,7 @@ def decoys(tmp_path, monkeypatch):
 def test_a_directory_never_replaces_a_bundled_model(decoys):
     assert zoo.locate("feedback-3").config.seed != 77
     assert not zoo.is_path("feedback-3")
+    functions._for_order.cache_clear()
     functions._loaded.cache_clear()
     inv(np.eye(3))
     inv(np.eye(3), model="feedback-3")

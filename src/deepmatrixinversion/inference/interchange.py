@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.errors import SingularMatrixError, UnsupportedArrayError
-from deepmatrixinversion.inference.kinds import ELSEWHERE, package_of, refusal
+from deepmatrixinversion.inference.arrays import ELSEWHERE, package_of, refusal
 from deepmatrixinversion.inference.labels import Labels, answer_labels, unlabelled
 
 P = ParamSpec("P")
