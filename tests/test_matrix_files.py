@@ -100,7 +100,7 @@ def test_nan_and_infinities_pass_unless_they_are_forbidden(tmp_path, suffix):
     stack = np.array([[[1.0, 2.0], [np.nan, -np.inf]]])
     write_matrices(path, stack)
     assert np.array_equal(read_matrices(path), stack, equal_nan=True)
-    with pytest.raises(MatrixFormatError, match=r"matrix 0.*nan.* is not finite"):
+    with pytest.raises(MatrixFormatError, match=r"matrix 0.*nan"):
         read_matrices(path, finite=True)
 
 
@@ -202,7 +202,7 @@ def test_a_reader_that_is_closed_has_ended(tmp_path):
     assert len(next(reader)) == 2
     reader.close()
     assert list(reader) == []
-    with pytest.raises(ValueError, match="block_matrices is 0"):
+    with pytest.raises(ValueError, match=r"block_matrices.*0"):
         MatrixReader(tmp_path / "a.mx", block_matrices=0)
 
 

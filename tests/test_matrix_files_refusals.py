@@ -15,9 +15,9 @@ from file_formats import FORMATS, STACKS
 
 @pytest.mark.parametrize("act", [read_matrices, read_blocks, MatrixWriter])
 def test_an_unknown_suffix_is_answered_with_the_known_ones(act):
-    with pytest.raises(MatrixFormatError, match=r"a\.xyz: the suffix '\.xyz' is unknown.*\.mx, \."):
+    with pytest.raises(MatrixFormatError, match=r"a\.xyz: .*'\.xyz'.*\.mx, \."):
         act("a.xyz")
-    with pytest.raises(MatrixFormatError, match=r"no suffix.*safetensors"):
+    with pytest.raises(MatrixFormatError, match=r"somewhere/a: .*\.safetensors"):
         act("somewhere/a")
 
 
@@ -38,7 +38,7 @@ def test_matrices_that_are_not_square_are_refused_on_demand(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     write_matrices(path, np.ones((2, 3)))
     assert read_matrices(path).shape == (1, 2, 3)
-    with pytest.raises(MatrixFormatError, match=r"matrix 0 is 2 x 3, but only square"):
+    with pytest.raises(MatrixFormatError, match=r"matrix 0 .*2 x 3"):
         read_matrices(path, square=True)
 
 
@@ -67,13 +67,13 @@ def test_what_is_no_stack_of_real_matrices_is_not_written(tmp_path, suffix, bad,
 def test_a_file_holds_one_shape_and_one_dtype(tmp_path, suffix):
     with MatrixWriter(tmp_path / f"a{suffix}") as writer:
         writer.write(np.eye(2))
-        with pytest.raises(ValueError, match=r"matrix 1 is 3 x 3 float64.* 2 x 2 float64"):
+        with pytest.raises(ValueError, match=r"matrix 1 .*3 x 3 float64.* 2 x 2 float64"):
             writer.write(np.eye(3))
-        with pytest.raises(ValueError, match="matrix 1 is 2 x 2 float32"):
+        with pytest.raises(ValueError, match=r"matrix 1 .*2 x 2 float32"):
             writer.write(np.eye(2, dtype=np.float32))
     assert read_matrices(tmp_path / f"a{suffix}").shape == (1, 2, 2)
 
 
 def test_the_writer_must_be_opened():
-    with pytest.raises(ValueError, match="use it in a with statement"):
+    with pytest.raises(ValueError, match=r"a\.mx"):
         MatrixWriter("a.mx").write(np.eye(2))

@@ -115,11 +115,11 @@ def test_the_remedies_work():
     np.testing.assert_array_equal(inv(sparse.csr_array(A2).toarray()), inv(A2))
     column = np.empty(2, dtype=object)
     column[:] = [A2, A2]
-    with pytest.raises(ValueError, match=r"stack them with numpy\.stack\(A\)"):
+    with pytest.raises(ValueError, match=r"numpy\.stack\(A\)"):
         inv(column)
     assert inv(np.stack(list(column))).shape == (2, 2, 2)
     rational = np.array([[Fraction(1, 2), 0], [0, Fraction(4)]], dtype=object)
-    with pytest.raises(ValueError, match="convert to float64"):
+    with pytest.raises(ValueError, match="float64"):
         inv(rational)
     np.testing.assert_array_equal(inv(rational.astype(np.float64)), np.diag([2, 0.25]))
 
@@ -127,7 +127,7 @@ def test_the_remedies_work():
 @pytest.mark.parametrize("dtype", [np.float16, np.longdouble, object])
 def test_dtypes_are_refused_with_an_error_of_both_kinds(dtype):
     for kind in (TypeError, ValueError):
-        with pytest.raises(kind, match="convert to float"):
+        with pytest.raises(kind, match="float"):
             inv(A2.astype(dtype))
 
 
@@ -176,9 +176,9 @@ def test_rtol_decides_what_is_certified():
     assert not inv_ex(A2 / 3, rtol=0.0).certificate.certified
     for bad in (-1.0, np.nan):
         for call in (inv, inv_ex):
-            with pytest.raises(ValueError, match="rtol must be"):
+            with pytest.raises(ValueError, match="rtol"):
                 call(A2, rtol=bad)
-        with pytest.raises(ValueError, match="rtol must be"):
+        with pytest.raises(ValueError, match="rtol"):
             solve_ex(A2, np.ones(2), rtol=bad)
 
 
@@ -200,7 +200,7 @@ def test_what_is_not_finite_is_uncertified_and_disturbs_no_neighbour(dtype, valu
         assert np.isnan(got[1]).all()
         np.testing.assert_array_equal(got[::2], expected[::2])
     for call in (inv, pinv, lambda A: solve(A, B)):
-        with pytest.raises(ValueError, match=r"not finite, the first at index \(1, 2, 3\)"):
+        with pytest.raises(ValueError, match=r"\(1, 2, 3\)"):
             call(A)
 
 
