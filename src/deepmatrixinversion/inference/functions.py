@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.inference.single import single_inverse, single_inversion
+from deepmatrixinversion.kernel import invert_one
+from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
-from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.models.zoo import is_path, name_for_order
 
 Model = Inverter | str | os.PathLike[str]
@@ -33,8 +33,8 @@ def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) 
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    X = single_inverse(A, rtol) if model is None else None
-    return _inverter(model, A).inv(A, rtol=rtol) if X is None else X
+    found = _at_once(A, rtol) if model is None else None
+    return _inverter(model, A).inv(A, rtol=rtol) if found is None else found[0]
 
 
 def inv_ex(
@@ -56,37 +56,13 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    one = None
-    if model is None and tol is None and start is None:
-        one = single_inversion(A, rtol)
-    if one is not None:
-        return one
-    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
-
-
-def pinv(
-    A: ArrayLike,
-    rcond: ArrayLike | None = None,
-    hermitian: bool = False,
-    *,
-    rtol: ArrayLike | None = None,
-) -> NDArray:
-    """Moore-Penrose inverses: see ``Inverter.pinv`` and ``Inverter.pinv_ex``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from deepmatrixinversion import pinv
-    >>> pinv(np.ones((2, 2)))
-    array([[0.25, 0.25],
-           [0.25, 0.25]])
-    """
-    return _inverter(None, A).pinv(A, rcond, hermitian, rtol=rtol)
-
-
-def pinv_ex(A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
-    """Moore-Penrose inverses with rank and Penrose residuals: see ``Inverter.pinv_ex``."""
-    return _inverter(None, A).pinv_ex(A, rtol=rtol)
+    found = _at_once(A, rtol) if model is None and tol is None and start is None else None
+    if found is None:
+        return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
+    X, error, residual, relative = found
+    array = np.array
+    certificate = Certificate(array(True), array(residual), array(error), array(relative))
+    return Inversion(X, certificate, array(1))
 
 
 def solve(
@@ -115,12 +91,21 @@ def solve_ex(
     return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
 
 
+def _at_once(A: ArrayLike, rtol: float | None) -> tuple[NDArray, float, float, float] | None:
+    """One matrix by one call of the compiled kernel; None for whatever needs a longer look.
+
+    What the kernel settles has a relative error bound of a few roundings, far below the default
+    ``rtol``.
+    """
+    found = invert_one(A) if type(A) is np.ndarray and A.ndim == 2 else None
+    return found if found is not None and (rtol is None or found[3] <= rtol) else None
+
+
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if isinstance(model, Inverter):
         return model
     if model is None:
-        shape = np.shape(A)
-        return _loaded(name_for_order(shape[-1] if shape else 1))
+        return _for_order(np.shape(A)[-1] if np.ndim(A) else 1)
     if not is_path(model):
         return _loaded(os.fspath(model))
     # A directory is known by its path, whatever the working directory, and read again when its
@@ -128,6 +113,11 @@ def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     path = os.path.abspath(os.path.expanduser(os.fspath(model)))
     config = os.path.join(path, "config.json")
     return _loaded(path, os.stat(config).st_mtime_ns if os.path.isfile(config) else 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _for_order(order: int) -> Inverter:
+    return _loaded(name_for_order(order))
 
 
 @functools.lru_cache(maxsize=16)
