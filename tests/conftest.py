@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deepmatrixinversion import Inverter
+from deepmatrixinversion import Inverter, kernel
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests import onnxruntime themselves, and would write into the home that they run in.
@@ -72,3 +72,12 @@ def usual_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(params=kernel.show_config().get("instruction_sets", []))
+def instruction_set(request):
+    """Each that this processor has, for the kernel to run."""
+    before = kernel.show_config()["instruction_set"]
+    kernel.use(request.param)
+    yield request.param
+    kernel.use(before)
