@@ -67,8 +67,8 @@ def exact_errors_of_pair(A, X):
     except ZeroDivisionError:
         return None
     held = exact(Y) * oracle.power(f)
-    one = exact(flint.fmpz_mat(n, n, np.eye(n, dtype=int).ravel().tolist()))
-    residual = one - exact(Y * M) * oracle.power(e + f)
+    one = flint.fmpq_mat(n, n, np.eye(n, dtype=int).ravel().tolist())
+    residual = one - held * exact(M) * oracle.power(e)
     size = float(np.abs(X).sum(axis=1).max())
     return oracle.row_norm(inverse - held, n), size, oracle.row_norm(residual, n)
 
