@@ -14,8 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.kernel import invert_one
-from deepmatrixinversion.linalg.certificate import Certificate
+from deepmatrixinversion.inference.single import (
+    single_columns,
+    single_inverse,
+    single_inversion,
+    single_solution,
+)
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.models.zoo import is_path, name_for_order
 
@@ -33,8 +37,8 @@ def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) 
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    found = _at_once(A, rtol) if model is None else None
-    return _inverter(model, A).inv(A, rtol=rtol) if found is None else found[0]
+    X = single_inverse(A, rtol) if model is None else None
+    return _inverter(model, A).inv(A, rtol=rtol) if X is None else X
 
 
 def inv_ex(
@@ -56,13 +60,10 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    found = _at_once(A, rtol) if model is None and tol is None and start is None else None
-    if found is None:
-        return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
-    X, error, residual, relative = found
-    array = np.array
-    certificate = Certificate(array(True), array(residual), array(error), array(relative))
-    return Inversion(X, certificate, array(1))
+    one = single_inversion(A, rtol) if model is None and tol is None and start is None else None
+    if one is not None:
+        return one
+    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
 
 
 def solve(
@@ -76,7 +77,8 @@ def solve(
     >>> solve([[2, 0], [0, 4]], [1, 1])
     array([0.5 , 0.25])
     """
-    return _inverter(model, A).solve(A, B, rtol=rtol)
+    Y = single_columns(A, B, rtol) if model is None else None
+    return _inverter(model, A).solve(A, B, rtol=rtol) if Y is None else Y
 
 
 def solve_ex(
@@ -88,17 +90,8 @@ def solve_ex(
     start: ArrayLike | None = None,
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
-
-
-def _at_once(A: ArrayLike, rtol: float | None) -> tuple[NDArray, float, float, float] | None:
-    """One matrix by one call of the compiled kernel; None for whatever needs a longer look.
-
-    What the kernel settles has a relative error bound of a few roundings, far below the default
-    ``rtol``.
-    """
-    found = invert_one(A) if type(A) is np.ndarray and A.ndim == 2 else None
-    return found if found is not None and (rtol is None or found[3] <= rtol) else None
+    one = single_solution(A, B, rtol) if model is None and start is None else None
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start) if one is None else one
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
