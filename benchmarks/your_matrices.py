@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 from matplotlib.figure import Figure
 
+from curves import plain_numbers
 from deepmatrixinversion import Inverter, Tracker
 from deepmatrixinversion.inference.leaf import PriorLeaf
 from deepmatrixinversion.linalg.greedy import GREEDY, improved, norm
@@ -303,25 +304,29 @@ def draw(cases: list[Case]) -> Figure:
     """Products by family and order."""
     families = [f for f in FAMILIES if any(c.family is f for c in cases)]
     figure = Figure(figsize=(14, 8), layout="constrained")
-    axes = figure.subplots(3, 5).ravel()
-    styles = {
-        "greedy": ("o-", "#777777"),
-        "Chebyshev": ("s--", "#777777"),
-        "mean": ("^-", "#1f5a99"),
-        "previous": ("v:", "#1f5a99"),
-        "tracker": ("D-", "#1b9e77"),
-        "prior": ("o-", "#d95f02"),
+    axes = figure.subplots(3, 5, sharex=True, sharey=True).ravel()
+    ours = {"linewidth": 5, "alpha": 0.5, "zorder": 1}  # shows what lies upon it
+    styles: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "greedy": ("o-", "#777777", {}),
+        "Chebyshev": ("s--", "#777777", {}),
+        "mean": ("^-", "#1f5a99", {}),
+        "previous": ("v:", "#1f5a99", {}),
+        "tracker": ("D-", "#1b9e77", ours),
+        "prior": ("o-", "#d95f02", ours),
     }
     for panel, family in zip(axes, families, strict=False):
         own = [c for c in cases if c.family is family]
-        for name, (style, colour) in styles.items():
+        for name, (style, colour, more) in styles.items():
             points = [(c.n, c.costs[name][0]) for c in own if name in c.costs]
             if points:
-                panel.plot(
-                    *zip(*points, strict=True), style, color=colour, label=name, markersize=4
-                )
-        panel.set_xscale("log", base=2)
-        panel.set_ylim(0, 32)
+                panel.loglog(
+                    *zip(*points, strict=True), style, color=colour, label=name, markersize=4,
+                    **more,
+                )  # fmt: skip
+        orders = sorted({c.n for c in own})
+        panel.set_xticks(orders, [str(n) for n in orders])
+        panel.minorticks_off()
+        plain_numbers(panel.yaxis)
         panel.set_title(family.name, fontsize=8)
         panel.grid(alpha=0.3)
     for panel in axes[len(families) :]:
