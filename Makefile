@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-all lint format \
+.PHONY: help demo test test-without-kernel test-dask test-jax test-keras test-browser test-dist test-all lint format \
         docs kernel zoo report runtimes jobs clean
 
 help:
@@ -43,8 +43,15 @@ test-dask: $(VENV)/.dev ## Dask on a cluster of this machine, xarray, pandas and
 test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
 	$(BIN)/python -m pytest -m 'jax and not slow'
 
+# Keras and TensorFlow have an environment of their own: they only make what is then read.
+KERAS = build/keras
+test-keras: $(VENV)/.dev ## networks that Keras 2 and 3 write, of the published size
+	test -x $(KERAS)/bin/python || $(PYTHON) -m venv $(KERAS)
+	$(KERAS)/bin/python -m pip install --quiet 'keras==3.15.1' 'tensorflow-cpu==2.21.0' 'tf_keras==2.21.0'
+	DMX_KERAS=$(abspath $(KERAS))/bin/python $(BIN)/python -m pytest -m keras
+
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'
+	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist and not keras'
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .
