@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-jax test-keras test-browser test-dist test-all lint format \
+.PHONY: help demo test test-without-kernel test-dask test-jax test-keras test-browser test-dist test-all coverage lint format \
         docs kernel zoo report runtimes jobs clean
 
 help:
@@ -52,6 +52,9 @@ test-keras: $(VENV)/.dev ## networks that Keras 2 and 3 write, of the published 
 
 test-all: $(VENV)/.dev ## the long checks as well
 	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist and not keras'
+
+coverage: $(VENV)/.dev ## the default tests, and which lines they run (with a floor; twice the time)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .

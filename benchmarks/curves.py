@@ -32,12 +32,13 @@ def styles(names: Iterable[str], chosen: str = "") -> dict[str, dict[str, Any]]:
     } | {chosen: _BELOW}
 
 
-def note(axes: Axes, height: float, text: str) -> None:
-    """A dotted line at a height, and what it stands for below its right end."""
+def note(axes: Axes, height: float, text: str, *, side: str = "right") -> None:
+    """A dotted line at a height, and what it stands for below one of its ends."""
     axes.axhline(height, color=GREY, linestyle=":", zorder=0)
+    end = (0.99 if side == "right" else 0.01, height)
     axes.annotate(
-        text, (0.99, height), xycoords=axes.get_yaxis_transform(), xytext=(0, -3),
-        textcoords="offset points", va="top", ha="right", fontsize=8, color=GREY,
+        text, end, xycoords=axes.get_yaxis_transform(), xytext=(0, -3),
+        textcoords="offset points", va="top", ha=side, fontsize=8, color=GREY,
     )  # fmt: skip
 
 

@@ -109,11 +109,11 @@ def draw(results: dict[str, dict], where: str) -> None:
                         markersize=9 - k, label=f"{net}, n = {order}",
                     )  # fmt: skip
                     if np.max(ours) > WORST:
-                        note(axes, WORST, "this and worse")
+                        note(axes, WORST, "this and worse", side="left")
             if (16, "iterative", spectrum) in results[precision]:
                 _, lapack = results[precision][16, "iterative", spectrum]
                 axes.loglog(KAPPAS[precision], lapack, "k--", label="LAPACK, n = 16")
-            note(axes, 1, "no inverse from here on")
+            note(axes, 1, "no inverse from here on", side="left")
             axes.set(
                 title=f"float{precision}, {spectrum}",
                 xlabel="condition number",
