@@ -219,7 +219,7 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         slope, intercept = _regression(x, y)
         line = np.linspace(ends[0], ends[1], 400)
         sign = "-" if intercept < 0 else "+"
-        label = f"regression y = {slope:.6g} x {sign} {abs(intercept):.1e}"
+        label = f"regression y = {slope:.6g} x" + f" {sign} {abs(intercept):.1e}" * (intercept != 0)
         axes.plot(line, slope * line + intercept, "--", color=ORANGE, linewidth=1, label=label)
     axes.set(xlim=ends, ylim=ends)
     axes.grid(alpha=0.3)
