@@ -16,6 +16,7 @@ from deepmatrixinversion.reporting.worst import Example
 
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
 DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200
+NEAR_ONE = 1e-4  # residuals below lie too far from 1 for it to be on their axis
 
 
 def predicted_against_true(
@@ -90,13 +91,13 @@ def residual_histogram(
     title, residual : str
         Heading, and what the residual is.
     limit : bool
-        Mark 1, from which on a residual proves nothing.
+        Mark 1, from which on a residual proves nothing, where any comes near it.
     example : Example, optional
         One matrix to draw as heat maps above.
     """
     figure, (axes,) = _figure(1, example)
     _decades(axes, residuals, f"{residual} (dimensionless)", "matrices")
-    if limit:
+    if limit and (residuals > NEAR_ONE).any():
         axes.axvline(1.0, color=ORANGE, linestyle="--", label="residual 1: no inverse beyond it")
         axes.legend(loc="best", fontsize=9)
     figure.suptitle(title)
