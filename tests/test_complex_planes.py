@@ -257,11 +257,10 @@ def test_parameters_and_buffers_may_be_complex():
         def __init__(self):
             super().__init__()
             self.register_buffer("steering", MIX)
-            self.inner = torch.nn.Module()
-            self.inner.weight = torch.nn.Parameter(MIX.mH.contiguous())
+            self.weight = torch.nn.Parameter(MIX.mH.contiguous())
 
         def forward(self, re, *, im):
-            z = torch.complex(re, im) @ self.steering + self.inner.weight
+            z = torch.complex(re, im) @ self.get_buffer("steering") + self.weight
             return {"re": z.real, "im": z.imag}
 
     re, im = torch.randn(2, 3, 2, 2, dtype=torch.float64)
