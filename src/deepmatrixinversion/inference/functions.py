@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.kernel import invert_one
-from deepmatrixinversion.linalg.certificate import Certificate
+from deepmatrixinversion.inference.single import single_inverse, single_inversion
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.models.zoo import is_path, name_for_order
 
@@ -33,8 +32,8 @@ def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) 
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    found = _at_once(A, rtol) if model is None else None
-    return _inverter(model, A).inv(A, rtol=rtol) if found is None else found[0]
+    X = single_inverse(A, rtol) if model is None else None
+    return _inverter(model, A).inv(A, rtol=rtol) if X is None else X
 
 
 def inv_ex(
@@ -56,13 +55,12 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    found = _at_once(A, rtol) if model is None and tol is None and start is None else None
-    if found is None:
-        return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
-    X, error, residual, relative = found
-    array = np.array
-    certificate = Certificate(array(True), array(residual), array(error), array(relative))
-    return Inversion(X, certificate, array(1))
+    one = None
+    if model is None and tol is None and start is None:
+        one = single_inversion(A, rtol)
+    if one is not None:
+        return one
+    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
 
 
 def solve(
@@ -89,16 +87,6 @@ def solve_ex(
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
     return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
-
-
-def _at_once(A: ArrayLike, rtol: float | None) -> tuple[NDArray, float, float, float] | None:
-    """One matrix by one call of the compiled kernel; None for whatever needs a longer look.
-
-    What the kernel settles has a relative error bound of a few roundings, far below the default
-    ``rtol``.
-    """
-    found = invert_one(A) if type(A) is np.ndarray and A.ndim == 2 else None
-    return found if found is not None and (rtol is None or found[3] <= rtol) else None
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
