@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
+from curves import plain_numbers
 from page import panels, table
 from your_cases import Case
 from your_families import FAMILIES, FEW, MANY, SEQUENCE
@@ -85,24 +88,31 @@ def draw(cases: list[Case]) -> Figure:
     """Products by family and order."""
     families = [f for f in FAMILIES if any(c.family is f for c in cases)]
     figure, axes = panels(14, 8, 3, 5)
-    styles = {
-        "greedy": ("o-", "#777777"),
-        "Chebyshev": ("s--", "#777777"),
-        "mean": ("^-", "#1f5a99"),
-        "previous": ("v:", "#1f5a99"),
-        "tracker": ("D-", "#1b9e77"),
-        "prior": ("o-", "#d95f02"),
+    ours = {"linewidth": 5, "alpha": 0.5, "zorder": 1}  # shows what lies upon it
+    styles: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "greedy": ("o-", "#777777", {}),
+        "Chebyshev": ("s--", "#777777", {}),
+        "mean": ("^-", "#1f5a99", {}),
+        "previous": ("v:", "#1f5a99", {}),
+        "tracker": ("D-", "#1b9e77", ours),
+        "prior": ("o-", "#d95f02", ours),
     }
     for panel, family in zip(axes, families, strict=False):
         own = [c for c in cases if c.family is family]
-        for name, (style, colour) in styles.items():
+        for name, (style, colour, more) in styles.items():
             points = [(c.n, c.costs[name][0]) for c in own if name in c.costs]
             if points:
-                panel.plot(
-                    *zip(*points, strict=True), style, color=colour, label=name, markersize=4
-                )
-        panel.set_xscale("log", base=2)
-        panel.set_ylim(0, 32)
+                panel.loglog(
+                    *zip(*points, strict=True), style, color=colour, label=name, markersize=4,
+                    **more,
+                )  # fmt: skip
+        if panel is not axes[0]:
+            panel.sharex(axes[0])
+            panel.sharey(axes[0])
+        orders = sorted({c.n for c in own})
+        panel.set_xticks(orders, [str(n) for n in orders])
+        panel.minorticks_off()
+        plain_numbers(panel.yaxis)
         panel.set_title(family.name, fontsize=8)
     for panel in axes[len(families) :]:
         panel.set_axis_off()

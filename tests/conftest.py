@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepmatrixinversion import Inverter
+from deepmatrixinversion import Inverter, kernel
 from deepmatrixinversion.matrices.files import write_matrices
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -86,3 +86,12 @@ def usual_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(params=kernel.show_config().get("instruction_sets", []))
+def instruction_set(request):
+    """Each that this processor has, for the kernel to run."""
+    before = kernel.show_config()["instruction_set"]
+    kernel.use(request.param)
+    yield request.param
+    kernel.use(before)

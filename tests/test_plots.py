@@ -137,6 +137,16 @@ def test_training_curves(rows, tmp_path):
     drawn(training_curves(rows, title="title"), tmp_path / "p.png")
 
 
+def test_batches_without_failures_have_a_place_on_the_logarithmic_axis():
+    figure = training_curves([row(1, k, 0.1, 1 - (k == 3) / 10) for k in range(1, 9)], title="t")
+    right = figure.axes[1]
+    heights = [np.asarray(line.get_ydata()) for line in right.lines]
+    assert [len(drawn) for drawn in heights] == [1, 7]
+    assert "a batch without failures" in texts(figure)
+    assert "held out" not in texts(figure)
+    assert all(drawn.min() >= right.get_ylim()[0] > 0 for drawn in heights)
+
+
 # --- what is on them -----------------------------------------------------------------------------
 
 

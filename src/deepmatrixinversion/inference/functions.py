@@ -14,7 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.inference.single import single_inverse, single_inversion
+from deepmatrixinversion.inference.single import (
+    single_columns,
+    single_inverse,
+    single_inversion,
+    single_solution,
+)
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.models.zoo import is_path, name_for_order
 
@@ -55,9 +60,7 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    one = None
-    if model is None and tol is None and start is None:
-        one = single_inversion(A, rtol)
+    one = single_inversion(A, rtol) if model is None and tol is None and start is None else None
     if one is not None:
         return one
     return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
@@ -74,7 +77,8 @@ def solve(
     >>> solve([[2, 0], [0, 4]], [1, 1])
     array([0.5 , 0.25])
     """
-    return _inverter(model, A).solve(A, B, rtol=rtol)
+    Y = single_columns(A, B, rtol) if model is None else None
+    return _inverter(model, A).solve(A, B, rtol=rtol) if Y is None else Y
 
 
 def solve_ex(
@@ -86,7 +90,8 @@ def solve_ex(
     start: ArrayLike | None = None,
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
+    one = single_solution(A, B, rtol) if model is None and start is None else None
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start) if one is None else one
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:

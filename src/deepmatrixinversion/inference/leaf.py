@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
-from deepmatrixinversion.models.config import ANY_ORDER
+from deepmatrixinversion.linalg.scaling import times_power
+from deepmatrixinversion.models.config import ANY_ORDER, IMPORTED
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import bundled_folder
 from deepmatrixinversion.prior.driver import prior_guess
@@ -65,6 +66,24 @@ class GraphLeaf:
         raise ValueError(BUDGET)
 
 
+class ImportedLeaf(GraphLeaf):
+    """A network made elsewhere, which saw matrices with entries within a range, and no others.
+
+    Each matrix is multiplied by the power of two that brings its largest entry between half the
+    range's end and that end, and so seen as it is where it has one there.
+    """
+
+    def __init__(self, model: ModelDirectory, batch: int = DEFAULT_BATCH) -> None:
+        super().__init__(model, batch)
+        self.reach = max(abs(model.config.data.rmin), abs(model.config.data.rmax))
+
+    def __call__(self, S: NDArray) -> NDArray[np.float64]:
+        """Guesses in float32."""
+        part, exponent = np.frexp(np.abs(S).max(axis=(1, 2), initial=0.0) / self.reach)
+        exponent = -(exponent - (part == 0.5))[:, None, None]
+        return times_power(super().__call__(times_power(S, exponent)), exponent)
+
+
 class SpectralLeaf:
     """The network that takes any order, in NumPy."""
 
@@ -110,6 +129,8 @@ def leaf_of(model: ModelDirectory, **options: Any) -> Leaf:
     """The leaf of a model directory; ``batch`` is for graphs."""
     if model.config.net.net == "prior":
         return PriorLeaf(model)
+    if model.config.net.net == IMPORTED:
+        return ImportedLeaf(model, **options)
     if model.config.net.msize == ANY_ORDER:
         return SpectralLeaf(model)
     return GraphLeaf(model, **options)
