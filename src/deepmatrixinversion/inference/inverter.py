@@ -290,5 +290,5 @@ class Inverter:
 
     def _invert(self, E: NDArray, **options: Any) -> Inversion:
         """Real matrices by this network, or by the kernel that has it built in."""
-        leaf = self.leaf
-        return invert(E, leaf, leaf.order_for(E.shape[-1]), compiled=leaf.compiled, **options)
+        order = self.order or max(1, E.shape[-1])
+        return invert(E, self.leaf, order, compiled=self.leaf.compiled, **options)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deepmatrixinversion.kernel import available
 from deepmatrixinversion.linalg.candidates import Candidates, Problem, as_good_as_singular
 from deepmatrixinversion.linalg.elimination import LARGEST_ORDER as ELIMINATION_ORDER
 from deepmatrixinversion.linalg.elimination import eliminated
-from deepmatrixinversion.linalg.halving import can_halve, halved
+from deepmatrixinversion.linalg.halving import halved
 from deepmatrixinversion.linalg.large import SMALLEST_ORDER, corrected_inverses
 from deepmatrixinversion.linalg.newton import Refined, from_transpose, newton_schulz
 from deepmatrixinversion.linalg.polish import polish, prove, slices_needed
@@ -39,7 +40,7 @@ def attempts_for(guess: Leaf, order: int, n: int, seed: int, compiled: bool) -> 
 
     def by_guess(S: Stack, _: Stack) -> Stack:
         # Where halving fails the network's leaves come in: they stand a singular block better.
-        quick = compiled and n >= SMALLEST_ORDER and can_halve()
+        quick = compiled and n >= SMALLEST_ORDER and available()
         return Stack.of(halved(S.matrices()) if quick else propose(S.matrices()))
 
     def by_elimination(S: Stack, _: Stack) -> Stack:
