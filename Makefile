@@ -7,7 +7,8 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-jax test-all lint format kernel zoo report runtimes jobs clean
+.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-all lint format \
+        docs kernel zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -30,7 +31,7 @@ demo: $(VENV)/.base ## invert 10,000 unseen 3x3 matrices with the bundled model
 test: $(VENV)/.dev ## everything the tests need, then the tests (at most 10 minutes)
 	$(BIN)/python -m pytest -n 2
 
-WITHOUT = tests/test_functions.py tests/test_inverter.py tests/test_linalg_*.py tests/test_trust.py \
+WITHOUT = tests/test_functions_*.py tests/test_inverter*.py tests/test_linalg_*.py tests/test_trust.py \
           tests/test_numpy_suite.py tests/test_cli_certificates.py tests/test_kernel.py
 
 test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is none
@@ -43,7 +44,7 @@ test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
 	$(BIN)/python -m pytest -m 'jax and not slow'
 
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m ''
+	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .
@@ -53,6 +54,24 @@ lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Examples run, warnings are errors, links within the site are followed. Scripts that pages load come
+# from npm, pinned, so that reading the site asks nobody.
+SITE = build/site
+docs: $(VENV)/.dev ## build the site into build/site (about 2 minutes)
+	rm -rf $(SITE) docs/reference/generated
+	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs $(SITE)
+	$(BIN)/python docs/vendor.py $(SITE)/_static
+	$(BIN)/python docs/links.py $(SITE)
+
+# Chromium is the system's: where it is missing, this fails.
+test-browser: $(VENV)/.dev ## the built site in headless Chromium, playground and search
+	test -f $(SITE)/playground.html || $(MAKE) docs
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
+
+test-dist: $(VENV)/.dev ## build wheel and sdist, install and try them (about 3 minutes)
+	PIP_CONSTRAINT=$(abspath constraints.txt) PIP_BUILD_CONSTRAINT=$(abspath constraints.txt) \
+	$(BIN)/python -m pytest -m dist tests/test_dist.py
 
 # An editable installation has built it already; this is for after a change to src/kernel.
 kernel: $(VENV)/.dev ## build the compiled kernel of this tree again, beside its Python sources
@@ -81,4 +100,5 @@ jobs: $(VENV)/.dev ## the whole cycle: train, evaluate, extrapolate, singular ma
 
 clean: ## remove what make has made
 	rm -rf $(VENV) demo runs jobs/work build dist .pytest_cache .ruff_cache
+	rm -rf docs/gallery docs/reference/generated docs/reference/commands.md docs/sg_execution_times.rst
 	rm -rf src/kernel/CMakeFiles src/kernel/CMakeCache.txt src/kernel/.cmake src/deepmatrixinversion/kernel/*.so

@@ -18,11 +18,11 @@ import accuracy_networks as networks
 import accuracy_spectral as spectral
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
 from deepmatrixinversion.reporting.plots import (
     predicted_against_true,
     residual_histogram,
-    save_figure,
     training_curves,
 )
 from deepmatrixinversion.training.curve import read_curve
@@ -174,7 +174,7 @@ PARTS = {"one_order": one_order, "every_order": every_order, "design": design}
 
 def main() -> None:
     """Measure everything, or one part, and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=list(PARTS), help="measure this, keep the rest")

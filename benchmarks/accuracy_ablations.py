@@ -15,11 +15,13 @@ from safetensors.torch import load_file
 from accuracy_data import hostile, residuals
 from accuracy_networks import run, share
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
+from deepmatrixinversion.models.weights import FEEDBACK_DEGREE
 from deepmatrixinversion.nets import Feedback, Spectral, build, feedback
 from deepmatrixinversion.spectral.driver import spectral_guess
 from deepmatrixinversion.training import loop
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import new_directory, train
+from deepmatrixinversion.training.run import train
 
 Variant = tuple[str, dict[str, Any]]
 
@@ -62,7 +64,7 @@ def compare(n: int, rows: list[Variant], matrices: int, seed: int) -> list[str]:
     ]
     for name, options in rows:
         options = {"msize": n} | options
-        change = options.pop("change", None)
+        change: Any = options.pop("change", None)
         if options.pop("untrained", False):
             torch.manual_seed(seed)
             net = build(Recipe.from_options(options).net_config())
@@ -94,14 +96,14 @@ def same_time(minutes: float) -> list[Variant]:
 def blind(columns: slice) -> Callable[[Any], None]:
     """Hides some features of every block: their weights are zero, and stay so."""
 
-    def change(net: Feedback) -> None:
+    def change(net: Any) -> None:
         for foresight in net.foresight:
-            still_zero(foresight.gate.weight, (slice(None), columns))  # type: ignore[union-attr]
+            still_zero(foresight.gate.weight, (slice(None), columns))
 
     return change
 
 
-def still_zero(parameter: torch.Tensor, where: Any) -> None:
+def still_zero(parameter: Any, where: Any) -> None:
     """Sets entries to zero and keeps them there in training."""
     mask = torch.ones_like(parameter)
     mask[where] = 0
@@ -113,7 +115,7 @@ def still_zero(parameter: torch.Tensor, where: Any) -> None:
 def variants(samples: int) -> dict[str, list[Variant]]:
     """8x8 variants by question. One block is short of what float32 allows: there training shows."""
     one = {"nlayers": 1, "nmx_samples": samples, "lr": 1e-3}
-    degree = feedback.DEGREE
+    degree = FEEDBACK_DEGREE
     return {
         "Depth": [
             (f"{blocks} block{'s' * (blocks > 1)}{', untrained' * (not trained)}",
@@ -145,7 +147,7 @@ def spectral_variants() -> list[tuple[str, Callable[[Spectral], None]]]:
 
     def forgetful(net: Spectral) -> None:
         for gate in net.gate:
-            still_zero(gate.weight, (slice(None), slice(-net.units, None)))  # type: ignore[arg-type]
+            still_zero(gate.weight, (slice(None), slice(-net.units, None)))
 
     def norms_only(net: Spectral) -> None:
         for kind, kept in ((0, 4), (1, 2)):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deepmatrixinversion.matrices.spectra import with_singular_values
+
 Family = Callable[[np.random.Generator, int, int], np.ndarray]
 
 
@@ -60,8 +62,7 @@ def clustered(rng: np.random.Generator, k: int, n: int) -> np.ndarray:
     """Haar factors around singular values in three clusters, at 1, 1e-1 and 1e-2."""
     centre = np.array([1.0, 1e-1, 1e-2])[rng.integers(0, 3, (k, n))]
     sigma = centre * (1 + 0.01 * rng.standard_normal((k, n)))
-    U, V = (np.linalg.qr(rng.standard_normal((k, n, n)))[0] for _ in range(2))
-    return (U * sigma[:, None, :]) @ V
+    return with_singular_values(rng, sigma)
 
 
 HELD_OUT: dict[str, Family] = {

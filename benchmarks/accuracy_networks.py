@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from accuracy_data import residuals
 from deepmatrixinversion import Inverter
+from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.nets.weights import load_ensemble
 
@@ -72,7 +73,7 @@ def tolerance(matrices: int, seed: int) -> str:
 
 def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     """Products of rounded factors, accumulated in float32, and what Newton-Schulz makes of them."""
-    from deepmatrixinversion.linalg.certificate import certify
+    from deepmatrixinversion.linalg.certify import certify
     from deepmatrixinversion.linalg.newton import newton_schulz
     from deepmatrixinversion.linalg.stack import Stack
     from deepmatrixinversion.nets import feedback
@@ -80,9 +81,7 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     rng = np.random.default_rng([seed, 16])
     n = 4
     kappa = 10 ** rng.uniform(0, 6, matrices)
-    U, V = (np.linalg.qr(rng.standard_normal((matrices, n, n)))[0] for _ in range(2))
-    sigma = kappa[:, None] ** -(np.arange(n) / (n - 1))
-    A = (U * sigma[:, None, :]) @ V
+    A = with_condition(rng, n, kappa)
     net = load_ensemble(Inverter.from_pretrained("feedback-4").model)
     full, noise = feedback.product, feedback.ROUNDING
     figure = Figure(figsize=(7.5, 5), layout="constrained")

@@ -9,22 +9,18 @@ is installed. Quote ratios, not times.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import os
-import platform
 import time
 import tracemalloc
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from deepmatrixinversion import inv_ex, show_config
-from deepmatrixinversion.atomic import atomic_text
-from deepmatrixinversion.linalg.certificate import certify
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.linalg.certify import certify
+from deepmatrixinversion.reporting.figure_files import save_figure
+from page import arguments, panels, table, write_page
 
 CASES = (
     (3, 100_000),
@@ -34,10 +30,15 @@ CASES = (
     (32, 1_000),
     (64, 200),
     (128, 50),
+    (256, 1),
     (512, 1),
     (1024, 1),
     (2048, 1),
 )
+
+
+LARGEST_SPECTRAL = 512
+"""Beyond it `spectral` takes many times as long, and a run more than a few minutes."""
 
 
 class Row(NamedTuple):
@@ -71,6 +72,8 @@ def measure(order: int, stack: int, rounds: int, seed: int) -> Row:
     """Time every contender on one stack of U[-1, 1] matrices."""
     A = np.random.default_rng([seed, order]).uniform(-1, 1, (stack, order, order))
     methods = contenders()
+    if order > LARGEST_SPECTRAL:
+        del methods["spectral"]
     times: dict[str, list[float]] = {name: [] for name in methods}
     for method in methods.values():  # warm up: pools, caches, the model
         method(A[: max(1, stack // 10)])
@@ -111,8 +114,7 @@ def known(ratio: float | None) -> str:
 
 def draw(rows: list[Row], where: str) -> None:
     """Ratios against the order."""
-    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels(7.5, 5.5)
     order = [r.order for r in rows]
     axes.loglog(order, [r.ours for r in rows], "o-", label="inv_ex (network, certified)")
     axes.loglog(order, [r.lapack_certified for r in rows], "s-", label="numpy.linalg.inv + certify")
@@ -126,7 +128,6 @@ def draw(rows: list[Row], where: str) -> None:
     )
     axes.set_xticks(order, [str(n) for n in order], rotation=45 if len(order) > 8 else 0)
     axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-    axes.grid(alpha=0.3)
     axes.grid(alpha=0.2, axis="y", which="minor")
     axes.legend()
     save_figure(figure, where)
@@ -134,45 +135,45 @@ def draw(rows: list[Row], where: str) -> None:
 
 def main() -> None:
     """Measure, print and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown")
-    parser.add_argument("--plot")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--largest", type=int, default=2048)
-    options = parser.parse_args()
+    options = arguments(__doc__, seed=2026, rounds=7, largest=2048).parse_args()
     rows = []
     for order, stack in CASES:
         if order <= options.largest:
             rows.append(measure(order, stack, options.rounds, options.seed))
             print(rows[-1], flush=True)
     doubles = {n: memory(n) for n in (512, 1024, 2048) if n <= options.largest}
-    lines = [
-        '| order | stack | NumPy, µs a matrix | inv_ex | inv_ex, model="spectral" '
-        "| torch.linalg.inv | NumPy + certify |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {r.order} | {r.stack:,} | {r.numpy_us:,.2f} | {r.ours:.2f} | {known(r.spectral)} | "
-            f"{known(r.torch)} | {r.lapack_certified:.2f} |"
+    body = table(
+        [
+            "order",
+            "stack",
+            "NumPy, µs a matrix",
+            "inv_ex",
+            'inv_ex, model="spectral"',
+            "torch.linalg.inv",
+            "NumPy + certify",
+        ],
+        (
+            [
+                r.order,
+                f"{r.stack:,}",
+                f"{r.numpy_us:,.2f}",
+                f"{r.ours:.2f}",
+                known(r.spectral),
+                known(r.torch),
+                f"{r.lapack_certified:.2f}",
+            ]
             for r in rows
         ),
-    ]
-    kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}"
-    text = "\n".join(lines) + "\n"
+    )
     if doubles:
-        text += f"\nPeak memory beyond A, in doubles: {kept}.\n"
-    print(text)
-    if options.markdown:
-        head = (
-            "# Cost\n\nMade by `python benchmarks/cost.py --markdown docs/cost.md --plot "
-            f"docs/cost.png --largest {options.largest} --rounds {options.rounds}` ({machine}; "
-            f"compiled kernel: {show_config().get('instruction_set', 'none')}). Columns after the "
-            "third are times over that of `numpy.linalg.inv` on the same matrices, medians of the "
-            "rounds' ratios.\n\n"
-            "![](cost.png)\n\n"
-        )
-        atomic_text(options.markdown, head + text)
+        kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
+        body += f"\nPeak memory beyond A, in doubles: {kept}.\n"
+    text = (
+        f"Compiled kernel: {show_config().get('instruction_set', 'none')}. Columns after the third "
+        "are times over that of `numpy.linalg.inv` on the same matrices, medians of the rounds' "
+        "ratios."
+    )
+    write_page(options.markdown, "Cost", text, body, figure="cost.png")
     if options.plot:
         draw(rows, options.plot)
 

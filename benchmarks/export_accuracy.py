@@ -8,22 +8,21 @@ LAPACK inverts the same matrices in the same precision. Residuals are computed i
 
 from __future__ import annotations
 
-import argparse
 import logging
 
 import numpy as np
 import onnx
-from matplotlib.figure import Figure
 
-from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
+from deepmatrixinversion.reporting.figure_files import save_figure
+from page import arguments, panels, table, write_page
 
 SPECTRA = {
-    "even": lambda n, kappa: kappa ** -np.linspace(0, 1, n),
+    "even": even_spectrum,
     "one small": lambda n, kappa: np.r_[np.ones(n - 1), 1 / kappa],
     "one large": lambda n, kappa: np.r_[1, np.full(n - 1, 1 / kappa)],
 }
@@ -58,12 +57,6 @@ def graph(order: int, net: str, precision: str) -> bytes:
     return model.SerializeToString()
 
 
-def stack(order: int, sigma: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Matrices with these singular values and random singular vectors."""
-    left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
-    return (left * sigma) @ right
-
-
 def residual(A: np.ndarray, X: np.ndarray) -> float:
     """Largest ‖I - A X‖F."""
     with np.errstate(all="ignore"):
@@ -83,7 +76,8 @@ def measure(precision: str, count: int, seed: int, largest: int = 128) -> dict:
             rng = np.random.default_rng([seed, order])
             ours, lapack = [], []
             for kappa in KAPPAS[precision]:
-                A = stack(order, sigma(order, kappa), count, rng).astype(DTYPES[precision])
+                spectra = np.tile(sigma(order, kappa), (count, 1))
+                A = with_singular_values(rng, spectra).astype(DTYPES[precision])
                 ours.append(residual(A, np.asarray(run.run(None, {"A": A})[0])))
                 lapack.append(residual(A, np.linalg.inv(A)))
             results[order, net, spectrum] = (ours, lapack)
@@ -100,10 +94,9 @@ def reach(kappas: np.ndarray, residuals: list[float], most: float) -> str:
 
 def draw(results: dict[str, dict], where: str) -> None:
     """Residual against condition number, a panel for each precision and spectrum."""
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    panels = figure.subplots(2, 3)
+    figure, axes_of = panels(12, 7, rows=2, columns=3)
     chosen = [(4, "adjugate"), (8, "feedback"), (16, "elimination"), (16, "iterative")]
-    for row, precision in zip(panels, results, strict=True):
+    for row, precision in zip((axes_of[:3], axes_of[3:]), results, strict=True):
         for axes, spectrum in zip(row, SPECTRA, strict=True):
             for k, (order, net) in enumerate(chosen):
                 if (order, net, spectrum) in results[precision]:
@@ -119,7 +112,6 @@ def draw(results: dict[str, dict], where: str) -> None:
             axes.set(
                 title=f"float{precision}, {spectrum}", xlabel="condition number", ylim=(None, 2e4)
             )
-            axes.grid(alpha=0.3)
         row[0].set_ylabel("largest ‖I - AX‖F")
         row[0].legend(fontsize=8)
     save_figure(figure, where)
@@ -127,43 +119,29 @@ def draw(results: dict[str, dict], where: str) -> None:
 
 def main() -> None:
     """Measure, print and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown")
-    parser.add_argument("--plot")
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--largest", type=int, default=128, help="largest order measured")
-    parser.add_argument("--seed", type=int, default=2026)
-    options = parser.parse_args()
+    options = arguments(__doc__, seed=2026, count=100, largest=128).parse_args()
     logging.disable(logging.WARNING)
     results = {p: measure(p, options.count, options.seed, options.largest) for p in ("32", "64")}
-    head = " | ".join(SPECTRA)
-    lines = [
-        f"| precision | order | net | {head} | LAPACK, even |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for precision, table in results.items():
+    rows = []
+    for precision, found in results.items():
         most, kappas = {"32": 1e-2, "64": 1e-6}[precision], KAPPAS[precision]
         for order, net in CASES:
-            if (order, net, "even") in table:
-                cells = [reach(kappas, table[order, net, s][0], most) for s in SPECTRA]
-                cells.append(reach(kappas, table[order, net, "even"][1], most))
+            if (order, net, "even") in found:
+                cells = [reach(kappas, found[order, net, s][0], most) for s in SPECTRA]
+                cells.append(reach(kappas, found[order, net, "even"][1], most))
                 name = f"{net} (auto)" if net == by_itself(order) else net
-                lines.append(f"| float{precision} | {order} | {name} | {' | '.join(cells)} |")
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.markdown:
-        atomic_text(
-            options.markdown,
-            "# Accuracy of exported inverses\n\nMade by `python benchmarks/export_accuracy.py "
-            "--markdown docs/onnx-accuracy.md --plot docs/onnx-accuracy.png`, in onnxruntime on a "
-            "CPU.\n\nThe largest condition number (of 1, 10, 100, ... in float32; 1, 1e2, 1e4, ... "
-            f"in float64) up to which all of {options.count} matrices have ‖I - AX‖F below 0.01 "
-            "(float32) or 1e-6 (float64), which is what `converged` says. Spectra: singular values "
-            "spread evenly in their logarithms; one small among large ones; one large among small "
-            "ones. What `dmxexport` takes by itself is marked auto.\n\n"
-            + text
-            + "\n![](onnx-accuracy.png)\n",
-        )
+                rows.append([f"float{precision}", order, name, *cells])
+    body = table(["precision", "order", "net", *SPECTRA, "LAPACK, even"], rows)
+    text = (
+        "In onnxruntime on a CPU.\n\n"
+        "The largest condition number (of 1, 10, 100, ... in float32; 1, 1e2, 1e4, ... "
+        f"in float64) up to which all of {options.count} matrices have ‖I - AX‖F below 0.01 "
+        "(float32) or 1e-6 (float64), which is what `converged` says. Spectra: singular values "
+        "spread evenly in their logarithms; one small among large ones; one large among small "
+        "ones. What `dmxexport` takes by itself is marked auto."
+    )
+    title, figure = "Accuracy of exported inverses", "onnx-accuracy.png"
+    write_page(options.markdown, title, text, body, figure=figure)
     if options.plot:
         draw(results, options.plot)
 

@@ -7,18 +7,21 @@ Of each time the smallest of the rounds, the files of an order in turn.
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 
-from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.export import export_onnx
+from deepmatrixinversion.matrices.spectra import with_condition
+from page import arguments, table, write_page
+from timing import smallest_times
 
 NETS = {
     4: ("adjugate", "elimination", "feedback", "iterative"),
@@ -28,7 +31,7 @@ NETS = {
     64: ("elimination", "iterative"),
     128: ("elimination", "iterative"),
 }
-BATCHES = (1, 100, 1000)
+BATCHES = (1, 32, 1000)
 EARLY = ((8, "32"), (16, "64"), (64, "32"))
 CONDITIONS = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5)
 DTYPES = {"32": np.float32, "64": np.float64}
@@ -41,22 +44,12 @@ def load(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options)
 
 
-def seconds(
-    sessions: list[onnxruntime.InferenceSession], A: np.ndarray, rounds: int
-) -> list[float]:
-    """The smallest time of each, taken in turn."""
-    best = [np.inf] * len(sessions)
-    for session in sessions:
-        session.run(None, {"A": A})
-    for _ in range(rounds):
-        for k, session in enumerate(sessions):
-            start = time.perf_counter()
-            session.run(None, {"A": A})
-            best[k] = min(best[k], time.perf_counter() - start)
-    return best
+def runs(sessions: list[onnxruntime.InferenceSession], A: np.ndarray) -> list[Callable[[], Any]]:
+    """What each session does with A."""
+    return [partial(session.run, None, {"A": A}) for session in sessions]
 
 
-def by_net(order: int, folder: Path, rounds: int) -> list[str]:
+def by_net(order: int, folder: Path, rounds: int) -> list[list[Any]]:
     """A row for each net of an order."""
     rng = np.random.default_rng(order)
     files, loading = [], []
@@ -70,16 +63,17 @@ def by_net(order: int, folder: Path, rounds: int) -> list[str]:
     times = []
     for batch in BATCHES:
         A = rng.standard_normal((batch, order, order)).astype(np.float32)
-        times.append([1e6 * t / batch for t in seconds(sessions, A, rounds)])
+        inverse = partial(torch.linalg.inv, torch.from_numpy(A))
+        *found, theirs = smallest_times([*runs(sessions, A), inverse], rounds)
+        times.append([f"{1e6 * t / batch:.3g} ({t / theirs:.2g})" for t in found])
     return [
-        f"| {order} | {net} | {files[k].stat().st_size / 1024:.0f} | {loading[k]:.2f} | "
-        + " | ".join(f"{t[k]:.3g}" for t in times)
-        + " |"
+        [order, net, f"{files[k].stat().st_size / 1024:.0f}", f"{loading[k]:.2f}"]
+        + [t[k] for t in times]
         for k, net in enumerate(NETS[order])
     ]
 
 
-def early_exit(order: int, precision: str, folder: Path, rounds: int) -> str:
+def early_exit(order: int, precision: str, folder: Path, rounds: int) -> list[str]:
     """Time with a loop over time without, by condition number."""
     sessions = []
     for early in (True, False):
@@ -87,54 +81,44 @@ def early_exit(order: int, precision: str, folder: Path, rounds: int) -> str:
         export_onnx(order, path, net="iterative", precision=precision, early_exit=early)
         sessions.append(load(path))
     rng = np.random.default_rng(order)
-    U, V = (np.linalg.qr(rng.standard_normal((200, order, order)))[0] for _ in range(2))
     cells = []
     for kappa in CONDITIONS:
-        A = ((U * np.logspace(0, -np.log10(kappa), order)) @ V).astype(DTYPES[precision])
-        with_loop, without = seconds(sessions, A, rounds)
+        A = with_condition(rng, order, np.full(200, kappa)).astype(DTYPES[precision])
+        with_loop, without = smallest_times(runs(sessions, A), rounds)
         cells.append(f"{with_loop / without:.2f}")
-    return f"| {order}, float{precision} | " + " | ".join(cells) + " |"
+    return [f"{order}, float{precision}", *cells]
 
 
 def main() -> None:
     """Measure, print and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--largest", type=int, default=128)
-    options = parser.parse_args()
-    batches = " | ".join(f"µs a matrix, {b:,} at once" for b in BATCHES)
-    lines = [
-        f"| order | net | file, KiB | loading, s | {batches} |",
-        "| --- " * (4 + len(BATCHES)) + "|",
-    ]
-    loops = [
-        "| order, precision | " + " | ".join(f"{k:g}" for k in CONDITIONS) + " |",
-        "| --- " * (1 + len(CONDITIONS)) + "|",
-    ]
+    options = arguments(__doc__, rounds=20, largest=128).parse_args()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for order in NETS:
-            if order <= options.largest:
-                lines += by_net(order, folder, options.rounds)
-                print(*lines[-len(NETS[order]) :], sep="\n", flush=True)
-        for order, precision in EARLY:
-            if order <= options.largest:
-                loops.append(early_exit(order, precision, folder, options.rounds))
-                print(loops[-1], flush=True)
-    if options.markdown:
-        machine = f"{platform.machine()}, one of {os.cpu_count()} cores"
-        head = (
-            "# What exported inverses cost\n\nMade by `python benchmarks/export_cost.py --markdown "
-            f"docs/onnx-cost.md`: onnxruntime {onnxruntime.__version__} on {machine}, float32, "
-            "opset 18, normal matrices. Read ratios within an order, not times.\n\n"
-        )
-        early = (
-            "\n## Stopping early\n\nTime of `--early_exit` over that of the same steps without a "
-            "loop, 200 matrices at once, by condition number.\n\n"
-        )
-        text = "\n".join(lines) + "\n" + early + "\n".join(loops) + "\n"
-        atomic_text(options.markdown, head + text)
+        nets = [
+            row
+            for order in NETS
+            if order <= options.largest
+            for row in by_net(order, folder, options.rounds)
+        ]
+        loops = [
+            early_exit(order, precision, folder, options.rounds)
+            for order, precision in EARLY
+            if order <= options.largest
+        ]
+    batches = [f"µs a matrix, {b:,} at once" for b in BATCHES]
+    body = table(["order", "net", "file, KiB", "loading, s", *batches], nets)
+    body += (
+        "\n## Stopping early\n\nTime of `--early_exit` over that of the same steps without a "
+        "loop, 200 matrices at once, by condition number.\n\n"
+    )
+    body += table(["order, precision", *(f"{k:g}" for k in CONDITIONS)], loops)
+    text = (
+        f"onnxruntime {onnxruntime.__version__} on one core, float32, opset 18, normal matrices. "
+        "In brackets the time over that of `torch.linalg.inv`, taken in turn with it. Read ratios, "
+        "not times."
+    )
+    write_page(options.markdown, "What exported inverses cost", text, body)
 
 
 if __name__ == "__main__":

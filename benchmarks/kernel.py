@@ -8,29 +8,15 @@ OPENBLAS_CORETYPE or OPENBLAS_L2_SIZE are set: unset both.
 
 from __future__ import annotations
 
-import argparse
 import os
-import time
-from pathlib import Path
 
 import numpy as np
 
 from deepmatrixinversion import kernel
+from page import arguments, table, write_page
+from timing import smallest_times
 
 ORDERS = [2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64]
-
-
-def smallest_times(functions, repeats):
-    """The smallest time of each function, in turns."""
-    times = [np.inf] * len(functions)
-    for function in functions:
-        function()
-    for _ in range(repeats):
-        for i, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            times[i] = min(times[i], time.perf_counter() - start)
-    return times
 
 
 def row(n, entries, floor, repeats):
@@ -57,36 +43,20 @@ def row(n, entries, floor, repeats):
     ]
 
 
-def table(orders, entries, floor, repeats):
-    """Lines of a Markdown table."""
-    heads = ["n", "matrices", "NumPy, ns", "network / NumPy", "elimination / NumPy"]
-    heads += ["finished %, network", "elimination", "relative bound, network", "elimination"]
-    yield "| " + " | ".join(heads) + " |"
-    yield "| --- " * len(heads) + "|"
-    for n in orders:
-        yield "| " + " | ".join(map(str, row(n, entries, floor, repeats))) + " |"
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__, entries=300_000, least=320, repeats=25)
     parser.add_argument("--orders", type=int, nargs="+", default=ORDERS)
-    parser.add_argument("--entries", type=int, default=300_000, help="numbers in a stack")
-    parser.add_argument("--least", type=int, default=320, help="matrices in a stack, at least")
-    parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--instruction-set", help="another than the widest")
-    parser.add_argument("--markdown", type=Path, help="write the table there as well")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":
         parser.error("set OMP_NUM_THREADS=1, so that NumPy has one thread as well")
-    if arguments.instruction_set:
-        kernel.use(arguments.instruction_set)
-    print(kernel.show_config())
-    lines = []
-    for line in table(arguments.orders, arguments.entries, arguments.least, arguments.repeats):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.markdown:
-        arguments.markdown.write_text("\n".join(lines) + "\n")
+    if options.instruction_set:
+        kernel.use(options.instruction_set)
+    heads = ["n", "matrices", "NumPy, ns", "network / NumPy", "elimination / NumPy"]
+    heads += ["finished %, network", "elimination", "relative bound, network", "elimination"]
+    rows = [row(n, options.entries, options.least, options.repeats) for n in options.orders]
+    text = f"The compiled kernel: {kernel.show_config()}."
+    write_page(options.markdown, "The compiled kernel", text, table(heads, rows))
 
 
 if __name__ == "__main__":

@@ -9,18 +9,17 @@ the same matrix; the error is ‖X - A⁻¹‖F / ‖A⁻¹‖F.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flint
 import numpy as np
-from matplotlib.figure import Figure
 
 from deepmatrixinversion import inv_ex
-from deepmatrixinversion.atomic import atomic_text
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.matrices.spectra import with_condition
+from deepmatrixinversion.reporting.figure_files import save_figure
+from page import arguments, panels, table, write_page
 
 ORDERS = (1, 2, 3, 5, 8, 13, 16, 32, 64, 100, 256, 512, 1000)
 KAPPA = 1e10
@@ -103,10 +102,6 @@ def _permutation(n: int, rng: np.random.Generator) -> np.ndarray:
     return np.eye(n)[rng.permutation(n)]
 
 
-def _orthogonal(n: int, rng: np.random.Generator) -> np.ndarray:
-    return np.linalg.qr(rng.standard_normal((n, n)))[0]
-
-
 def _companion(n: int, rng: np.random.Generator) -> np.ndarray:
     A = np.eye(n, k=-1)
     A[0] = rng.uniform(-1, 1, n)
@@ -134,7 +129,7 @@ def _pascal(n: int, rng: np.random.Generator) -> np.ndarray:
 STRUCTURED: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
     "[[0, I], [I, 0]]": _anti_identity,
     "permutation": _permutation,
-    "orthogonal": _orthogonal,
+    "orthogonal": lambda n, rng: with_condition(rng, n, 1.0),
     "companion": _companion,
     "Frank": _frank,
     "Kahan": _kahan,
@@ -165,30 +160,42 @@ def measure(name: str, A: np.ndarray) -> Case | None:
     )
 
 
-def table(cases: list[Case]) -> str:
-    """Markdown: one row per family and order."""
-    lines = [
-        "| family | order | matrices | kappa, largest | certified, kappa <= 1e10 | median error "
-        "| LAPACK's | ratio, worst |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def rows(cases: list[Case]) -> str:
+    """One row a family and order."""
     groups: dict[tuple[str, int], list[Case]] = {}
     for case in cases:
         key = (case.family if case.family not in STRUCTURED else "structured", case.order)
         groups.setdefault(key, []).append(case)
-    for (family, order), group in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1])):
-        easy = [c for c in group if c.condition <= KAPPA]
-        ratios = [ratio(c) for c in easy]
-        lines.append(
-            f"| {family} | {order} | {len(group)} | {max(c.condition for c in group):.1e} "
-            f"| {sum(c.certified for c in easy)} of {len(easy)} "
-            f"| {np.median([c.error for c in group]):.1e} "
-            f"| {np.median([c.lapack for c in group]):.1e} "
-            f"| {max(ratios):.2f} |"
-            if ratios
-            else f"| {family} | {order} | {len(group)} | - | - | - | - | - |"
-        )
-    return "\n".join(lines)
+    return table(
+        [
+            "family",
+            "order",
+            "matrices",
+            "kappa, largest",
+            "certified, kappa <= 1e10",
+            "median error",
+            "LAPACK's",
+            "ratio, worst",
+        ],
+        (row(*key, groups[key]) for key in sorted(groups)),
+    )
+
+
+def row(family: str, order: int, group: list[Case]) -> list[Any]:
+    """Its cells; those of errors are empty where nothing is within reach."""
+    easy = [c for c in group if c.condition <= KAPPA]
+    if not easy:
+        return [family, order, len(group), *"-----"]
+    return [
+        family,
+        order,
+        len(group),
+        f"{max(c.condition for c in group):.1e}",
+        f"{sum(c.certified for c in easy)} of {len(easy)}",
+        f"{np.median([c.error for c in group]):.1e}",
+        f"{np.median([c.lapack for c in group]):.1e}",
+        f"{max(ratio(c) for c in easy):.2f}",
+    ]
 
 
 def ratio(case: Case) -> float:
@@ -221,8 +228,7 @@ def verdict(cases: list[Case]) -> str:
 
 def draw(cases: list[Case], where: str) -> None:
     """Error of both against the condition number."""
-    figure = Figure(figsize=(12, 5.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = panels(12, 5.5, columns=2)
     condition = [c.condition for c in cases]
     left.loglog(condition, [max(c.lapack, 1e-18) for c in cases], ".", alpha=0.4, label="LAPACK")
     left.loglog(
@@ -238,22 +244,15 @@ def draw(cases: list[Case], where: str) -> None:
     right.axhline(1, color="#777777")
     right.axhline(4, color="#d95f02", linestyle="--", label="4 times LAPACK's")
     right.set(xlabel="order", ylabel="error over LAPACK's", title="kappa <= 1e10, matrix by matrix")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.legend()
+    left.legend()
+    right.legend()
     figure.suptitle("Certified inverse against LAPACK")
     save_figure(figure, where)
 
 
 def main() -> None:
     """Measure, print and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown")
-    parser.add_argument("--plot")
-    parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--scale", type=float, default=1.0, help="matrices of a family, times this")
-    parser.add_argument("--largest", type=int, default=max(ORDERS))
-    options = parser.parse_args()
+    options = arguments(__doc__, seed=2026, scale=1.0, largest=max(ORDERS)).parse_args()
     start = time.monotonic()
     cases = []
     for n in (n for n in ORDERS if n <= options.largest):
@@ -261,15 +260,12 @@ def main() -> None:
         measured = [measure(name, A) for name, A in families(n, rng, options.scale)]
         cases += [c for c in measured if c is not None]
         print(f"order {n}: {len(cases)} cases, {time.monotonic() - start:.0f} s", flush=True)
-    text = f"{verdict(cases)}\n\n{table(cases)}\n"
-    print(text)
-    if options.markdown:
-        head = (
-            "# Reach: any order, any scale\n\nMade by `python benchmarks/reach.py --markdown "
-            "docs/reach.md --plot docs/reach.png`. Errors are true ones, ‖X - A⁻¹‖F / ‖A⁻¹‖F; "
-            "ratios take errors below the roundoff unit as that unit.\n\n![](reach.png)\n\n"
-        )
-        atomic_text(options.markdown, head + text)
+    body = f"{verdict(cases)}\n\n{rows(cases)}"
+    text = (
+        "Errors are true ones, ‖X - A⁻¹‖F / ‖A⁻¹‖F; ratios take errors below the roundoff unit as "
+        "that unit."
+    )
+    write_page(options.markdown, "Reach: any order, any scale", text, body, figure="reach.png")
     if options.plot:
         draw(cases, options.plot)
 

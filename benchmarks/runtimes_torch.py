@@ -89,6 +89,7 @@ OPERATORS: dict[str, Any] = {
     "Floor": torch.floor,
     "Gather": _gather,
     "Greater": torch.gt,
+    "Identity": lambda x: x,
     "Less": torch.lt,
     "Log": torch.log,
     "MatMul": torch.matmul,

@@ -21,6 +21,9 @@ from typing import Any
 
 import numpy as np
 
+# pyright: reportMissingImports=false
+# Each runtime is installed where this runs, and nowhere else.
+
 Run = Callable[[np.ndarray], np.ndarray]
 SECONDS = 0.5
 
@@ -32,7 +35,7 @@ def onnxruntime(path: Path, A: np.ndarray) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda A: session.run(None, {"A": A})[0]
+    return lambda A: np.asarray(session.run(None, {"A": A})[0])
 
 
 def onnxruntime_native(path: Path, A: np.ndarray) -> Run:
@@ -172,7 +175,7 @@ class ConvertedOnly(Exception):
     """Converted, but not to be run here."""
 
 
-RUNTIMES: dict[str, tuple[str, Run | Any, Any]] = {
+RUNTIMES: dict[str, tuple[str, Any, Any]] = {
     "onnxruntime": ("onnxruntime", onnxruntime, onnxruntime_native),
     "openvino": ("openvino", openvino, openvino_native),
     "litert": ("litert-torch", litert, None),

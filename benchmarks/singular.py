@@ -9,17 +9,17 @@ peer is NumPy's pinv. None may be certified as invertible.
 
 from __future__ import annotations
 
-import argparse
 from typing import NamedTuple
 
 import flint
 import numpy as np
 
 from deepmatrixinversion import inv_ex, pinv_ex
-from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.matrices.datasets import singular_pairs
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true, save_figure
+from deepmatrixinversion.reporting.plots import predicted_against_true
+from page import arguments, table, write_page
 
 SHAPES = ((3, 3), (5, 5), (8, 8), (16, 16), (32, 32), (64, 64), (3, 7), (20, 6), (64, 24), (40, 64))
 SIGMA_MIN = 1e-6
@@ -84,6 +84,7 @@ def measure(name: str, A: np.ndarray, target: np.ndarray, rank: np.ndarray) -> R
     result = pinv_ex(A)
     errors = ErrorAccumulator()
     errors.add(result.pseudoinverse, target)
+    rtol = max(A.shape[-2:]) * np.finfo(float).eps
     square = A.shape[-1] == A.shape[-2]
     deficient = rank < min(A.shape[-2:])
     certified = inv_ex(A[deficient]).certificate.certified.sum() if square else 0
@@ -95,19 +96,14 @@ def measure(name: str, A: np.ndarray, target: np.ndarray, rank: np.ndarray) -> R
         int(certified),
         errors.statistics().r2,
         float(relative(result.pseudoinverse, target).max()),
-        float(relative(np.linalg.pinv(A, rtol=None), target).max()),
+        float(relative(np.linalg.pinv(A, rtol=rtol), target).max()),
         float(result.penrose.max()),
     )
 
 
 def main() -> None:
     """Measure, print and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown")
-    parser.add_argument("--plot")
-    parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--each", type=int, default=20, help="matrices of each shape and rank")
-    options = parser.parse_args()
+    options = arguments(__doc__, seed=2026, each=20).parse_args()
     rng = np.random.default_rng(options.seed)
     rows = []
     blocks = list(singular_pairs(rng, 10_000, 3, -1.0, 1.0))
@@ -132,29 +128,41 @@ def main() -> None:
         A, target, rank = (np.array(part) for part in parts)
         rows.append(measure(f"{p}x{q}, integer factors", A, target, rank))
         print(rows[-1], flush=True)
-    lines = [
-        "| matrices | number | ranks right | NumPy's | certified as invertible | R2 "
-        "| worst relative error | NumPy's | worst Penrose residual |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(
-            f"| {r.shape} | {r.matrices} | {r.ranks_right} | {r.numpy_ranks_right} | {r.certified} "
-            f"| {'1' if r.r2 == 1 else f'1 - {1 - r.r2:.0e}'} | {r.worst_error:.1e} "
-            f"| {r.numpy_worst_error:.1e} | {r.penrose:.1e} |"
+    body = table(
+        [
+            "matrices",
+            "number",
+            "ranks right",
+            "NumPy's",
+            "certified as invertible",
+            "R2",
+            "worst relative error",
+            "NumPy's",
+            "worst Penrose residual",
+        ],
+        (
+            [
+                r.shape,
+                r.matrices,
+                r.ranks_right,
+                r.numpy_ranks_right,
+                r.certified,
+                "1" if r.r2 == 1 else f"1 - {1 - r.r2:.0e}",
+                f"{r.worst_error:.1e}",
+                f"{r.numpy_worst_error:.1e}",
+                f"{r.penrose:.1e}",
+            ]
             for r in rows
         ),
-    ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if options.markdown:
-        head = (
-            "# Singular and rectangular matrices\n\nMade by `python benchmarks/singular.py "
-            "--markdown docs/singular.md --plot docs/singular.png`. Ranks are exact by "
-            "construction, targets come from rational arithmetic (for real factors, from the data "
-            "sets' generator), sigma_r / sigma_1 >= 1e-6. The matrices of full rank in the square "
-            "integer sets are invertible and are left out of the column that counts false "
-            "certificates.\n\n![](singular.png)\n\n"
-        )
-        atomic_text(options.markdown, head + text)
+    )
+    text = (
+        "Ranks are exact by construction, targets come from rational arithmetic (for real factors, "
+        "from the data sets' generator), sigma_r / sigma_1 >= 1e-6. The matrices of full rank in "
+        "the square integer sets are invertible and are left out of the column that counts false "
+        "certificates."
+    )
+    title = "Singular and rectangular matrices"
+    write_page(options.markdown, title, text, body, figure="singular.png")
 
 
 if __name__ == "__main__":

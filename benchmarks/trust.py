@@ -10,7 +10,6 @@ four times LAPACK's error or 16 u, whichever is larger, and its bound is to hold
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -19,15 +18,15 @@ from typing import NamedTuple
 
 import flint
 import numpy as np
-from matplotlib.figure import Figure
+
+from page import arguments, panels, table, write_page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from deepmatrixinversion import inv_ex
-from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.linalg.scaling import Scaled
-from deepmatrixinversion.reporting.plots import save_figure
+from deepmatrixinversion.reporting.figure_files import save_figure
 from trust_families import FAMILIES
 
 # Matrices of each family at each order, in each of float64 and float32, for --scale 1.
@@ -46,14 +45,21 @@ class Result(NamedTuple):
     bound: np.ndarray  # relative to the true inverse's norm
 
 
+def row_norm(M: flint.arb_mat) -> float:
+    """Infinity norm, the middle of the ball."""
+    entries, n = M.entries(), M.ncols()
+    sums = (
+        sum(map(abs, entries[i : i + n]), start=flint.arb(0)) for i in range(0, len(entries), n)
+    )
+    return max(float(total.mid()) for total in sums)
+
+
 def truth(A: np.ndarray) -> tuple[flint.arb_mat, float]:
     """The inverse with all digits that matter, and its infinity norm."""
     n = len(A)
     flint.ctx.prec = 400 + 16 * n
     inverse = flint.arb_mat(n, n, A.ravel().tolist()).inv()
-    entries = inverse.entries()
-    norm = max(float(sum(abs(x) for x in entries[i * n : i * n + n]).mid()) for i in range(n))
-    return inverse, norm
+    return inverse, row_norm(inverse)
 
 
 def distance(inverse: flint.arb_mat, X: np.ndarray) -> float:
@@ -61,8 +67,7 @@ def distance(inverse: flint.arb_mat, X: np.ndarray) -> float:
     if not np.isfinite(X).all():
         return float("inf")
     n = len(X)
-    entries = (inverse - flint.arb_mat(n, n, X.ravel().tolist())).entries()
-    return max(float(sum(abs(x) for x in entries[i * n : i * n + n]).mid()) for i in range(n))
+    return row_norm(inverse - flint.arb_mat(n, n, X.ravel().tolist()))
 
 
 def measure(A: np.ndarray) -> Result:
@@ -152,21 +157,39 @@ def percent(share: float) -> str:
     return "100" if share == 1 else f"{min(100 * share, 99.99):.2f}"
 
 
-def table(tallies: dict[tuple[str, np.dtype], Tally]) -> str:
-    """Markdown, a row a family and dtype."""
-    lines = [
-        "| family | dtype | matrices | worse than allowed | bounds violated "
-        "| certified, easy, % | certified, hard, % | beyond, % | error over allowed, worst "
-        "| error / u, median | bound over error, median |",
-        "| --- " * 11 + "|",
-    ]
-    for (name, dtype), t in tallies.items():
-        lines.append(
-            f"| {name} | {dtype} | {t.matrices} | {t.worse} | {t.violated} "
-            f"| {percent(t.share[0])} | {percent(t.share[1])} | {percent(t.beyond)} "
-            f"| {t.worst:.2g} | {t.median:.2g} | {t.tight:.3f} |"
-        )
-    return "\n".join(lines)
+def rows(tallies: dict[tuple[str, np.dtype], Tally]) -> str:
+    """A row a family and dtype."""
+    return table(
+        [
+            "family",
+            "dtype",
+            "matrices",
+            "worse than allowed",
+            "bounds violated",
+            "certified, easy, %",
+            "certified, hard, %",
+            "beyond, %",
+            "error over allowed, worst",
+            "error / u, median",
+            "bound over error, median",
+        ],
+        (
+            [
+                name,
+                dtype,
+                t.matrices,
+                t.worse,
+                t.violated,
+                percent(t.share[0]),
+                percent(t.share[1]),
+                percent(t.beyond),
+                f"{t.worst:.2g}",
+                f"{t.median:.2g}",
+                f"{t.tight:.3f}",
+            ]
+            for (name, dtype), t in tallies.items()
+        ),
+    )
 
 
 def verdict(results: dict[tuple[str, np.dtype], list[Result]], tallies: dict) -> str:
@@ -200,8 +223,7 @@ def draw(results: dict[tuple[str, np.dtype], list[Result]], where: str) -> None:
     condition, certified, error, lapack, _ = (
         np.concatenate(column) for column in zip(*mine, strict=True)
     )
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = panels(12, 5, columns=2)
     edges = np.logspace(0, 16, 33)
     which = np.digitize(condition, edges) - 1
     centres = np.sqrt(edges[1:] * edges[:-1])
@@ -232,21 +254,13 @@ def draw(results: dict[tuple[str, np.dtype], list[Result]], where: str) -> None:
         ylim=(-3, 103),
         title="share certified, float64",
     )
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
     left.legend()
     save_figure(figure, where)
 
 
 def main() -> None:
     """Measure, print and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown")
-    parser.add_argument("--plot")
-    parser.add_argument("--seed", type=int, default=9)
-    parser.add_argument("--scale", type=float, default=1.0, help="matrices of a family, times this")
-    parser.add_argument("--largest", type=int, default=max(COUNTS), help="largest order")
-    options = parser.parse_args()
+    options = arguments(__doc__, seed=9, scale=1.0, largest=max(COUNTS)).parse_args()
     start = time.monotonic()
     results: dict[tuple[str, np.dtype], list[Result]] = {}
     for name, dtype, n, result in stacks(options.scale, options.seed, options.largest):
@@ -254,19 +268,16 @@ def main() -> None:
         if n == min(options.largest, max(COUNTS)) and dtype == np.float32:
             print(f"{time.monotonic() - start:6.0f} s  {name}", file=sys.stderr, flush=True)
     tallies = {key: tally(group, key[1]) for key, group in results.items()}
-    text = f"{verdict(results, tallies)}\n\n{table(tallies)}\n"
-    print(text)
-    if options.markdown:
-        head = (
-            "# Trust: true errors of a million inverses\n\nMade by `python benchmarks/trust.py "
-            "--markdown docs/trust.md --plot docs/trust.png`. The truth is ball arithmetic; errors "
-            "are relative, in the infinity norm; u is 2^-53 in float64 and 2^-24 in float32, where "
-            "LAPACK's single precision is the rival. *Easy* and *hard* are equilibrated condition "
-            "numbers up to 1e10 and 1e12 in float64, and as far from 1/u in float32 (19 and "
-            "1,900); *beyond* is the rest. *Allowed* is max(4 times LAPACK's error, 16 u).\n\n"
-            "![](trust.png)\n\n"
-        )
-        atomic_text(options.markdown, head + text)
+    body = f"{verdict(results, tallies)}\n\n{rows(tallies)}"
+    text = (
+        "The truth is ball arithmetic; errors are relative, in the infinity norm; u is 2^-53 in "
+        "float64 and 2^-24 in float32, where LAPACK's single precision is the rival. *Easy* and "
+        "*hard* are equilibrated condition numbers up to 1e10 and 1e12 in float64, and as far from "
+        "1/u in float32 (19 and 1,900); *beyond* is the rest. *Allowed* is max(4 times LAPACK's "
+        "error, 16 u)."
+    )
+    title = "Trust: true errors of a million inverses"
+    write_page(options.markdown, title, text, body, figure="trust.png")
     if options.plot:
         draw(results, options.plot)
 

@@ -10,33 +10,31 @@ from functools import partial
 
 import numpy as np
 
+from deepmatrixinversion.matrices.haar import haar
+from deepmatrixinversion.matrices.sources import NumpySource
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
+
 Generator = np.random.Generator
 Family = Callable[[Generator, int, int], np.ndarray]
 
 
 def orthogonal(rng: Generator, k: int, n: int) -> np.ndarray:
     """Random orthogonal matrices."""
-    return np.linalg.qr(rng.standard_normal((k, n, n)))[0]
-
-
-def with_spectrum(rng: Generator, sigma: np.ndarray) -> np.ndarray:
-    """Random matrices of the singular values (k, n)."""
-    k, n = sigma.shape
-    return (orthogonal(rng, k, n) * sigma[:, None, :]) @ orthogonal(rng, k, n)
+    return haar(NumpySource(rng), k, n)
 
 
 def spectrum(rng: Generator, k: int, n: int, *, kind: str, kappa: float) -> np.ndarray:
     """Singular values between 1 and 1/kappa: evenly in the logarithm, at random, or one apart."""
     sigma = np.ones((k, n))
     if kind == "even":
-        sigma[:] = np.geomspace(1, 1 / kappa, n) if n > 1 else 1.0
+        sigma[:] = even_spectrum(n, kappa)
     elif kind == "random":
         sigma = kappa ** -rng.uniform(0, 1, (k, n))
     elif kind == "one small":
         sigma[:, -1] = 1 / kappa
     else:
         sigma[:, 1:] = 1 / kappa
-    return with_spectrum(rng, sigma)
+    return with_singular_values(rng, sigma)
 
 
 def units(rng: Generator, k: int, n: int, decades: float) -> np.ndarray:

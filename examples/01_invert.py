@@ -1,9 +1,10 @@
-"""Invert a stack of matrices, and look at what is proven of each inverse.
+"""Invert a stack, and look at what is proven
+==========================================
 
-python examples/01_invert.py [FOLDER FOR THE PLOT]
+Inverts 10,000 matrices, with a proven bound for each. Needs no extra.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion import inv, inv_ex
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
+folder = parser.parse_args().out
+folder.mkdir(parents=True, exist_ok=True)
 rng = np.random.default_rng(1)
 
 # Certified inverses, or an error that names the matrices without: nothing is silently wrong.

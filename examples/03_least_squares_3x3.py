@@ -1,9 +1,10 @@
-"""Ordinary least squares by inverting the 3x3 normal matrix: y = 5 + 2 x1 - 3 x2 + noise.
+"""Least squares by a 3x3 normal matrix
+====================================
 
-python examples/03_least_squares_3x3.py [FOLDER FOR THE PLOT]
+Ordinary least squares, y = 5 + 2 x1 - 3 x2 + noise, by inverting its matrix. Needs no extra.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion import solve_ex
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
+folder = parser.parse_args().out
+folder.mkdir(parents=True, exist_ok=True)
 rng = np.random.default_rng(3)
 x1, x2 = rng.uniform(0, 10, (2, 50))
 y = 5 + 2 * x1 - 3 * x2 + rng.normal(0, 1, 50)

@@ -1,12 +1,12 @@
-"""A response surface (Box & Draper 2007, example 11.3): a 10x10 matrix by a 3x3 network.
+"""A response surface: a 10x10 matrix by a 3x3 network
+===================================================
 
-Time (h), catalyst (%) and temperature (deg C) of a chemical reaction against its yield, by a
-second-order polynomial. The network sees matrices of order 3: Schur complements do the rest.
-
-    python examples/04_box_draper.py [FOLDER FOR THE PLOT]
+Box & Draper 2007, example 11.3: time (h), catalyst (%) and temperature (deg C) of a chemical
+reaction against its yield, by a second-order polynomial. The network sees matrices of order 3:
+Schur complements do the rest. Needs no extra.
 """
 
-import sys
+import argparse
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +15,10 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion import Inverter
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
+folder = parser.parse_args().out
+folder.mkdir(parents=True, exist_ok=True)
 DATA = """5.0 25.0 162 45.9  8.0 25.0 162 53.3  5.0 30.0 162 57.5  8.0 30.0 162 58.8
 5.0 25.0 172 60.6  8.0 25.0 172 58.0  5.0 30.0 172 58.6  8.0 30.0 172 52.4  6.5 27.5 167 56.9
 6.5 27.5 177 55.4  6.5 27.5 157 46.9  6.5 32.5 167 57.5  6.5 22.5 167 55.0  9.5 27.5 167 58.9

@@ -1,19 +1,24 @@
-"""Singular matrices: no inverse is claimed, and the pseudo-inverse is there for the asking.
+"""Singular matrices and their pseudo-inverses
+===========================================
 
-python examples/05_singular.py [FOLDER FOR THE PLOT]
+No inverse is claimed, and the pseudo-inverse is there for the asking. Needs no extra.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
 
 from deepmatrixinversion import SingularMatrixError, inv, pinv_ex
 from deepmatrixinversion.matrices.datasets import singular_pairs
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true, save_figure
+from deepmatrixinversion.reporting.plots import predicted_against_true
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
+folder = parser.parse_args().out
+folder.mkdir(parents=True, exist_ok=True)
 
 # Products of random factors of rank 1 and 2, with their Moore-Penrose inverses.
 blocks = list(singular_pairs(np.random.default_rng(5), 10_000, 3, -1.0, 1.0))

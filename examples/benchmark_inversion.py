@@ -1,12 +1,11 @@
-"""Time and residual of the certified inverse against numpy.linalg.inv, n = 3 ... 1024.
+"""Time and residual against LAPACK
+================================
 
-python examples/benchmark_inversion.py [FOLDER FOR THE PLOT] [LARGEST ORDER]
-
-Single matrices, entries uniform in [-1, 1], both methods in turn. `benchmarks/cost.py` times
-stacks, where the network's overhead of a call is shared.
+Certified inverses against numpy.linalg.inv, single matrices, n = 3 ... 1024, both in turn;
+benchmarks/cost.py times stacks, where a call's overhead is shared. Needs no extra.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -15,8 +14,12 @@ from matplotlib.figure import Figure
 
 from deepmatrixinversion import inv_ex
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-largest = int(sys.argv[2]) if len(sys.argv) > 2 else 1024
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
+parser.add_argument("--largest", type=int, default=1024, metavar="N", help="(%(default)s)")
+options = parser.parse_args()
+folder, largest = options.out, options.largest
+folder.mkdir(parents=True, exist_ok=True)
 orders = [n for n in (3, 6, 10, 32, 64, 100, 150, 256, 512, 1024) if n <= largest]
 methods = {"inv_ex": lambda A: inv_ex(A).inverse, "numpy": np.linalg.inv}
 seconds: dict[str, list[float]] = {name: [] for name in methods}

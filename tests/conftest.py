@@ -6,12 +6,69 @@ anything imports torch, so that tests which need no torch do not pay for it.
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
+import signal
 import sys
 from pathlib import Path
+
+import pytest
+
+from deepmatrixinversion import Inverter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests import onnxruntime themselves, and would write into the home that they run in.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Benchmarks are measured by their tests too: `import soundness`, `import schedules`.
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A model directory of order 3, made in milliseconds."""
+    from models_for_tests import make_model
+
+    return make_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def model(small, tmp_path):
+    """A copy of it, to be spoiled."""
+    return shutil.copytree(small, tmp_path / "small")
+
+
+@pytest.fixture(scope="module")
+def invert(small):
+    """Its Inverter."""
+    return Inverter.from_pretrained(small)
+
+
+@pytest.fixture(scope="module", params=["guess", "refined"])
+def method(request, invert):
+    """What that answers, raw and refined."""
+    if request.param == "guess":
+        return invert.guess
+    return lambda A: invert.inv_ex(A).inverse
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Measure a finished model on few matrices and draw nothing: that is tested elsewhere."""
+    from deepmatrixinversion.training import finish
+
+    evaluate = functools.partial(finish.evaluate, matrices=100)
+    monkeypatch.setattr(finish, "evaluate", evaluate)
+    monkeypatch.setattr(finish, "_draw", lambda *_: None)
+
+
+@pytest.fixture
+def usual_signals():
+    """Signals as a terminal has them: children inherit what nohup and background jobs ignore."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

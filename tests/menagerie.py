@@ -8,17 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepmatrixinversion.matrices.spectra import with_condition, with_singular_values
+
 RNG = np.random.default_rng(20)
-
-
-def orthogonal(n: int) -> np.ndarray:
-    """A random orthogonal matrix."""
-    return np.linalg.qr(RNG.standard_normal((n, n)))[0]
-
-
-def with_spectrum(sigma: np.ndarray) -> np.ndarray:
-    """A random matrix with these singular values, up to rounding."""
-    return orthogonal(len(sigma)) * sigma @ orthogonal(len(sigma))
 
 
 def hilbert(n: int) -> np.ndarray:
@@ -47,7 +39,7 @@ def _invertible() -> dict[str, np.ndarray]:
         "rotation": np.array([[0.6, -0.8], [0.8, 0.6]]),
         "Vandermonde": np.vander(np.linspace(-1, 1, 6)),
         "near singular": np.ones((3, 3)) + 1e-9 * np.diag([1.0, 2.0, 4.0]),
-        "near singular, larger": with_spectrum(np.r_[np.ones(8), 1e-9]),
+        "near singular, larger": with_singular_values(RNG, np.r_[np.ones(8), 1e-9]),
         "symmetric, indefinite": np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]]),
         "tridiagonal": 2 * np.eye(17) - np.eye(17, k=1) - np.eye(17, k=-1),
         "lower triangular": np.tril(uniform(7), -1) + np.eye(7),
@@ -61,7 +53,7 @@ def _invertible() -> dict[str, np.ndarray]:
         found[f"Hilbert {n}"] = hilbert(n)
     for n in (3, 4, 8, 16):
         for kappa in (1e2, 1e8):
-            found[f"spectrum {n}, kappa {kappa:g}"] = with_spectrum(np.geomspace(1, 1 / kappa, n))
+            found[f"spectrum {n}, kappa {kappa:g}"] = with_condition(RNG, n, kappa)
     for n in range(1, 21):
         found[f"uniform {n}"] = uniform(n)
     for n in (2, 3, 6):

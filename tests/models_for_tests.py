@@ -33,7 +33,9 @@ def weights(order: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: value.numpy().copy() for name, value in net.state_dict().items()}
 
 
-def graph(nodes, order=3, *, initializers=(), kind=FLOAT, input_name="A", batch="batch") -> bytes:
+def graph(
+    nodes, order: int | str = 3, *, initializers=(), kind=FLOAT, input_name="A", batch="batch"
+) -> bytes:
     """A graph ``input_name`` -> ``X`` of matrices of one order, made of ``nodes``."""
     shape = [batch, order, order]
     made = helper.make_graph(
@@ -47,7 +49,7 @@ def graph(nodes, order=3, *, initializers=(), kind=FLOAT, input_name="A", batch=
     return helper.make_model(made, opset_imports=opset, ir_version=9).SerializeToString()
 
 
-def identity_graph(order=3, **options) -> bytes:
+def identity_graph(order: int | str = 3, **options) -> bytes:
     """A graph that gives back its input."""
     name = options.get("input_name", "A")
     return graph([helper.make_node("Identity", [name], ["X"])], order, **options)
@@ -74,7 +76,7 @@ def newton_graph(order: int, steps: int = 14) -> bytes:
     constants = [
         onnx.numpy_helper.from_array(np.eye(order, dtype=np.float32), "I"),
         onnx.numpy_helper.from_array(np.array([1, 2]), "axes"),
-        onnx.numpy_helper.from_array(np.float32(1e-30), "tiny"),
+        onnx.numpy_helper.from_array(np.array(1e-30, dtype=np.float32), "tiny"),
     ]
     return graph(nodes, order, initializers=constants)
 

@@ -16,7 +16,8 @@ def integers(A: np.ndarray) -> tuple[flint.fmpz_mat, int]:
         int(m) << (int(e) - lowest) if m else 0
         for m, e in zip(whole.ravel().tolist(), exponent.ravel().tolist(), strict=True)
     ]
-    return flint.fmpz_mat(*A.shape, entries), lowest
+    rows, columns = A.shape
+    return flint.fmpz_mat(rows, columns, entries), lowest
 
 
 def power(exponent: int) -> flint.fmpq:
@@ -34,7 +35,7 @@ def rational(value: float) -> flint.fmpq:
 def row_norm(M: flint.fmpz_mat | flint.fmpq_mat, n: int) -> flint.fmpz | flint.fmpq:
     """Infinity norm of an exact matrix."""
     entries = M.entries()
-    return max(sum(map(abs, entries[i * n : (i + 1) * n])) for i in range(n))
+    return max(sum(map(abs, entries[i * n : (i + 1) * n]), start=flint.fmpz(0)) for i in range(n))
 
 
 def violation(
@@ -69,7 +70,7 @@ def violation(
         return None
     # A finite error bound proves A nonsingular, accurate or not.
     try:
-        inverse = M.inv()
+        inverse = flint.fmpq_mat(M).inv()
     except ZeroDivisionError:
         return "certified a singular matrix"
     if error_bound < np.inf:

@@ -25,6 +25,7 @@ LAYERS = [
     "reporting",
     "nets",
     "models",
+    "prior",
     "spectral",
     "matrices",
     "linalg",

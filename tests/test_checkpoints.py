@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -31,11 +32,11 @@ PROGRESS = Progress(
 SMALL = NetConfig("feedback", 2, 4, 1)
 
 
-def fresh(config=SMALL, steps=0, seed=0):
+def fresh(config=SMALL, steps=0, seed=0) -> tuple[Any, torch.optim.Optimizer]:
     """A network with its optimiser after some steps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = build(config)
+        net: Any = build(config)
         optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
         for _ in range(steps):
             A = torch.randn(16, config.msize, config.msize)
@@ -98,10 +99,10 @@ def test_nothing_is_pickled(saved):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def rewritten(path, progress=None, metadata=True, **changes):
+def rewritten(path, changes=None, progress=None, metadata=True):
     """The checkpoint with tensors (by name, with _ for .) or its position changed."""
     tensors = load_file(path)
-    for name, value in changes.items():
+    for name, value in (changes or {}).items():
         if value is None:
             del tensors[name]
         else:
@@ -148,14 +149,14 @@ HOSTILE = {
     "step null": lambda p: rewritten(p, progress=asdict(PROGRESS) | {"step": None}),
     "elapsed NaN": lambda p: rewritten(p, progress=asdict(PROGRESS) | {"elapsed": float("nan")}),
     "metric a list": lambda p: rewritten(p, progress=asdict(PROGRESS) | {"best_metric": []}),
-    "weight missing": lambda p: rewritten(p, **{first(p, "net."): None}),
-    "weight more": lambda p: rewritten(p, **{"net.more": torch.zeros(1)}),
-    "weight of other shape": lambda p: rewritten(p, **{first(p, "net."): torch.zeros(3)}),
-    "best missing": lambda p: rewritten(p, **{first(p, "best."): None}),
-    "best of other shape": lambda p: rewritten(p, **{first(p, "best."): torch.zeros(3)}),
-    "moment missing": lambda p: rewritten(p, **{first(p, "exp_avg."): None}),
-    "moment of other shape": lambda p: rewritten(p, **{first(p, "exp_avg_sq."): torch.zeros(3)}),
-    "step count of other shape": lambda p: rewritten(p, **{first(p, "step."): torch.zeros(3)}),
+    "weight missing": lambda p: rewritten(p, {first(p, "net."): None}),
+    "weight more": lambda p: rewritten(p, {"net.more": torch.zeros(1)}),
+    "weight of other shape": lambda p: rewritten(p, {first(p, "net."): torch.zeros(3)}),
+    "best missing": lambda p: rewritten(p, {first(p, "best."): None}),
+    "best of other shape": lambda p: rewritten(p, {first(p, "best."): torch.zeros(3)}),
+    "moment missing": lambda p: rewritten(p, {first(p, "exp_avg."): None}),
+    "moment of other shape": lambda p: rewritten(p, {first(p, "exp_avg_sq."): torch.zeros(3)}),
+    "step count of other shape": lambda p: rewritten(p, {first(p, "step."): torch.zeros(3)}),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
@@ -9,14 +10,13 @@ import pytest
 
 from deepmatrixinversion import certify, inv_ex, pinv
 from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.cli.methods import replaced
+from deepmatrixinversion.cli.kinds import Inverses, replaced
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.matrices.files import read_matrices, write_matrices
-from deepmatrixinversion.reporting import certificates
-from deepmatrixinversion.reporting.certificates import CertificateSummary
+from deepmatrixinversion.reporting import answers
+from deepmatrixinversion.reporting.answers import AnswerSummary
 from deepmatrixinversion.reporting.metrics import ResidualAccumulator
-from deepmatrixinversion.reporting.report import InversionReport
+from deepmatrixinversion.reporting.report import INVERSE, InversionReport
 from models_for_tests import well_conditioned
 
 BAD = [1, 4, 5, 6, 8, 9, 11]
@@ -130,14 +130,17 @@ def test_raw_is_kept_unless_asked_otherwise(capsys, how, status):
 
 
 def test_replaced_leaves_its_arguments_alone():
+    options = argparse.Namespace(invert_mode="numpy", rtol=None)
+    kind = Inverses(options, (2, 2))
     X, certified = np.ones((3, 2, 2)), np.array([True, False, True])
     for how in ("nan", "keep", "pinv"):
-        Y = replaced(np.ones((3, 2, 2)), X, certified, how)
+        Y, comparable = replaced(kind, X, certified, np.ones((3, 2, 2)), None, how)
         np.testing.assert_array_equal(X, 1.0)
         np.testing.assert_array_equal(Y[certified], 1.0)
-    assert replaced(X, X, np.ones(3, bool), "nan") is X
-    empty = np.ones((0, 2, 2))
-    assert replaced(empty, empty, np.ones(0, bool), "pinv").shape == (0, 2, 2)
+        np.testing.assert_array_equal(comparable, certified if how == "nan" else True)
+    assert replaced(kind, X, np.ones(3, bool), X, None, "nan")[0] is X
+    empty, none = np.ones((0, 2, 2)), np.ones(0, bool)
+    assert replaced(kind, empty, none, empty, None, "pinv")[0].shape == (0, 2, 2)
 
 
 # --- tolerance -----------------------------------------------------------------------------------
@@ -247,7 +250,7 @@ def test_nothing_certified_at_all():
 
 @pytest.mark.parametrize("most", [0, 1, 3, 5, 11, 12, 13])
 def test_rows_beyond_the_limit_are_left_out(monkeypatch, most):
-    monkeypatch.setattr(certificates, "MOST_ROWS", most)
+    monkeypatch.setattr(answers, "MOST_ROWS", most)
     _, values = report()
     # The first ones, and as many of those without certificate again.
     expected = list(range(12))[:most] + [i for i in BAD if i >= most][:most]
@@ -257,24 +260,24 @@ def test_rows_beyond_the_limit_are_left_out(monkeypatch, most):
 
 
 def test_rows_over_many_blocks(monkeypatch):
-    monkeypatch.setattr(certificates, "MOST_ROWS", 4)
-    summary = CertificateSummary()
+    monkeypatch.setattr(answers, "MOST_ROWS", 4)
+    summary = AnswerSummary(BOUNDS)
     assert summary.left_out == 0
     assert list(summary.rows()) == []
     rng = np.random.default_rng(0)
     ok = rng.uniform(size=40) < 0.6
     bounds = np.where(ok, 1e-15 * rng.uniform(size=40), np.inf)
     for part in np.split(np.arange(40), [0, 3, 4, 11, 12, 30]):
-        block = Certificate(ok[part], *(k * bounds[part] for k in (1, 2, 3)))
-        summary.add(bounds[part], block, np.ones(len(part), dtype=np.int64))
+        values = {name: k * bounds[part] for k, name in enumerate(BOUNDS, start=1)}
+        summary.add({"certified": ok[part], **values})
     beyond = [i for i in np.flatnonzero(~ok) if i >= 4][:4]
     assert [row["index"] for row in summary.rows()] == [0, 1, 2, 3, *beyond]
     assert summary.left_out == 40 - 4 - len(beyond)
-    assert (summary.matrices, summary.certified) == (40, ok.sum())
+    assert (summary.matrices, summary.count) == (40, ok.sum())
     most = bounds[ok].max()
     assert list(summary.largest.values()) == [most, 2 * most, 3 * most]
     first = ", ".join(map(str, np.flatnonzero(~ok)[:5]))
-    text = summary.describe_uncertified()
+    text = summary.describe_others("could not be certified", "residual bound")
     assert f"matrices [{first}] and {(~ok).sum() - 5} more of 40" in text
     assert "(residual bound inf, inf, inf, inf, inf)" in text
 
@@ -282,13 +285,13 @@ def test_rows_over_many_blocks(monkeypatch):
 def test_a_bound_that_overflows():
     """Certified, but the bound on ‖inv(A) - X‖ is no float64: strict JSON all the same."""
     A, X = np.full((1, 1, 1), 0.4 / 1.7e308), np.full((1, 1, 1), 1.7e308)
-    proof = certify(A, X, rtol=np.inf)._replace(certified=np.array([True]))
+    proof = certify(A, X, rtol=np.inf)
     assert (proof.error_bound == np.inf).all()
-    summary, residuals = CertificateSummary(), ResidualAccumulator()
+    summary, residuals = AnswerSummary(BOUNDS), ResidualAccumulator()
     residuals.add(np.array([0.6]))
-    summary.add(np.array([0.6]), proof, np.zeros(1, dtype=np.int64))
+    summary.add({"certified": np.array([True]), **{b: getattr(proof, b) for b in BOUNDS}})
     statistics = residuals.statistics()
-    made = InversionReport(1, 1, "nn", True, "m", "keep", 1.0, statistics, None, summary)
+    made = InversionReport(INVERSE, (1, 1), "nn", True, "m", "keep", 1.0, statistics, None, summary)
     assert json.loads(made.to_json())["error_bound"] is None
 
 

@@ -289,3 +289,21 @@ def test_verify_refuses_what_it_cannot_compare(here, capsys):
     ):
         assert status(verify, *words) == 2
         assert message in one_sentence(capsys)
+
+
+# --- exact ---------------------------------------------------------------------------------------
+
+
+def test_entries_that_are_correctly_rounded_are_counted(here, capsys):
+    A = np.array([[[3.0, 0.0], [0.0, 7.0]], [[1.0, 1.0], [0.0, 1.0]]])
+    X = np.array([[[1 / 3, 0.0], [0.0, 1 / 7]], [[1.0, -1.0], [0.0, 1.0]]])
+    write_matrices("a.npy", A)
+    write_matrices("x.npy", X)
+    assert verify("a.npy", "x.npy", "invertible", "--exact") == 0
+    assert "8 of 8 entries are correctly rounded" in capsys.readouterr().out
+    X[0, 1, 1] = np.nextafter(X[0, 1, 1], 1)
+    write_matrices("x.npy", X)
+    assert verify("a.npy", "x.npy", "invertible", "--exact") == 0
+    assert "7 of 8 entries are correctly rounded" in capsys.readouterr().out
+    assert verify("a.npy", "x.npy", "singular", "--exact") == 2
+    assert "--exact" in one_sentence(capsys)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,16 +11,22 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.cli import progress
+from deepmatrixinversion.cli.aligned import Beside, side_by_side
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.matrices.files import read_blocks, read_matrices, write_matrices
+from inverting import (
+    SINGULAR,
+    SINGULAR_FOR_LAPACK,
+    SUFFIXES,
+    A,
+    call,
+    one_sentence,
+    program,
+    residuals,
+    strict,
+    table,
+)
 from models_for_tests import graph, make_model, replace, residual_bound, well_conditioned
-
-SUFFIXES = [".mx", ".csv", ".npy", ".npz", ".safetensors"]
-A = well_conditioned(23, seed=3)
-SINGULAR = np.arange(9.0).reshape(3, 3)
-SINGULAR_FOR_LAPACK = np.ones((3, 3))
 
 
 @pytest.fixture(scope="module")
@@ -38,60 +42,6 @@ def here(tmp_path, monkeypatch, model):
     write_matrices("t.npy", np.linalg.inv(A))
     (tmp_path / "m").symlink_to(model)
     return tmp_path
-
-
-def call(*words, source="a.npy", out="x.npy", model="./m"):
-    """The exit status, whether it comes from argparse or from the command."""
-    words = ["--inputmx", source, "--inverseout", out, *words]
-    if model is not None:
-        words += ["--model", model]
-    try:
-        return command.main([str(word) for word in words])
-    except SystemExit as stop:
-        return stop.code
-
-
-def program(*words, **options):
-    """dmxinvert in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "deepmatrixinversion.cli.invert", *map(str, words)],
-        capture_output=True,
-        check=False,
-        **options,
-    )
-
-
-def one_sentence(capsys, *words):
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "Traceback" not in err
-    lines = err.strip().splitlines()
-    assert len(lines) == 1 or lines[0].startswith("usage:")
-    for word in words:
-        assert word in lines[-1]
-    return lines[-1]
-
-
-def strict(path):
-    def refuse(word):
-        raise AssertionError(f"{word} is no JSON")
-
-    with open(path) as file:
-        return json.load(file, parse_constant=refuse)
-
-
-def table(text):
-    """The rows of the printed table: label -> value."""
-    rows = {}
-    for line in text.splitlines():
-        cells = [c.strip() for c in re.split(r"[│┃|]\s|\s[│┃|]", line) if c.strip()]
-        if len(cells) == 2:
-            rows[cells[0]] = cells[1]
-    return rows
-
-
-def residuals(A, X):
-    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
 
 
 # --- inverses ------------------------------------------------------------------------------------
@@ -400,7 +350,7 @@ def test_a_plot_that_cannot_be_written_is_refused_before_the_work(here, capsys, 
         ((22, 3, 3), "t2.npy ends after 22 matrices"),
         ((24, 3, 3), "a.npy ends after 23 matrices"),
         ((1, 3, 3), "t2.npy ends after 1 matrices"),
-        ((23, 4, 4), "of order 4"),
+        ((23, 4, 4), "4 x 4"),
         ((23, 3, 4), "3 x 4"),
     ],
 )
@@ -422,7 +372,11 @@ def test_blocks_of_source_and_target_need_not_agree(here, first, second):
         read_blocks("a.npy", block_matrices=first) as source,
         read_blocks("t.npy", block_matrices=second) as target,
     ):
-        pairs = list(command._aligned(source, target))
+        pairs = [
+            (M, T)
+            for M, T in side_by_side(source, [Beside(target, source, "target")])
+            if M is not None and T is not None
+        ]
     assert [len(M) for M, _ in pairs] == [len(T) for _, T in pairs]
     np.testing.assert_array_equal(np.concatenate([M for M, _ in pairs]), A)
     np.testing.assert_array_equal(np.concatenate([T for _, T in pairs]), np.linalg.inv(A))
@@ -487,219 +441,3 @@ sys.exit(status)
     x = np.load("x.npy", mmap_mode="r")
     assert x.shape == np.load("large.npy", mmap_mode="r").shape
     np.testing.assert_array_equal(x[-23:], np.linalg.inv(A))
-
-
-# --- usage ---------------------------------------------------------------------------------------
-
-
-def test_quiet_prints_nothing_but_warnings(here, capsys):
-    assert call("--quiet", "--report", "r.json") == 0
-    assert capsys.readouterr() == ("", "")
-    assert strict("r.json")["count"] == 23
-    write_matrices("s.npy", SINGULAR[None])
-    assert call("--quiet", source="s.npy") == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert len(err.splitlines()) == 1
-
-
-@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
-def test_a_log_gets_a_line_now_and_then(here, capsys, monkeypatch, quiet):
-    clock = iter(range(0, 10**6, 40))  # seconds
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    write_matrices("a.mx", A)
-    assert call("--invert_mode", "numpy", *quiet, source="a.mx", model=None) == 0
-    lines = capsys.readouterr().err.splitlines()
-    assert bool(lines) != bool(quiet)
-    for line in lines:
-        assert re.fullmatch(r"inverting: \d+\.\d of \d+\.\d MB, \d+ %", line)
-
-
-# --- models named by a pattern -------------------------------------------------------------------
-
-
-@pytest.fixture
-def several(here, model):
-    for stamp in ("20250101000000", "20260101000000", "20250601000000"):
-        shutil.copytree(model, f"Model_3x3_{stamp}")
-    os.mkdir("Model_3x3_20270101000000")  # a training that is not finished
-    return sorted(p.name for p in here.glob("Model*"))
-
-
-@pytest.mark.parametrize("expanded", [False, True])
-def test_of_several_models_the_newest(several, capsys, expanded):
-    words = [f"./{name}" for name in several] if expanded else ["./Model_3x3_*"]
-    assert call("--report", "r.json", "--model", *words, model=None) == 0
-    assert strict("r.json")["model"] == "Model_3x3_20260101000000"
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == "of 3 models the newest: ./Model_3x3_20260101000000"
-
-
-def test_a_pattern_without_a_finished_model(here, capsys):
-    os.mkdir("M_1")
-    os.mkdir("M_2")
-    assert call("--model", "./M_*", model=None) == 2
-    one_sentence(capsys, "none of ./M_", "finished model")
-    assert call("--model", "./N_*", model=None) == 2
-    one_sentence(capsys, "no model directory")
-
-
-def test_without_a_stamp_the_newest_is_the_one_written_last(here, model, capsys):
-    for age, name in ((300, "b"), (100, "a"), (200, "c")):
-        config = shutil.copytree(model, here / "all" / name) / "config.json"
-        os.utime(config, (1e9 - age, 1e9 - age))
-    assert call("--report", "r.json", "--model", "all/*", model=None) == 0
-    assert strict("r.json")["model"] == "a"
-
-
-def test_hyphens_for_underscores(here):
-    assert call("--invert-mode", "numpy", "--batch-size=7", model=None) == 0
-    assert call("--invert-mode=numpy", model=None) == 0
-
-
-@pytest.mark.parametrize(
-    "words, expected",
-    [
-        (["--surprise"], "unrecognized arguments"),
-        (["--rep", "r.json"], "unrecognized arguments"),  # no abbreviations
-        (["--batch_size", "0"], "below 1"),
-        (["--batch_size", "-1"], "below 1"),
-        (["--batch_size", "many"], "not a whole number"),
-        (["--batch_size", "1.5"], "not a whole number"),
-        (["--invert_mode", "magic"], "invalid choice"),
-        (["--report"], "expected one argument"),
-        (["more.mx"], "unrecognized arguments"),
-    ],
-)
-def test_bad_usage(here, capsys, words, expected):
-    assert call(*words) == 2
-    one_sentence(capsys, expected)
-    assert not os.path.exists("x.npy")
-
-
-@pytest.mark.parametrize("words", [[], ["--inputmx", "a.npy"], ["--inverseout", "x.npy"]])
-def test_what_is_required(here, capsys, words):
-    with pytest.raises(SystemExit) as stop:
-        command.main(words)
-    assert stop.value.code == 2
-    one_sentence(capsys, "required")
-
-
-def test_help_and_version_name_everything(capsys):
-    for word in ("--help", "--version"):
-        with pytest.raises(SystemExit) as stop:
-            command.main([word])
-        assert stop.value.code == 0
-    out = capsys.readouterr().out
-    options = "inputmx inverseout model invtarget plotout invert_mode raw report batch_size"
-    for option in options.split():
-        assert f"--{option}" in out
-
-
-@pytest.mark.parametrize(
-    "words, expected",
-    [
-        (["--invert_mode", "numpy"], "uses no network"),  # with --model
-        (["--report", "x.npy"], "different files"),
-        (["--report", "./x.npy"], "different files"),
-        (["--report", "p.png", "--plotout", "p.png"], "different files"),
-        (["--report", "a.npy"], "must not overwrite"),
-        (["--report", "t.npy", "--invtarget", "t.npy"], "must not overwrite"),
-        (["--invtarget", "x.npy"], "must not overwrite"),
-        (["--report", "nowhere/r.json"], "nowhere"),
-        (["--report", "m"], "directory"),
-        (["--invtarget", "none.npy"], "none.npy: No such file"),
-        (["--invtarget", "m"], "m"),
-        (["--model", "neither"], "neither"),
-        (["--model", ""], "neither a model directory"),  # a shell variable that is not set
-        (["--model", "a.npy"], "neither a model directory"),
-    ],
-)
-def test_what_cannot_end_well_is_refused_first(here, capsys, words, expected):
-    model = None if "--model" in words else "./m"
-    assert call(*words, model=model) == 2
-    one_sentence(capsys, expected)
-    assert not os.path.exists("x.npy")
-    np.testing.assert_array_equal(read_matrices("a.npy"), A)
-
-
-def test_raw_makes_no_sense_with_lapack(here, capsys):
-    assert call("--invert_mode", "numpy", "--raw", model=None) == 2
-    one_sentence(capsys, "uses no network")
-
-
-def test_two_inputs_from_one_pipe(here, capsys):
-    assert call("--invtarget", "-", source="-") == 2
-    one_sentence(capsys, "standard input")
-
-
-@pytest.mark.parametrize(
-    "source, out, words",
-    [
-        ("none.npy", "x.npy", "none.npy: No such file"),
-        ("folder.npy", "x.npy", "folder.npy: Is a directory"),
-        ("a.npy", "nowhere/x.npy", "nowhere/x.npy: No such file"),
-        ("a.npy", "folder.npy", "folder.npy: Is a directory"),
-        ("a.npy", "a.npy", "must not overwrite"),
-        ("a.xyz", "x.npy", "a.xyz"),
-        ("a.npy", "x.xyz", "x.xyz"),
-        ("empty.mx", "x.npy", "empty.mx"),
-        ("ragged.mx", "x.npy", "ragged.mx"),
-        ("wide.mx", "x.npy", "2 x 3"),
-        ("complex.npy", "x.npy", "complex"),
-    ],
-)
-def test_files_that_will_not_do(here, capsys, source, out, words):
-    os.mkdir("folder.npy")
-    (here / "empty.mx").write_text("")
-    (here / "ragged.mx").write_text("1,2,3\n4,5\n6,7,8\nEND\n")
-    (here / "wide.mx").write_text("1,2,3\n4,5,6\nEND\n")
-    np.save("complex.npy", np.eye(3) + 0j)
-    before = sorted(os.listdir())
-    assert call(source=source, out=out) == 2
-    one_sentence(capsys, words)
-    assert sorted(os.listdir()) == before
-    np.testing.assert_array_equal(read_matrices("a.npy"), A)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_without_permission(here, capsys):
-    os.mkdir("locked", 0o500)
-    assert call(out="locked/x.npy") == 2
-    one_sentence(capsys, "locked/x.npy: Permission denied")
-
-
-def test_a_full_disk(here):
-    """/dev/full takes the open and refuses the bytes."""
-    words = ["--inputmx", "a.npy", "--model", "./m", "--inverseout", "-"]
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "deepmatrixinversion.cli.invert", *words],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "No space left on device" in done.stderr
-
-
-def test_an_interruption_leaves_nothing(here, monkeypatch, capsys):
-    def interrupted(*words, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Inverter, "inv_ex", interrupted)
-    before = sorted(os.listdir())
-    assert call() == 130
-    assert capsys.readouterr().err == "interrupted\n"
-    assert sorted(os.listdir()) == before
-
-
-def test_one_matrix_without_a_stack(here, capsys):
-    np.save("one.npy", A[0])
-    (here / "one.csv").write_text("2,0,0\n0,4,0\n0,0,-8\n")
-    assert call(source="one.npy", out="y.npy") == 0
-    assert call(source="one.csv", out="y.csv") == 0
-    np.testing.assert_array_equal(read_matrices("y.csv")[0], np.diag([0.5, 0.25, -0.125]))
-    assert "1 of order 3" in capsys.readouterr().out

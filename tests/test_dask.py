@@ -1,5 +1,8 @@
 """Stacks in Dask: lazy, chunked as they are, bit for bit what one process gives."""
 
+# Arrays come back as the kind that went in, which the annotations do not say.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import os

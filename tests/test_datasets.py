@@ -36,7 +36,7 @@ def test_generated_pairs_are_valid(kind, n):
     pairs = one_block(kind, n=n)
     assert pairs.matrices.shape == pairs.targets.shape == (40, n, n)
     assert pairs.matrices.dtype == pairs.targets.dtype == np.float64
-    checks = CHECKS[kind](*pairs, None)
+    checks = CHECKS[kind](pairs.matrices, pairs.targets, None)
     assert checks.valid.all()
     if kind == "singular":
         assert (checks.rank == np.linalg.matrix_rank(pairs.matrices)).all()
@@ -152,7 +152,7 @@ def test_nonfinite_entries_never_pass(kind, side, value):
     pairs = one_block(kind, 6)
     pairs[side][4, 1, 2] = value
     for tol in (None, 1e300):
-        valid = CHECKS[kind](*pairs, tol).valid
+        valid = CHECKS[kind](pairs.matrices, pairs.targets, tol).valid
         np.testing.assert_array_equal(valid, [True] * 4 + [False] + [True])
     summary = verify_blocks([pairs], kind)
     assert (summary.invalid, summary.worst) == (1, 4)

@@ -194,7 +194,7 @@ def test_any_stack_comes_back_from_any_spelling(tmp_path_factory):
         st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     )
     def check(stack, spelling, header, labels, newline, encoding):
-        text = spelled(stack, *spelling, header, labels, newline)
+        text = spelled(stack, spelling[0], spelling[1], header, labels, newline)
         path.write_bytes(text.encode(encoding))
         assert read_matrices(path).tobytes() == stack.tobytes()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import export_models
 from test_translation import export, run
 
 FOLDER = Path(__file__).parents[1] / "examples" / "onnx_models"
@@ -20,6 +21,7 @@ MODELS = {
     "glow-48": (48, 300),
     "camera": (4, 2e3),
     "ridge_regression": (16, 3e3),
+    "polynomial_fit": (4, 30),
     "thin_plate_spline": (19, 300),
     "mimo_detector": (32, 1e3),
     "kornia_camera": (4, 2e3),
@@ -78,6 +80,16 @@ def test_exports_and_agrees(name):
         assert error.norm() <= 8 * usual.norm() + order * 1.2e-7 * exact.norm()
 
 
+OTHERS = sorted(set(export_models.names()) - {name.partition("-")[0] for name in MODELS})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_models_after_publications_export_and_agree(name):
+    assert export_models.measure(name, rounds=1).allowed
+
+
 def test_all_are_there():
     files = {p.stem for p in FOLDER.glob("*.py")} - {"export_all"}
-    assert files == {name.partition("-")[0] for name in MODELS}
+    assert files >= {name.partition("-")[0] for name in MODELS}
+    assert len(files) >= 30

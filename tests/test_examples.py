@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-ARGUMENTS = {"02_train_small": ["1"], "06_large": ["64"], "benchmark_inversion": ["32"]}
+ARGUMENTS = {
+    "06_large": ["--order", "64"],
+    "benchmark_inversion": ["--largest", "32"],
+}
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 SLOW = {"02_train_small"}
 NUMBER = r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)"
@@ -18,7 +21,7 @@ NUMBER = r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)"
 
 def run(name, folder):
     """What an example prints; it must end well, and leave its plot in ``folder`` alone."""
-    words = [str(EXAMPLES / f"{name}.py"), str(folder), *ARGUMENTS.get(name, [])]
+    words = [str(EXAMPLES / f"{name}.py"), "--out", str(folder), *ARGUMENTS.get(name, [])]
     elsewhere = folder / "working"
     elsewhere.mkdir()
     done = subprocess.run(
@@ -47,6 +50,13 @@ def number(pattern, text):
     return float(found)
 
 
+def check_idea(text):
+    guess, one, two = (float(v) for v in re.findall(rf"steps: .*= {NUMBER}", text))
+    assert one < 10 * guess**2  # the number of right digits doubles, but for the norm
+    assert two < 1e-13
+    assert number(r"certified: True, no entry is off by more than #", text) < 1e-14
+
+
 def check_invert(text):
     assert number(r"largest entry of \|I - AX\|: #", text) < 1e-9
     assert number(r"certified: #%", text) == 100
@@ -55,7 +65,7 @@ def check_invert(text):
 
 def check_train(text):
     before, after = number(r"untrained #", text), number(r" trained #", text)
-    assert after < 0.6 * before  # one epoch of the four
+    assert after < 0.6 * before
     assert number(r"none left out: #%", text) < 1
 
 
@@ -106,6 +116,7 @@ def check_benchmark(text):
 
 
 CHECKS = {
+    "00_idea": check_idea,
     "01_invert": check_invert,
     "02_train_small": check_train,
     "03_least_squares_3x3": check_least_squares,
@@ -123,6 +134,18 @@ def test_every_example_is_checked():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short(name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", [*NAMES, "onnx_models/export_all"])
+def test_an_example_explains_itself_without_its_extra(name):
+    script = EXAMPLES / f"{name}.py"
+    hide = f"import sys, runpy; sys.modules['torch'] = None; sys.argv = ['{script.name}', '--help']"
+    words = [sys.executable, "-c", f"{hide}; runpy.run_path({str(script)!r}, run_name='__main__')"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--out DIR" in done.stdout
+    needed = re.findall(r"Needs (no extra|the extra `\w+`)", done.stdout)
+    assert needed == ["the extra `train`" if "torch" in script.read_text().lower() else "no extra"]
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,12 @@ def test_opsets(tmp_path, opset, net):
         (["--msize", "3", "--rows", "4"], "rows belong to kind pinv"),
         (["--msize", "3", "--kind", "pinv", "--rows", "999"], "choose from 1 to 256"),
         (["--msize", "3", "--kind", "pinv", "--early_exit"], "not with pinv"),
+        (["--msize", "3", "--internal", "64"], "internal belongs to kind pinv"),
+        (["--msize", "17", "--kind", "pinv", "--internal", "32"], "needs float64 inside"),
+        (
+            ["--msize", "3", "--kind", "pinv", "--precision", "64", "--internal", "32"],
+            "less than the precision 64",
+        ),
         (["--msize", "9", "--net", "elimination", "--early_exit"], "not with elimination"),
         (["--msize", "3", "--model", "feedback-3", "--early_exit"], "not with feedback-3"),
     ],

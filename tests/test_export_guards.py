@@ -15,6 +15,7 @@ from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
+from deepmatrixinversion.matrices.spectra import with_singular_values
 from deepmatrixinversion.torch.iterations import (
     minimal_residual_inverse,
     newton_schulz,
@@ -36,9 +37,8 @@ GRAPHS = [
 
 def regular(n, dtype=np.float32):
     """Matrices of condition 3, of entries near 1."""
-    rng = np.random.default_rng(n)
-    left, right = (np.linalg.qr(rng.normal(size=(4, n, n)))[0] for _ in range(2))
-    return ((left * np.linspace(1, 3, n)) @ right).astype(dtype)
+    sigma = np.tile(np.linspace(1, 3, n), (4, 1))
+    return with_singular_values(np.random.default_rng(n), sigma).astype(dtype)
 
 
 def singular(n):

@@ -47,7 +47,12 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *words):
+    @property
+    def hub(self) -> Hub:
+        assert isinstance(self.server, Hub)
+        return self.server
+
+    def log_message(self, format, *args):
         pass
 
     def reply(self, status, body=b"", **headers):
@@ -65,16 +70,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         split = urlsplit(self.path)
         path = unquote(split.path)
-        self.server.asked.append(f"{self.command} {path}")
+        self.hub.asked.append(f"{self.command} {path}")
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/(.+)", path):
             name, what, revision = match.groups()
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             name, revision, what = match.groups()
         else:
             return self.reply(404)
-        if name not in self.server.repositories:
+        if name not in self.hub.repositories:
             return self.reply(401, X_Error_Code="RepoNotFound", X_Error_Message="no such repo")
-        refs, commits = self.server.repositories[name]
+        refs, commits = self.hub.repositories[name]
         commit = refs.get(revision, revision)
         if commit not in commits:
             return self.reply(404, X_Error_Code="RevisionNotFound", X_Error_Message="none")

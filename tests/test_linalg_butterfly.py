@@ -30,7 +30,7 @@ def test_transform_is_undone(n):
     mixed, left, right = transform(A, seed=7)
     again, _, _ = transform(A, seed=7)
     assert np.array_equal(mixed, again)
-    X = undo(np.linalg.inv(mixed), left, right)
+    X = undo(np.linalg.inv(mixed).astype(float), left, right)
     error = np.linalg.norm(X @ A - np.eye(n), axis=(1, 2))
     kappa = np.linalg.norm(A, axis=(1, 2)) * np.linalg.norm(X, axis=(1, 2))
     assert (error <= 40 * n * U * kappa).all()

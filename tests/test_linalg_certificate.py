@@ -11,7 +11,9 @@ import pytest
 
 import oracle
 import soundness
-from deepmatrixinversion.linalg.certificate import certify, entrywise_error_bound
+import soundness_cases
+from deepmatrixinversion import inv_ex
+from deepmatrixinversion.linalg.certify import certify, entrywise_error_bound
 
 flint = pytest.importorskip("flint")
 
@@ -68,19 +70,19 @@ def test_the_checker_itself_sees_violations():
 
 
 def test_rump_s_matrix_is_what_it_should_be():
-    M, _ = oracle.integers(soundness.RUMP)
+    M, _ = oracle.integers(soundness_cases.RUMP)
     inverse = M.inv()
-    kappa = oracle.row_norm(M, 4) * oracle.row_norm(inverse, 4)
+    kappa = oracle.row_norm(M, 4) * oracle.row_norm(flint.fmpq_mat(inverse), 4)
     assert 1e63 < float(int(kappa)) < 1e66
-    X = soundness.approximate_inverse(soundness.RUMP[None])
-    assert not certify(soundness.RUMP[None], X).certified.any()
+    X = soundness_cases.approximate_inverse(soundness_cases.RUMP[None])
+    assert not certify(soundness_cases.RUMP[None], X).certified.any()
 
 
 def exact_errors(A, X):
     """|A^-1 - X| entry by entry, as floats rounded from rationals."""
     M, e = oracle.integers(A)
     Y, f = oracle.integers(X)
-    difference = M.inv() * oracle.power(-e) - flint.fmpq_mat(Y) * oracle.power(f)
+    difference = flint.fmpq_mat(M.inv()) * oracle.power(-e) - flint.fmpq_mat(Y) * oracle.power(f)
     entries = [abs(x) for x in difference.entries()]
     return np.array([float(Fraction(int(x.p), int(x.q))) for x in entries]).reshape(A.shape)
 
@@ -89,7 +91,7 @@ def exact_errors(A, X):
 def test_bounds_are_the_errors_themselves(n):
     rng = np.random.default_rng(n)
     for reach in (1e2, 1e6, 1e10):
-        A = soundness.conditioned(rng, 4, n, np.full(4, reach))
+        A = soundness_cases.conditioned(rng, 4, n, np.full(4, reach))
         X = np.linalg.inv(A)
         proof = certify(A, X)
         error = np.array([exact_errors(a, x).sum(axis=1).max() for a, x in zip(A, X, strict=True)])
@@ -106,6 +108,12 @@ def test_large_orders_are_bounded_sharply():
     ).astype(float)
     error = np.abs(doubled).sum(axis=2).max(axis=1)
     assert (certify(A, X).error_bound <= 1.1 * error).all()
+
+
+def test_large_inverses_right_to_the_last_bit_are_known_to_be():
+    A = np.random.default_rng(1).standard_normal((200, 200))
+    X = inv_ex(A, rtol=2.0**-50).inverse
+    assert certify(A, X).relative_error_bound <= 1.125 * 2.0**-53
 
 
 @pytest.mark.parametrize("n", [1, 3, 6])
@@ -168,7 +176,7 @@ def test_reach_is_as_designed():
     rng = np.random.default_rng(1)
     for n, reach in ((4, 1e14), (32, 1e12), (128, 1e11)):
         kappa = np.full(5, reach)
-        A = soundness.conditioned(rng, 5, n, kappa)
+        A = soundness_cases.conditioned(rng, 5, n, kappa)
         proof = certify(A, np.linalg.inv(A), rtol=1.0)
         assert proof.certified.all()
         # LAPACK's inverses are proven nonsingular, and proven to be less accurate than asked for.

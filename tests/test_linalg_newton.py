@@ -8,6 +8,7 @@ import pytest
 from deepmatrixinversion.linalg.newton import from_transpose, newton_schulz
 from deepmatrixinversion.linalg.scaling import normalise
 from deepmatrixinversion.linalg.stack import Stack
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_eigenvalues
 
 U = 2.0**-53
 ORDERS = [1, 2, 3, 4, 5, 8, 17]
@@ -119,9 +120,7 @@ def test_the_transpose_needs_no_guess(n):
     A, rng = sample(n)
     result = iterate(A)
     assert (result.residual <= 16 * n * U * kappa(A)).all()
-    Q = np.linalg.qr(rng.standard_normal((1, n, n)))[0]
-    sigma = 10.0 ** -np.linspace(0, 10, n) if n > 1 else np.ones(1)
-    B = normalise((Q * sigma) @ Q.swapaxes(1, 2))[0]
+    B = normalise(with_eigenvalues(rng, even_spectrum(n, [1e10])))[0]
     assert iterate(B).residual[0] <= 100 * n * U * kappa(B)[0]
 
 

@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.linalg.pseudoinverse import largest_singular_value, pseudo_inverse
+from deepmatrixinversion.matrices.spectra import (
+    even_spectrum,
+    singular_vectors,
+    with_pseudo_inverses,
+)
 
 U = 2.0**-53
 
@@ -19,10 +24,7 @@ def _warnings_are_errors():
 
 def of_rank(rng, k, p, q, r, smallest):
     """Stacks (k, p, q) of rank r with sigma from 1 to ``smallest``, and their pseudo-inverses."""
-    left = np.linalg.qr(rng.standard_normal((k, p, p)))[0][:, :, :r]
-    right = np.linalg.qr(rng.standard_normal((k, q, q)))[0][:, :, :r]
-    sigma = np.geomspace(1.0, smallest, r) if r > 1 else np.ones(r)
-    return (left * sigma) @ right.swapaxes(1, 2), (right / sigma) @ left.swapaxes(1, 2)
+    return with_pseudo_inverses(rng, even_spectrum(r, np.full(k, 1 / smallest)), p, q)
 
 
 def r2(predicted, true):
@@ -65,15 +67,14 @@ def test_exactly_singular_integers():
 
 
 def test_tolerance_is_sharp():
-    rng = np.random.default_rng(1)
-    left, right = (np.linalg.qr(rng.standard_normal((9, 9)))[0] for _ in range(2))
     sigma = np.array([1, 0.5, 0.1, 1.2e-3, 0.8e-3, 1e-5, 1e-9, 1e-12, 1e-14])
-    A = (left * sigma) @ right.T
+    (left,), (right,) = singular_vectors(np.random.default_rng(1), 1, 9, 9, 9)
+    A = (left * sigma) @ right
     for rtol in (0.3, 1e-2, 1e-3, 1e-4, 1e-7, 1e-10, 1e-13):
         result = pseudo_inverse(A, rtol=rtol)
         kept = sigma > rtol
         assert result.rank == kept.sum()
-        true = (right[:, kept] / sigma[kept]) @ left[:, kept].T
+        true = (right[kept].T / sigma[kept]) @ left[:, kept].T
         error = np.linalg.norm(result.pseudoinverse - true)
         gap = sigma[kept].min()
         assert error <= 64 * 9 * U / gap * np.linalg.norm(true)

@@ -7,6 +7,7 @@ import pytest
 
 from deepmatrixinversion.linalg.residual import residual, slice_bits, two_sum
 from deepmatrixinversion.linalg.stack import Stack
+from deepmatrixinversion.matrices.spectra import with_condition
 
 
 def exact_residual(A, X):
@@ -20,8 +21,7 @@ def exact_residual(A, X):
 
 
 def spread_spectrum(rng, n, kappa):
-    left, right = np.linalg.qr(rng.standard_normal((2, n, n)))[0]
-    A = (left * np.geomspace(1, 1 / kappa, n)) @ right
+    A = with_condition(rng, n, kappa)
     return A / (1.3 * np.linalg.norm(A))
 
 

@@ -42,7 +42,7 @@ def same_bits(a, b):
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-def stacks(dtype=np.float64):
+def stacks(dtype: type[np.floating] = np.float64):
     width = 64 if dtype == np.float64 else 32
     return hnp.arrays(
         dtype,

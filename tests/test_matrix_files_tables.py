@@ -49,7 +49,7 @@ def test_mat_is_read_as_matlab_means_it(tmp_path):
             assert np.array_equal(np.concatenate(list(reader)), STACK)
     io.savemat(path, {"A": STACK[0], "note": "of the left leg"})
     assert np.array_equal(read_matrices(path), STACK[:1])
-    io.savemat(path, {"A": np.eye(2), "matrices": np.float32([[1.5]])})
+    io.savemat(path, {"A": np.eye(2), "matrices": np.array([[1.5]], dtype=np.float32)})
     assert read_matrices(path).dtype == np.float32
     io.savemat(path, {"A": sparse.csc_matrix([[0, 1.5], [2, 0]])})
     assert read_matrices(path).tolist() == [[[0, 1.5], [2, 0]]]
@@ -75,7 +75,7 @@ def test_mat_of_any_types_is_read(tmp_path):
             result = read_matrices(path)
             assert np.array_equal(result, stack)
             assert result.dtype == (np.float32 if dtype == "f4" else np.float64)
-    io.savemat(path, {"A": np.uint8([[7]])})  # within its tag
+    io.savemat(path, {"A": np.array([[7]], dtype=np.uint8)})  # within its tag
     assert read_matrices(path).tolist() == [[[7.0]]]
 
 
@@ -195,8 +195,8 @@ def test_what_is_no_array_of_numbers_is_told_the_remedy_that_works(tmp_path):
         inv(np.eye(2, dtype=np.float16))
     with pytest.raises(ValueError, match=r"numpy.stack"):
         write_matrices(path, column)
-    write_matrices(path, np.stack(column))
-    assert inv(np.stack(column)).shape == (2, 3, 3)
+    write_matrices(path, np.stack(list(column)))
+    assert inv(np.stack(list(column))).shape == (2, 3, 3)
     write_matrices(path, np.eye(2, dtype=np.float16))  # as float32, which holds it
     assert inv(read_matrices(path)).tolist() == [np.eye(2).tolist()]
 

@@ -8,8 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from deepmatrixinversion.linalg.certificate import Certificate
-from deepmatrixinversion.reporting.certificates import CertificateSummary
+from deepmatrixinversion.reporting.answers import AnswerSummary
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
@@ -18,7 +17,7 @@ from deepmatrixinversion.reporting.metrics import (
     ResidualStatistics,
     frobenius_residuals,
 )
-from deepmatrixinversion.reporting.report import InversionReport
+from deepmatrixinversion.reporting.report import INVERSE, InversionReport
 
 EPS = np.finfo(np.float64).eps
 
@@ -92,7 +91,7 @@ def test_residual_statistics_by_hand():
     residuals.add(np.array([3.0, 1.0, 2.0]))
     assert residuals.statistics() == ResidualStatistics(2, 3, 3, 0)
     one = ResidualAccumulator()
-    one.add(np.float64(0.5))
+    one.add(np.array(0.5))
     assert one.statistics() == ResidualStatistics(0.5, 0.5, 0.5, 1)
 
 
@@ -232,17 +231,19 @@ def test_the_sample_is_reproducible_and_depends_on_the_seed():
 
 def report(residual, errors=None):
     """Three matrices, the last without a certificate."""
-    certificates = CertificateSummary()
-    certificate = Certificate(
-        np.array([True, True, False]),
-        np.array([1e-15, 2e-15, np.inf]),
-        np.array([1.0, 3, np.inf]),
-        np.array([1e-15, 2e-15, np.inf]),
-    )
-    certificates.add(np.array([0.1, 0.2, np.inf]), certificate, np.array([1, 2, 3]))
+    answers = AnswerSummary(tuple(INVERSE.bounds))
+    columns = {
+        "certified": np.array([True, True, False]),
+        "residual": np.array([0.1, 0.2, np.inf]),
+        "residual_bound": np.array([1e-15, 2e-15, np.inf]),
+        "error_bound": np.array([1.0, 3, np.inf]),
+        "relative_error_bound": np.array([1e-15, 2e-15, np.inf]),
+        "steps": np.array([1, 2, 3]),
+    }
+    answers.add(columns)
     return InversionReport(
-        matrices=3,
-        order=3,
+        wording=INVERSE,
+        shape=(3, 3),
         mode="nn",
         raw=False,
         model="small",
@@ -250,7 +251,7 @@ def report(residual, errors=None):
         seconds=0.25,
         residual=residual,
         errors=errors,
-        certificates=certificates,
+        answers=answers,
     )
 
 
@@ -265,8 +266,10 @@ def test_report_without_target():
     got = strict(report(ResidualStatistics(0.1, 0.2, 0.3, 1.0)).to_json())
     rows = got.pop("matrices")
     assert got == {
+        "kind": "inverse",
         "count": 3,
         "order": 3,
+        "shape": [3, 3],
         "mode": "nn",
         "raw": False,
         "model": "small",

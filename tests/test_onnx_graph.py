@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper
 
 from deepmatrixinversion.export.graph import OPSET, check_standard, onnx_bytes
+from deepmatrixinversion.matrices.spectra import with_singular_values
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets import NETS, build
 from deepmatrixinversion.nets.ensemble import Ensemble
@@ -50,9 +51,8 @@ def run(data, A):
 def well_conditioned(count, kappa, order=ORDER):
     """Matrices whose singular values lie between 1 and kappa."""
     rng = np.random.default_rng(0)
-    left, right = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
     sigma = kappa ** rng.uniform(0, 1, (count, order))
-    return torch.from_numpy((left * sigma[:, None, :]) @ right).float()
+    return torch.from_numpy(with_singular_values(rng, sigma)).float()
 
 
 def rounding(net, A, kappa):
@@ -65,7 +65,7 @@ def rounding(net, A, kappa):
     adds as much again for its own products.
     """
     member = net.members[0]
-    if isinstance(member, NETS["feedback"]):
+    if isinstance(member, NETS["feedback"] | NETS["prior"]):
         n = A.shape[-1]
         size = torch.linalg.matrix_norm(net(A))[:, None, None]
         return 2 * (n * n + n) * 3 * U * kappa * n**0.5 * size

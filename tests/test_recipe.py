@@ -12,25 +12,26 @@ import pytest
 from deepmatrixinversion.cli import train
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.config import NET_NAMES
+from deepmatrixinversion.training.directory import RECIPE, new_directory, read_recipe
 from deepmatrixinversion.training.losses import LOSSES
 from deepmatrixinversion.training.recipe import NET_DEFAULTS, Recipe, read_toml
-from deepmatrixinversion.training.run import RECIPE, check_data, new_directory, read_recipe
+from deepmatrixinversion.training.run import check_data
 
 
 def recipe_of(monkeypatch, tmp_path, *words):
     """The recipe that a command line trains with; nothing is trained."""
-    from deepmatrixinversion.training import run
+    from deepmatrixinversion.training import directory
 
     recipes = []
 
     class Enough(Exception):
         pass
 
-    def remember(prefix, recipe):
+    def remember(prefix, recipe, data=None):
         recipes.append(recipe)
         raise Enough
 
-    monkeypatch.setattr(run, "new_directory", remember)
+    monkeypatch.setattr(directory, "new_directory", remember)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Enough):
         train.main([str(word) for word in words])
@@ -60,6 +61,7 @@ def test_every_network_has_defaults_that_make_a_recipe():
     assert set(NET_DEFAULTS) == set(NET_NAMES)
     for net in NET_NAMES:
         order = {} if net == "spectral" else {"msize": 3}
+        order |= {"data": "mine.npy"} if net == "prior" else {}
         recipe = Recipe.from_options({"net": net} | order)
         for name, value in NET_DEFAULTS[net].items():
             assert getattr(recipe, name) == value
@@ -94,6 +96,8 @@ def test_steps():
 ILL = {
     "msize": ("msize", [0, -1, 2.5, "3", True, 10**9, [3], {}]),
     "net": ("net", ["cnn", 3, [], {}]),
+    "data": ("data", [1, [], {}]),
+    "targets": ("targets", [1, [], "inverses.npy"]),
     "loss": ("loss", ["huber", 1, [], {}]),
     "distribution": ("distribution", ["cauchy", "", "uniform+", 3, []]),
     "nunits": ("nunits", [0, 1.5, "x"]),

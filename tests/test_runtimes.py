@@ -16,10 +16,12 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 import runtimes  # noqa: E402
+import runtimes_files  # noqa: E402
+import runtimes_page  # noqa: E402
 
 ENVIRONMENTS = Path(os.environ.get("DMX_RUNTIMES", runtimes.ENVIRONMENTS))
 # Core ML converts on Linux but runs on a Mac.
-RUN_HERE = [name for name in runtimes.TITLES if name != "coreml"]
+RUN_HERE = [name for name in runtimes_files.TITLES if name != "coreml"]
 
 
 @pytest.mark.parametrize("opset", [17, 18, 21, 25])
@@ -27,23 +29,24 @@ def test_onnxruntime_runs_every_opset(opset, tmp_path):
     row = runtimes.measure_opset(opset, tmp_path, 20)
     assert row.converts, row.reason
     assert row.runs, row.reason
+    assert row.in_units is not None
     assert row.in_units < 4
 
 
 def test_a_wrong_inverse_is_not_green(tmp_path):
-    for file in runtimes.FILES:
-        A = runtimes.matrices(file.order, file.kappa, 5)
+    for file in runtimes_files.FILES:
+        A = runtimes_files.matrices(file.order, file.kappa, 5)
         np.save(tmp_path / f"{file.name}.npy", A)
         X = np.linalg.inv(A)
-        if file is runtimes.FILES[1]:
+        if file is runtimes_files.FILES[1]:
             X[0] *= 1.001
-        if file is runtimes.FILES[2]:
+        if file is runtimes_files.FILES[2]:
             X[2, 1, 1] = np.nan
         np.save(tmp_path / f"tinygrad-{file.name}.npy", X)
-    found = {f.name: {"converts": True, "runs": True, "us": 1.0} for f in runtimes.FILES}
+    found = {f.name: {"converts": True, "runs": True, "us": 1.0} for f in runtimes_files.FILES}
     rows = runtimes.rows_of("tinygrad", {"version": "1", "files": found}, tmp_path)
     assert [row.runs for row in rows[:4]] == [True, False, False, True]
-    lines = [runtimes._line(row) for row in rows]
+    lines = [runtimes_page.line(row) for row in rows]
     assert [line.count("✅") for line in lines[:4]] == [2, 1, 1, 2]
     assert "nan" not in lines[2].split("wrong")[0]
 
@@ -54,19 +57,21 @@ def test_what_is_missing_keeps_a_row_with_the_reason(tmp_path):
     for name, reason in (("iree", "not installed"), ("tvm", "does not install: ERROR: no such /")):
         found = runtimes.run_one(name, tmp_path, tmp_path, 1)
         rows = runtimes.rows_of(name, found, tmp_path)
-        assert len(rows) == len(runtimes.FILES)
+        assert len(rows) == len(runtimes_files.FILES)
         for row in rows:
             assert not row.converts
             assert not row.runs
             assert row.reason.startswith(reason)
-            assert "✅" not in runtimes._line(row)
-            assert runtimes._line(row).count("|") == runtimes.HEAD.splitlines()[0].count("|")
+            assert "✅" not in runtimes_page.line(row)
+            assert runtimes_page.line(row).count("|") == runtimes_page.HEAD.splitlines()[0].count(
+                "|"
+            )
 
 
 def test_differences_are_those_of_matrices_made_by_hand():
     A = np.array([[[2.0, 0.0], [0.0, 1.0]]], dtype=np.float32)
     X = np.array([[[0.5, 0.0], [0.0, 1.0 + 2.0**-10]]])
-    error, units = runtimes.differences(A, X)
+    error, units = runtimes_files.differences(A, X)
     assert error == pytest.approx(2.0**-10 / np.sqrt(1.25))
     assert units == pytest.approx(error / (2 * 2.0**-24))
 
@@ -78,16 +83,16 @@ def test_the_interpreter_computes_what_the_graph_does(net, tmp_path):
     from runtimes_torch import FromOnnx
 
     export_onnx(5, tmp_path / "x.onnx", net=net)
-    A = runtimes.matrices(5, 100, 6)
+    A = runtimes_files.matrices(5, 100, 6)
     X, _, converged = FromOnnx(str(tmp_path / "x.onnx"))(torch.from_numpy(A))
     assert converged.all()
-    assert runtimes.differences(A, X.numpy())[1] < 4
+    assert runtimes_files.differences(A, X.numpy())[1] < 4
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    runtimes.prepare(folder, 50)
+    runtimes_files.prepare(folder, 50)
     return folder
 
 
@@ -111,7 +116,7 @@ def test_core_ml_converts(files):
         pytest.skip("not installed: make runtimes")
     rows = runtimes.rows_of("coreml", found, files)
     assert all(row.converts and not row.runs for row in rows), rows
-    assert all((files / f"{f.name}.mlpackage").is_dir() for f in runtimes.FILES)
+    assert all((files / f"{f.name}.mlpackage").is_dir() for f in runtimes_files.FILES)
 
 
 @pytest.mark.runtimes
@@ -122,5 +127,5 @@ def test_the_command_writes_the_page(tmp_path):
     script = ROOT / "benchmarks" / "runtimes.py"
     subprocess.run([sys.executable, str(script), *words], check=True, cwd=tmp_path)
     assert page.read_text().startswith("# Exported files in other runtimes\n")
-    count = len(runtimes.FILES) + 1
+    count = len(runtimes_files.FILES) + 1
     assert [row["runs"] for row in json.loads(rows.read_text())] == [True] * count

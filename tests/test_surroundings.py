@@ -49,6 +49,7 @@ def started(words, wait_for):
         words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
     text = b"1.0,2.0,0.5\n0.0,1.0,0.25\n0.5,0.0,1.0\nEND\n"
+    assert process.stdin is not None
     process.stdin.write(text * 200_000)  # several blocks
     process.stdin.flush()
     deadline = time.monotonic() + 60
@@ -59,6 +60,7 @@ def started(words, wait_for):
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.usefixtures("usual_signals")
 def test_a_signal_leaves_nothing_behind(here, number, status):
     words = [*INVERT.split(), "--inputmx", "-", "--inverseout", "x.npy", "--invert_mode", "numpy"]
     (here / "x.npy").write_bytes(b"old")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
 import torch
 
+from deepmatrixinversion.matrices.spectra import (
+    even_spectrum,
+    with_condition,
+    with_pseudo_inverses,
+    with_singular_values,
+)
 from deepmatrixinversion.torch import iterations
 from deepmatrixinversion.torch.iterations import (
     blocks_for,
@@ -15,7 +20,7 @@ from deepmatrixinversion.torch.iterations import (
     pseudo_inverse,
     smallest_rtol,
 )
-from menagerie import INVERTIBLE, SINGULAR, hilbert, with_spectrum
+from menagerie import INVERTIBLE, SINGULAR, hilbert
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -55,7 +60,7 @@ def test_one_small_singular_value_falls_in_a_few_blocks_however_small(dtype):
     kappa = 1e3 if dtype == torch.float32 else 1e10
     sigma = torch.ones(12).double()
     sigma[-1] = 1 / kappa
-    A = torch.from_numpy(with_spectrum(sigma.numpy())).to(dtype)
+    A = torch.from_numpy(with_singular_values(np.random.default_rng(0), sigma.numpy())).to(dtype)
     X = minimal_residual_inverse(A, 5)
     assert residual(A, X) <= 4 * rounding(A, X)
 
@@ -183,12 +188,11 @@ def test_newton_schulz_squares_small_residuals_and_keeps_what_it_cannot_better()
 def test_pseudo_inverse_of_every_rank_and_shape(shape, dtype):
     m, n = shape
     for rank in range(1, min(m, n) + 1, 1 + min(m, n) // 4):
-        sigma = torch.logspace(0, -1, rank, dtype=torch.float64)
-        U = torch.linalg.qr(normal(m, m))[0][:, :rank]
-        V = torch.linalg.qr(normal(n, n))[0][:, :rank]
-        A = ((U * sigma) @ V.T).to(dtype)
-        expected = (V / sigma) @ U.T
-        X = pseudo_inverse(A)
+        rng = np.random.default_rng([m, n, rank])
+        A, expected = map(
+            torch.from_numpy, with_pseudo_inverses(rng, even_spectrum(rank, 10), m, n)
+        )
+        X = pseudo_inverse(A.to(dtype))
         # kappa = 10: of A's own rounding, kappa² where it fills up the rank, and of the products.
         tolerance = torch.finfo(dtype).eps * max(m, n) * 10**2
         assert (X - expected).norm() <= tolerance * expected.norm()
@@ -208,10 +212,9 @@ def test_pseudo_inverse_of_deficient_matrices_is_as_exact_as_lapack(n):
     """To kappa eps, whatever the rank, up to the condition 1e6 that float64 allows."""
     for rank in (1, n // 2, n - 1, n):
         for kappa in (1.0, 1e2, 1e4, 1e6):
-            sigma = torch.logspace(0, -math.log10(kappa), rank, dtype=torch.float64)
-            U = torch.linalg.qr(normal(50, n, n))[0][..., :rank]
-            V = torch.linalg.qr(normal(50, n, n, seed=2))[0][..., :rank]
-            A, expected = (U * sigma) @ V.mT, (V / sigma) @ U.mT
+            sigma = even_spectrum(rank, np.full(50, kappa))
+            pair = with_pseudo_inverses(np.random.default_rng(rank), sigma, n, n)
+            A, expected = map(torch.from_numpy, pair)
             difference = pseudo_inverse(A) - expected
             error = torch.linalg.matrix_norm(difference) / torch.linalg.matrix_norm(expected)
             assert error.max() <= 2 * n * torch.finfo(A.dtype).eps * (10 + kappa)
@@ -222,8 +225,8 @@ def test_singular_values_near_rtol_do_not_make_it_diverge(dtype):
     rtol = smallest_rtol(dtype)
     for n in (6, 16, 32):
         for decades in (4, 8, 16):
-            U, V = (torch.linalg.qr(normal(100, n, n, seed=k))[0] for k in (1, 2))
-            A = ((U * torch.logspace(0, -decades, n, dtype=torch.float64)) @ V.mT).to(dtype)
+            A = with_condition(np.random.default_rng(n), n, np.full(100, 10.0**decades))
+            A = torch.from_numpy(A).to(dtype)
             X = pseudo_inverse(A)
             assert (torch.linalg.matrix_norm(X) <= 3 / rtol).all()
             # Dropping a singular value costs itself; one half dropped costs more, but not much.

@@ -1,14 +1,12 @@
-"""Training from the matrices to the model directory, and every way in which it may stop."""
+"""Training from the matrices to the model directory."""
 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import subprocess
 import sys
-import time
 
 import onnxruntime
 import pytest
@@ -19,51 +17,15 @@ from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.models.directory import open_model
 from deepmatrixinversion.nets.weights import load_ensemble
-from deepmatrixinversion.training import finish, loop, run
-from deepmatrixinversion.training.checkpoints import checkpoint_file, load_checkpoint, read_progress
+from deepmatrixinversion.training import loop, matrices, run
+from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.curve import read_curve
-from deepmatrixinversion.training.losses import LOSSES
-from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import RECIPE, make_fabric, new_directory, train
-from deepmatrixinversion.training.source import EVALUATION, SELECTION, TRAINING, stream_seed
+from deepmatrixinversion.training.directory import RECIPE
+from deepmatrixinversion.training.run import make_fabric
+from deepmatrixinversion.training.source import EVALUATION, TRAINING
+from small_trainings import draw, tiny, trained, words_of
 
-TINY = {
-    "msize": 2,
-    "net": "dense",
-    "loss": "log_residual",
-    "det_min": 0.0,
-    "nunits": 8,
-    "nlayers": 1,
-    "nmx_samples": 256,
-    "batch_size": 64,
-    "epochs": 2,
-    "device": "cpu",
-}
 ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1")
-
-
-def tiny(**options):
-    return Recipe.from_options(TINY | options)
-
-
-def words_of(**options):
-    return [f"--{k}={v}" for k, v in (TINY | options).items()]
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Measure a finished model on few matrices and draw nothing: that is tested elsewhere."""
-    evaluate = functools.partial(finish.evaluate, matrices=100)
-    monkeypatch.setattr(finish, "evaluate", evaluate)
-    monkeypatch.setattr(finish, "_draw", lambda *_: None)
-
-
-def trained(tmp_path, name="run", **options):
-    """Train (without finishing) in this process and return the directory."""
-    recipe = tiny(**options)
-    directory = new_directory(tmp_path / name, recipe)
-    train(directory, recipe, quiet=True)
-    return directory
 
 
 def member(directory, k=1):
@@ -72,69 +34,6 @@ def member(directory, k=1):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-# --- the matrices ------------------------------------------------------------------------------
-
-
-def draw(recipe, purpose, count, *position):
-    shape = (recipe.msize, count)
-    return loop._draw(make_fabric(recipe), recipe, purpose, shape, *position)
-
-
-def test_matrices_are_a_function_of_seed_member_step_and_process():
-    recipe = tiny(seed=3)
-    A = draw(recipe, TRAINING, 64, 1, 10, 0)
-    torch.rand(5)  # the global generator has no say
-    torch.manual_seed(99)
-    assert torch.equal(draw(recipe, TRAINING, 64, 1, 10, 0), A)
-    others = [
-        draw(recipe, TRAINING, 64, 2, 10, 0),
-        draw(recipe, TRAINING, 64, 1, 11, 0),
-        draw(recipe, TRAINING, 64, 1, 10, 1),
-        draw(recipe, TRAINING, 64, 10, 1, 0),
-        draw(tiny(seed=4), TRAINING, 64, 1, 10, 0),
-        draw(recipe, SELECTION, 64, 1, 10, 0),
-        draw(recipe, SELECTION, 64, 1),
-        draw(recipe, EVALUATION, 64, 1, 10, 0),
-    ]
-    stacks = [A, *others]
-    for i, B in enumerate(stacks):
-        assert B.shape == (64, 2, 2)
-        assert not any(torch.isin(B, C).any() for C in stacks[:i])
-
-
-def test_drawing_leaves_the_global_generator_alone():
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    recipe = tiny(distribution="uniform+nearly_singular+low_rank", det_min=0.0)
-    draw(recipe, TRAINING, 64, 1, 1, 0)
-    loop._prepare(make_fabric(recipe), recipe, 1)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_streams_do_not_meet():
-    seeds = [
-        stream_seed(purpose, seed, *position)
-        for purpose in range(4)
-        for seed in (0, 1, 2, 2**32, 2**64)
-        # Members count from 1, steps and processes from 0.
-        for position in [(k,) for k in range(1, 6)]
-        + [(1, k, r) for k in range(50) for r in range(2)]
-    ]
-    assert len(set(seeds)) == len(seeds)
-    assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-def test_the_filter_and_range_are_those_of_the_recipe():
-    A = draw(tiny(rmin=2.0, rmax=3.0, det_min=1.0), TRAINING, 500, 1, 1, 0)
-    assert len(A) == 500
-    assert (A >= 2).all()
-    assert (A <= 3).all()
-    assert (torch.linalg.det(A).abs() > 1 - 1e-5).all()
-
-
-# --- whole trainings ---------------------------------------------------------------------------
 
 
 def test_same_command_twice_gives_the_same_model(tmp_path, monkeypatch, capsys, quick):
@@ -185,13 +84,13 @@ def test_same_command_twice_gives_the_same_model(tmp_path, monkeypatch, capsys, 
 
 @pytest.mark.parametrize("precision, dtype", [("64", torch.float64), ("bf16", torch.float32)])
 def test_other_precisions_train(tmp_path, monkeypatch, precision, dtype):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 500)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 500)
     seen = []
     step = loop._step
 
-    def watched(fabric, recipe, k, objective, optimizer, *rest):
+    def watched(fabric, recipe, supply, k, objective, optimizer, *rest):
         seen.append(next(objective.parameters()).dtype)
-        return step(fabric, recipe, k, objective, optimizer, *rest)
+        return step(fabric, recipe, supply, k, objective, optimizer, *rest)
 
     monkeypatch.setattr(loop, "_step", watched)
     options = {"net": "dense", "lr": 1e-2}
@@ -212,7 +111,7 @@ def test_training_lowers_the_residual(tmp_path, monkeypatch):
     Without learning the best to be had is a multiple of the transpose, X = c Aᵀ / ‖A‖F²: with the
     best c for the very matrices of the test, found by trying.
     """
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 1000)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 1000)
     options = {"net": "dense", "nunits": 32, "nlayers": 2, "lr": 3e-3, "det_min": 0.1}
     options |= {"nmx_samples": 64 * 500, "epochs": 3}
     directory = trained(tmp_path, **options)
@@ -233,17 +132,20 @@ def test_training_lowers_the_residual(tmp_path, monkeypatch):
     assert after < 0.6 * before
     rows = [r for r in read_curve(directory / "training.csv") if r.selection is not None]
     assert [r.epoch for r in rows] == [1, 2, 3]
-    assert rows[-1].selection < rows[0].selection
+    last, first = rows[-1].selection, rows[0].selection
+    assert last is not None
+    assert first is not None
+    assert last < first
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
+    monkeypatch.setattr(matrices, "SELECTION_MATRICES", 100)
     # Untrained, after each of three epochs, and at the end.
     snapshots, metrics = [], iter([0.9, 0.5, 0.1, 0.3, 0.3])
 
     def select(fabric, objective, A):
         snapshots.append(loop._copy(objective.net))
-        return next(metrics)
+        return loop.Selected(next(metrics), 0.0, 0.0)
 
     monkeypatch.setattr(loop, "_select", select)
     directory = trained(tmp_path, epochs=3, lr=0.1)
@@ -259,7 +161,7 @@ def test_the_untrained_network_is_a_candidate(tmp_path, monkeypatch):
 
     def select(fabric, objective, A):
         snapshots.append(loop._copy(objective.net))
-        return float(len(snapshots))
+        return loop.Selected(float(len(snapshots)), 0.0, 0.0)
 
     monkeypatch.setattr(loop, "_select", select)
     directory = trained(tmp_path, lr=0.1)
@@ -318,17 +220,16 @@ def test_two_processes_hold_the_same_weights_see_different_matrices_and_fail_in_
     # One process on the same 64 matrices, 32 of each process, takes the same steps but for the
     # order of the sums. Were both processes to see the matrices of the first, they would not.
     def alone(*ranks):
-        def halves(fabric, recipe, purpose, shape, *position):
+        def halves(self, purpose, order, count, *position):
             if purpose != TRAINING:
-                return original(fabric, recipe, purpose, shape, *position)
+                return original(self, purpose, order, count, *position)
             *place, _ = position
-            half = (shape[0], shape[1] // 2)
-            parts = [original(fabric, recipe, purpose, half, *place, r) for r in ranks]
-            return torch.cat(parts)
+            parts = [original(self, purpose, order, count // 2, *place, r).A for r in ranks]
+            return matrices.Batch(torch.cat(parts))
 
-        original = loop._draw
+        original = matrices.Fresh.draw
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_draw", halves)
+            patch.setattr(matrices.Fresh, "draw", halves)
             single = tiny(**options)
             return loop.train_member(make_fabric(single), single, 1, tmp_path, None)
 
@@ -336,145 +237,3 @@ def test_two_processes_hold_the_same_weights_see_different_matrices_and_fail_in_
         return sum((a[k] - b[k]).square().sum() for k in a) ** 0.5
 
     assert distance(first, alone(0, 1)) < 0.01 * distance(first, alone(0, 0))
-
-
-# --- what goes wrong ---------------------------------------------------------------------------
-
-
-def poison(monkeypatch, when):
-    """Make the loss NaN at the training steps (1, 2, …) for which ``when`` is true."""
-    original, calls = LOSSES["frobenius"], []
-
-    def loss(trajectory, A):
-        value = original(trajectory, A)
-        if not torch.is_grad_enabled():  # selection
-            return value
-        calls.append(None)
-        return value * math.nan if when(len(calls)) else value
-
-    monkeypatch.setitem(LOSSES, "frobenius", loss)
-
-
-def test_gradients_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
-    poison(monkeypatch, lambda step: step % 3 == 0)
-    directory = trained(tmp_path, net="dense", loss="frobenius", nmx_samples=640, epochs=1)
-    progress = read_progress(checkpoint_file(directory, 1))
-    assert (progress.step, progress.skipped, progress.skipped_in_a_row) == (10, 3, 0)
-    assert read_curve(directory / "training.csv")[-1].skipped == 3
-    net, _, optimizer = loop._prepare(make_fabric(tiny(net="dense")), tiny(net="dense"), 1)
-    load_checkpoint(checkpoint_file(directory, 1), net, optimizer)
-    assert all(torch.isfinite(w).all() for w in net.parameters())
-    assert {int(s["step"]) for s in optimizer.state_dict()["state"].values()} == {7}
-
-
-def test_nothing_but_infinite_gradients_stops_with_a_sentence(tmp_path, monkeypatch, capsys, quick):
-    poison(monkeypatch, lambda step: step > 5)
-    monkeypatch.chdir(tmp_path)
-    words = words_of(net="dense", loss="frobenius", nmx_samples=64 * 50, epochs=100, mout="x")
-    assert command.main(words) == 2
-    out, err = capsys.readouterr()
-    (directory,) = tmp_path.glob("x_*")
-    path = checkpoint_file(directory, 1)
-    begun, sentence = err.splitlines()
-    assert out == ""
-    assert begun == f"training into {directory.name}"
-    assert "gradients in a row were not finite" in sentence
-    assert f"{directory.name}/{path.name}" in sentence
-    # What was learned is there, and going on is refused with the same sentence.
-    progress = read_progress(path)
-    assert progress.skipped_in_a_row == loop.MOST_SKIPPED_IN_A_ROW
-    assert progress.step == 5 + loop.MOST_SKIPPED_IN_A_ROW
-    assert progress.best_step == 50
-    assert not (directory / "config.json").exists()
-    with pytest.raises(TrainingError, match="not finite"):
-        train(directory, Recipe.from_options(_recipe(directory)), quiet=True)
-
-
-def _recipe(directory):
-    return json.loads((directory / RECIPE).read_text())
-
-
-def test_max_minutes_stops_in_time_and_anneals(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SELECTION_MATRICES", 100)
-    started = time.monotonic()
-    directory = trained(
-        tmp_path, max_minutes=2 / 60, n_repeats=2, nmx_samples=10**9, lr=1e-2, seed=1
-    )
-    assert time.monotonic() - started < 12  # 2 s, and what a busy machine adds to setting up
-    rows = read_curve(directory / "training.csv")
-    for k in (1, 2):
-        curve = [row for row in rows if row.member == k]
-        progress = read_progress(checkpoint_file(directory, k))
-        assert curve[0].done < 0.5
-        assert 1.0 <= progress.elapsed < 4
-        assert progress.step > 1
-        assert [row.lr for row in curve if row.step > 100] == sorted(
-            (row.lr for row in curve if row.step > 100), reverse=True
-        )
-
-
-def refusal(capsys, *words):
-    assert command.main(list(words)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
-    return err
-
-
-@pytest.mark.parametrize(
-    "option, says",
-    [
-        ("--device=nonsense", "nonsense"),
-        ("--device=", "device"),
-        ("--device=tpu", "torch_xla"),
-        ("--plotout=figure.xyz", "xyz"),
-        ("--plotout=none/figure.png", "none"),
-        ("--config=none.toml", "none.toml"),
-        ("--det_min=1e9", "det_min"),
-        ("--distribution=cauchy", "cauchy"),
-        ("--loss=huber", "huber"),
-        ("--batch_size=65 --devices=2", "batch_size"),
-        ("--rmin=2", "rmin"),
-        ("--mout=/proc/x", "/proc/x"),
-    ],
-)
-def test_bad_options_are_one_sentence_and_leave_nothing(
-    tmp_path, monkeypatch, capsys, option, says
-):
-    monkeypatch.chdir(tmp_path)
-    assert says in refusal(capsys, *words_of(), *option.split())
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert "cuda" in refusal(capsys, "--msize=2", "--device=cuda")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("module", ["torch", "onnxscript"])
-def test_without_torch_training_says_what_to_install(tmp_path, module):
-    code = (
-        f"import sys; sys.modules[{module!r}] = None;"
-        "from deepmatrixinversion.cli.train import main; sys.exit(main(['--msize', '2']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "pip install 'deepmatrixinversion[train]'" in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_help_needs_no_torch():
-    code = (
-        "import sys; sys.modules['torch'] = None;"
-        "from deepmatrixinversion.cli.train import main; main(['--help'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "--max_minutes" in done.stdout

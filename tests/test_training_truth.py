@@ -12,25 +12,16 @@ import time
 import pytest
 import torch
 
+import small_trainings
 from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
 from deepmatrixinversion.training import finish, loop, progress, run
+from deepmatrixinversion.training.directory import RECIPE, new_directory
 from deepmatrixinversion.training.lock import one_writer
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.run import RECIPE, new_directory, train
+from deepmatrixinversion.training.run import train
 
-TINY = {
-    "msize": 3,
-    "net": "dense",
-    "loss": "log_residual",
-    "det_min": 0.0,
-    "nunits": 8,
-    "nlayers": 1,
-    "nmx_samples": 64 * 5,
-    "batch_size": 64,
-    "epochs": 1,
-    "device": "cpu",
-}
+TINY = small_trainings.TINY | {"msize": 3, "nmx_samples": 64 * 5, "epochs": 1}
 WORDS = [f"--{k}={v}" for k, v in TINY.items()]
 
 
@@ -45,13 +36,13 @@ def here(tmp_path, monkeypatch):
 
 def test_a_training_that_did_not_help_says_so(here, monkeypatch, capsys):
     worse = iter(range(100))
-    monkeypatch.setattr(loop, "_select", lambda *_: float(next(worse)))
+    monkeypatch.setattr(loop, "_select", lambda *_: loop.Selected(float(next(worse)), 0.0, 0.0))
     assert command.main([*WORDS, "--n_repeats=2"]) == 0
     err = capsys.readouterr().err
     assert "training did not improve on the untrained network; that is what was saved" in err
     assert "(member 1, 2 of 2)" in err
     better = iter(range(100, 0, -1))
-    monkeypatch.setattr(loop, "_select", lambda *_: float(next(better)))
+    monkeypatch.setattr(loop, "_select", lambda *_: loop.Selected(float(next(better)), 0.0, 0.0))
     assert command.main(WORDS) == 0
     assert "did not improve" not in capsys.readouterr().err
 
@@ -66,6 +57,7 @@ def test_failures_are_a_warning(here, capsys):
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.usefixtures("usual_signals")
 def test_an_interruption_names_the_command_that_goes_on(here, number, status):
     words = [sys.executable, "-m", "deepmatrixinversion.cli.train", *WORDS, "--epochs=100000"]
     process = subprocess.Popen([*words, "--mout=a b"], stderr=subprocess.PIPE, text=True)

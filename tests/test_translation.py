@@ -13,6 +13,11 @@ from torch import linalg
 
 from deepmatrixinversion.export import onnx_translation_table
 from deepmatrixinversion.export.graph import check_standard, quiet
+from deepmatrixinversion.matrices.spectra import (
+    even_spectrum,
+    with_eigenvalues,
+    with_singular_values,
+)
 
 ORDER = 5
 KAPPA = 50.0
@@ -83,7 +88,7 @@ def export(model, inputs, *, dynamic=True, opset=18, **options):
     return program.model_proto
 
 
-def run(proto, inputs):
+def run(proto, inputs) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -91,15 +96,15 @@ def run(proto, inputs):
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     names = [i.name for i in session.get_inputs()]
-    return session.run(None, {k: v.numpy() for k, v in zip(names, inputs, strict=True)})
+    found = session.run(None, {k: v.numpy() for k, v in zip(names, inputs, strict=True)})
+    return [np.asarray(array) for array in found]
 
 
 def spectrum(count, order, kappa, dtype, seed=0):
     """A positive definite stack and one of no structure, singular values in [1/kappa, 1]."""
-    rng = np.random.default_rng(seed)
-    U, V = (np.linalg.qr(rng.normal(size=(count, order, order)))[0] for _ in range(2))
-    sigma = kappa ** -np.linspace(0, 1, order)
-    return tuple(torch.from_numpy((U * sigma) @ W).to(dtype) for W in (U.swapaxes(-1, -2), V))
+    rng, sigma = np.random.default_rng(seed), even_spectrum(order, np.full(count, kappa))
+    stacks = (with_eigenvalues(rng, sigma), with_singular_values(rng, sigma))
+    return tuple(torch.from_numpy(A).to(dtype) for A in stacks)
 
 
 @functools.cache
@@ -194,14 +199,13 @@ def test_singular_matrices_are_told(method):
     assert info.tolist() == [6, 6, 0]
 
 
-@pytest.mark.parametrize("rows, columns, rank", [(8, 8, 5), (4, 9, 3), (9, 4, 4)])
+@pytest.mark.parametrize("rows, columns, rank", [(8, 8, 5), (4, 9, 3), (9, 4, 4), (18, 17, 11)])
 def test_pseudo_inverse_of_any_rank(rows, columns, rank):
-    """To kappa eps, whatever the rank: in float32 because it is computed in float64."""
+    """To kappa eps, whatever the rank; beyond order 16 because float32 is computed in float64."""
     rng = np.random.default_rng(0)
-    left = np.linalg.qr(rng.normal(size=(20, rows, rows)))[0][:, :, :rank]
-    right = np.linalg.qr(rng.normal(size=(20, columns, columns)))[0][:, :rank]
     for dtype, kappa in ((torch.float32, 100.0), (torch.float64, 1e4)):
-        A = (torch.from_numpy((left * kappa ** -np.linspace(0, 1, rank)) @ right).to(dtype),)
+        sigma = even_spectrum(rank, np.full(20, kappa))
+        A = (torch.from_numpy(with_singular_values(rng, sigma, rows, columns)).to(dtype),)
         function = lambda A: linalg.pinv(A, rtol=1e-5)  # noqa: E731
         (X,) = run(export(Call(function), A), A)
         exact = linalg.pinv(A[0].double(), rtol=1e-5)
@@ -236,7 +240,7 @@ def test_opsets(opset):
 
 
 def test_what_cannot_be_exported_says_why():
-    A = torch.eye(5).expand(2, 5, 5).contiguous()
+    A = torch.eye(17).expand(2, 17, 17).contiguous()
     with pytest.raises(ValueError, match="method is 'magic'"):
         onnx_translation_table(method="magic")
     with pytest.raises(Exception) as error:

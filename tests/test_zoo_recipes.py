@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from deepmatrixinversion.models import zoo
 from deepmatrixinversion.models.directory import member_file
 from deepmatrixinversion.nets import build
+from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe, read_toml
-from deepmatrixinversion.training.run import new_directory, train
+from deepmatrixinversion.training.run import train
 
 JOBS = Path(__file__).parent.parent / "jobs"
 RECIPES = sorted(path.stem for path in JOBS.glob("*.toml"))

@@ -1,4 +1,8 @@
-"""Depth images to points in the world: inverts 3x3 intrinsics and 4x4 poses."""
+"""Camera poses
+===============
+
+Depth images to points in the world: inverts 3x3 intrinsics and 4x4 poses.
+"""
 
 import torch
 from torch import nn

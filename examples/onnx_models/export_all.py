@@ -1,16 +1,15 @@
-"""Export the models beside this file to ONNX and compare each with PyTorch.
+"""Export the models beside this file to ONNX and compare each with PyTorch
+===========================================================================
 
-python examples/onnx_models/export_all.py [DIRECTORY]
+Export the models beside this file to ONNX and compare each with PyTorch.
+
+Needs the extra `train`, which brings PyTorch: pip install '.[train]' in a checkout. Three
+models call Kornia and GPyTorch, and are left out where those are not installed.
 """
 
+import argparse
 import importlib
 import pathlib
-import sys
-
-import onnxruntime
-import torch
-
-from deepmatrixinversion.export import onnx_translation_table
 
 MODELS = (
     "gaussian_process",
@@ -18,6 +17,7 @@ MODELS = (
     "glow",
     "camera",
     "ridge_regression",
+    "polynomial_fit",
     "thin_plate_spline",
     "mimo_detector",
     "kornia_camera",
@@ -26,11 +26,35 @@ MODELS = (
 )
 
 
+def export(model, inputs, file) -> None:
+    """Write a model with the table's inverses, its leading axis dynamic."""
+    import torch
+
+    from deepmatrixinversion.export import onnx_translation_table
+
+    batch = torch.export.Dim("batch", min=1)
+    torch.onnx.export(
+        model.eval(),
+        inputs,
+        file,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        custom_translation_table=onnx_translation_table(),
+    )
+
+
 def main() -> None:
     """Write one .onnx file a model and print its largest difference from PyTorch."""
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(), metavar="DIR")
+    folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
-    batch = torch.export.Dim("batch", min=1)
+    # After --help, which needs none of them.
+    import onnxruntime
+    import torch
+
     for name in MODELS:
         try:
             module = importlib.import_module(name)
@@ -39,16 +63,7 @@ def main() -> None:
             continue
         model, inputs = module.example(torch.Generator().manual_seed(0))
         file = str(folder / f"{name}.onnx")
-        torch.onnx.export(
-            model.eval(),
-            inputs,
-            file,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
-            custom_translation_table=onnx_translation_table(),
-        )
+        export(model, inputs, file)
         # Other inputs, and more of them, than it was exported with.
         model, inputs = module.example(torch.Generator().manual_seed(1), batch=5)
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

@@ -1,4 +1,8 @@
-"""Posterior of a Gaussian process: 32 observations, mean and variance at new points."""
+"""Gaussian process
+===================
+
+Posterior of 32 observations: mean and variance at new points.
+"""
 
 import torch
 from torch import nn

@@ -1,4 +1,8 @@
-"""Glow's invertible 1x1 convolution, run backwards, as sampling does."""
+"""Glow's convolution
+=====================
+
+The invertible 1x1 convolution, run backwards, as sampling does.
+"""
 
 import torch
 from torch import nn

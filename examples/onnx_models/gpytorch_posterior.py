@@ -1,4 +1,8 @@
-"""GPyTorch's exact Gaussian process: posterior of 32 observations, which are inputs themselves."""
+"""GPyTorch's exact Gaussian process
+====================================
+
+Posterior of 32 observations, which are inputs themselves.
+"""
 
 import contextlib
 from unittest import mock

@@ -1,4 +1,8 @@
-"""Update of a Kalman filter: 12 states, 8 measurements, an innovation covariance to invert."""
+"""Kalman filter
+================
+
+One update: 12 states, 8 measurements, an innovation covariance to invert.
+"""
 
 import torch
 from torch import nn

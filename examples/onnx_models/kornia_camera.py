@@ -1,4 +1,8 @@
-"""Kornia's pinhole camera: depth images to points in the world, by its own inverses."""
+"""Kornia's pinhole camera
+==========================
+
+Depth images to points in the world, by its own inverses.
+"""
 
 import kornia
 import torch

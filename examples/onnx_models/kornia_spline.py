@@ -1,4 +1,8 @@
-"""Kornia's thin-plate spline: fits 16 pairs of control points, by a 19x19 system, and warps."""
+"""Kornia's thin-plate spline
+=============================
+
+Fits 16 pairs of control points, by a 19x19 system, and warps.
+"""
 
 import torch
 from kornia.geometry.transform import get_tps_transform, warp_points_tps

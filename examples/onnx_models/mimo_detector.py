@@ -1,4 +1,7 @@
-"""Linear detection of 16 streams at 16 antennas: minimum mean square error and zero forcing.
+"""MIMO detector
+================
+
+Linear detection of 16 streams at 16 antennas: minimum mean square error and zero forcing.
 
 ONNX has no complex matrix product, so the model embeds C^(16x16) in R^(32x32), as
 

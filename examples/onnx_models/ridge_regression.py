@@ -1,4 +1,8 @@
-"""A few-shot head: ridge regression on 16 features, fitted inside the network."""
+"""Ridge regression
+===================
+
+A few-shot head on 16 features, fitted inside the network.
+"""
 
 import torch
 from torch import nn

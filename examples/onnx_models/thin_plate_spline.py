@@ -1,4 +1,8 @@
-"""Thin-plate-spline warp through 16 pairs of control points: a 19x19 system, not definite."""
+"""Thin-plate spline
+====================
+
+Warp through 16 pairs of control points: a 19x19 system, not definite.
+"""
 
 import torch
 from torch import nn

@@ -20,12 +20,15 @@ from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.proof import certify, entrywise_error_bound
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.inference.tracker import Tracker
 from deepmatrixinversion.kernel import show_config
 from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.matrices import read_matrices, write_matrices
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version as _version
+
+__version__: str
 
 __all__ = [
     "Certificate",
@@ -36,6 +39,7 @@ __all__ = [
     "PseudoInversion",
     "SingularMatrixError",
     "Solution",
+    "Tracker",
     "TrainingError",
     "UnsupportedArrayError",
     "__version__",
@@ -51,3 +55,9 @@ __all__ = [
     "solve_ex",
     "write_matrices",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        return _version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,3 +1,16 @@
-"""The package's version, in one place."""
+"""The package's version: the tag that it was built from."""
 
-__version__ = "0.1.0"
+from functools import cache
+
+
+@cache
+def version() -> str:
+    """What the installed distribution says; ``0+unknown`` in a tree that was never installed."""
+    # Imported when asked for: it takes longer than all the rest of this package.
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("deepmatrixinversion")
+    except PackageNotFoundError:
+        return "0+unknown"

@@ -17,7 +17,8 @@ template <int n> struct Block {
   alignas(64) Vf X[N], S[N], Y[N];
   int last;  // the last half that has matrices in it: 0 or 1
   Vd scale[2];
-  Id in_range[2];
+  Id in_range[2], usual[2];
+  If even, zeros;
   Vf B_sum, X0_sum, R_sum;
 };
 
@@ -32,6 +33,32 @@ template <int n> DMX_INLINE Vf largest_row_sum(const Vf* M) {
   return top + (total - total);  // NaN where a sum is not finite
 }
 
+// The largest row sum, whether rows and columns are even, and whether an entry may be zero.
+template <int n> DMX_INLINE void survey(Block<n>& w) {
+  Vf columns[n] = {}, low = splat(-2.0f), entry = low, top{}, total{};
+  for (int i = 0; i < n; i++) {
+    Vf sum{}, row{};
+    unrolled<n>([&](auto j) DMX_LAMBDA {
+      const Vf a = absolute(w.X[i * n + j]);
+      sum += a;
+      row = larger(a, row);
+      columns[j] = larger(a, columns[j]);
+      entry = larger(-a, entry);
+    });
+    low = larger(-row, low);
+    top = larger(sum, top);
+    total += sum;
+  }
+  w.B_sum = top + (total - total);  // NaN where a sum is not finite
+  top = columns[0];
+  unrolled<n>([&](auto j) DMX_LAMBDA {
+    low = larger(-columns[j], low);
+    top = larger(columns[j], top);
+  });
+  w.even = low * -even_lines > top;
+  w.zeros = entry > splat(-0x1p-100f);
+}
+
 // Scale and split; -B1 and -B2 are what the residual adds. B in float32 goes to the proposer.
 template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
   constexpr int N = n * n;
@@ -40,6 +67,7 @@ template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
     load<N>(A + (h <= w.last ? h : 0) * LD * N, w.B1[h]);
     const Vd top = largest<N>(w.B1[h]);
     w.in_range[h] = (top >= 0x1p-900) & (top <= 0x1p900);
+    w.usual[h] = usual_magnitude(top);
     w.scale[h] = (Vd)((2046LL << 52) - (Id)power_below(top));
   });
   for (int e = 0; e < N; e++) {
@@ -53,7 +81,7 @@ template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
     });
     w.X[e] = narrowed(b[0], b[1]);
   }
-  w.B_sum = largest_row_sum<n>(w.X);
+  survey(w);
 }
 
 // The candidate in w.X, rounded to a common unit in each lane.
@@ -112,14 +140,18 @@ DMX_INLINE void correct(Block<n>& w, const Results& to, long first) {
   });
   Vd top = sums[0], total = sums[0];
   for (int i = 1; i < n; i++) top = larger(sums[i], top), total += sums[i];
-  const Bounds b = bounds(n, half<h>(w.B_sum), half<h>(w.R_sum), half<h>(w.X0_sum),
-                          top + (total - total), w.scale[h], w.in_range[h], Id{});
+  const Vh X0_sum = half<h>(w.X0_sum);
+  const Bounds b = bounds(n, in_a_row(n), half<h>(w.B_sum), half<h>(w.R_sum), X0_sum,
+                          rest_product(n, X0_sum), top + (total - total), w.scale[h], w.in_range[h],
+                          Id{});
   const long k = first + h * LD;
   *(Vd_any*)(to.error + k) = b.error;
   *(Vd_any*)(to.residual + k) = b.residual;
   *(Vd_any*)(to.relative + k) = b.relative;
-  const Bd finished = __builtin_convertvector(b.finished, Bd) & 1;
-  std::memcpy(to.finished + k, &finished, LD);
+  const Id known = (b.finished & finished) | (half<h>(w.even) & w.usual[h] & plain) |
+                   (half<h>(w.zeros) & sparse);
+  const Bd state = __builtin_convertvector(known, Bd);
+  std::memcpy(to.state + k, &state, LD);
   store<N>(to.X + k * N, X);
 }
 
@@ -150,16 +182,16 @@ template <int n, Method method> void invert_order(const double* A, Results to, l
   const int rest = (int)(count - k);
   if (!rest) return;
   alignas(64) double a[LF * N], x[LF * N], error[LF], residual[LF], relative[LF];
-  bool finished[LF];
+  uint8_t state[LF];
   const int last = rest > LD;
   for (int b = 0; b < LD * (last + 1); b++)
     std::memcpy(a + b * N, A + (k + (b < rest ? b : 0)) * N, N * sizeof(double));
-  invert_block<n, method>(a, Results{x, error, residual, relative, finished}, 0, last);
+  invert_block<n, method>(a, Results{x, error, residual, relative, state}, 0, last);
   std::memcpy(to.X + k * N, x, rest * N * sizeof(double));
   std::memcpy(to.error + k, error, rest * sizeof(double));
   std::memcpy(to.residual + k, residual, rest * sizeof(double));
   std::memcpy(to.relative + k, relative, rest * sizeof(double));
-  std::memcpy(to.finished + k, finished, rest * sizeof(bool));
+  std::memcpy(to.state + k, state, rest);
 }
 
 using Order = void (*)(const double*, Results, long);

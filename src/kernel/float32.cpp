@@ -19,7 +19,7 @@ double raise(int n) { return 1 + (4 * n + 64) * U; }
 
 // One matrix: rounds X to Z and its bounds with it.
 void round_one(int n, const float* A, const double* X, float* Z, double& error, double& residual,
-               double& relative, bool& finished) {
+               double& relative, uint8_t& state) {
   double rounding = 0, size = 0, norm = 0, check = 0;
   for (int i = 0; i < n; i++) {
     double z = 0, s = 0, a = 0;
@@ -36,13 +36,14 @@ void round_one(int n, const float* A, const double* X, float* Z, double& error, 
   error = (error + rounding) * raise(n);
   if (check != 0 || !(error < 0x1p1000)) {
     error = residual = relative = infinite;
-    finished = false;
+    state = 0;
     std::fill_n(Z, n * n, std::nanf(""));
     return;
   }
   residual = error * (norm * raise(n)) * raise(n) + 0x1p-1022;
   relative = size > 0 ? error / size * raise(n) : infinite;
-  finished = finished && relative <= tight32;
+  if (!(relative <= tight32)) state &= ~finished;
+  if (!distinct(n, residual)) state &= ~plain;
 }
 
 }  // namespace
@@ -54,11 +55,11 @@ void invert_float32(int n, Method method, const float* A, Results32 to, long cou
   for (long k = 0; k < count; k += chunk) {
     const long m = count - k < chunk ? count - k : chunk;
     for (long e = 0; e < m * N; e++) a[e] = A[k * N + e];
-    invert(n, method, a, Results{x, to.error + k, to.residual + k, to.relative + k, to.finished + k},
+    invert(n, method, a, Results{x, to.error + k, to.residual + k, to.relative + k, to.state + k},
            m);
     for (long q = 0; q < m; q++)
       round_one(n, A + (k + q) * N, x + q * N, to.X + (k + q) * N, to.error[k + q],
-                to.residual[k + q], to.relative[k + q], to.finished[k + q]);
+                to.residual[k + q], to.relative[k + q], to.state[k + q]);
   }
 }
 

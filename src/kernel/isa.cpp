@@ -9,6 +9,7 @@
 #include "series.h"
 #include "slow.h"
 #include "vec.h"
+#include "zeros.h"
 
 namespace dmx::DMX_ISA {
 namespace {
@@ -38,19 +39,20 @@ void invert_once(int n, Method method, const double* A, Results to, long count) 
 class Retry {
   static constexpr int most = 8 * LF;
   const int n, N;
-  std::vector<double> A, X, numbers;
+  const std::unique_ptr<double[]> A, X;  // only as much of them is touched as matrices come
+  double numbers[3 * most];
+  uint8_t state[most];
   std::vector<long> which;
-  std::unique_ptr<bool[]> finished;
 
  public:
   enum class Reversed { rows, columns };
   explicit Retry(int n)
-      : n(n), N(n * n), A(most * N), X(most * N), numbers(3 * most), finished(new bool[most]) {}
+      : n(n), N(n * n), A(new double[most * N]), X(new double[most * N]) {}
 
   void run(Reversed what, Method method, const double* all, const Results& to, long count) {
     for (long k = 0; k < count; k++) {
-      if (to.finished[k]) continue;
-      reverse(what == Reversed::rows, all + k * N, A.data() + which.size() * N);
+      if (to.state[k] & finished) continue;
+      reverse(what == Reversed::rows, all + k * N, A.get() + which.size() * N);
       which.push_back(k);
       if (which.size() == most) flush(what, method, to);
     }
@@ -66,34 +68,48 @@ class Retry {
 
   void flush(Reversed what, Method method, const Results& to) {
     const long m = (long)which.size();
-    double* b = numbers.data();
-    const Results part{X.data(), b, b + most, b + 2 * most, finished.get()};
-    invert_once(n, method, A.data(), part, m);
+    const Results part{X.get(), numbers, numbers + most, numbers + 2 * most, state};
+    invert_once(n, method, A.get(), part, m);
     for (long q = 0; q < m; q++) {
       const long k = which[q];
       if (!(part.relative[q] < to.relative[k])) continue;
-      reverse(what == Reversed::columns, X.data() + q * N, to.X + k * N);
+      reverse(what == Reversed::columns, X.get() + q * N, to.X + k * N);
       to.error[k] = part.error[q];
       to.residual[k] = part.residual[q];
       to.relative[k] = part.relative[q];
-      to.finished[k] = part.finished[q];
+      to.state[k] = part.state[q];
     }
     which.clear();
   }
 };
 
+// Whether all matrices are finished.
+bool all_finished(const Results& to, long count) {
+  uint8_t all = finished;
+  for (long k = 0; k < count; k++) all &= to.state[k];
+  return all;
+}
+
+// What is left to do for the matrix at A, entry k.
+void settle(int n, const double* A, const Results& to, long k) {
+  if (!(to.state[k] & finished)) invert_carefully(n, A, to, k);
+  double* X = to.X + k * n * n;
+  if (!(to.error[k] < infinite)) std::fill_n(X, n * n, std::nan(""));
+  // The norm that divides the relative bound is smaller now, by at most what its error was.
+  if ((to.state[k] & sparse) && (to.state[k] & finished) && put_structural_zeros(n, A, X))
+    to.relative[k] *= 1 + 0x1p-20;
+  to.state[k] &= ~sparse;
+  if (!distinct(n, to.residual[k])) to.state[k] &= ~plain;
+}
+
 void invert(int n, Method method, const double* A, Results to, long count) {
   invert_once(n, method, A, to, count);
-  bool* const end = to.finished + count;
-  if (method == Method::network && n > 1 && std::find(to.finished, end, false) != end) {
+  if (method == Method::network && n > 1 && !all_finished(to, count)) {
     Retry retry(n);
     retry.run(Retry::Reversed::rows, method, A, to, count);
     retry.run(Retry::Reversed::columns, method, A, to, count);
   }
-  for (long k = 0; k < count; k++) {
-    if (!to.finished[k]) invert_carefully(n, A + k * n * n, to, k);
-    if (!(to.error[k] < infinite)) std::fill_n(to.X + k * n * n, n * n, std::nan(""));
-  }
+  for (long k = 0; k < count; k++) settle(n, A + k * n * n, to, k);
 }
 
 void invert32(int n, Method method, const float* A, Results32 to, long count) {

@@ -1,5 +1,6 @@
 // What the kernel offers, the same for every instruction set.
 #pragma once
+#include <cstdint>
 
 namespace dmx {
 
@@ -7,16 +8,22 @@ constexpr int largest_order = 64;
 
 enum class Method { elimination, network };
 
+// What is said of a matrix, as bits.
+constexpr uint8_t finished = 1;  // proven, and to a few roundings
+constexpr uint8_t plain = 2;     // rows and columns of even size, entries of usual magnitude, and told
+                                 // apart from the singular matrices within roundings of its entries
+constexpr uint8_t sparse = 4;    // within the kernel: perhaps there are zeros
+
 // Where the results for matrices of order n go, one entry (n x n numbers of X) a matrix.
 template <class T> struct ResultsOf {
   T* X;              // the inverse
   double* error;     // at least ||A^-1 - X||inf; inf where nothing is proven
   double* residual;  // at least ||I - X A||inf and ||I - A X||inf; inf where nothing is proven
   double* relative;  // at least ||A^-1 - X||inf / ||X||inf; inf where nothing is proven
-  bool* finished;    // proven, and to a few roundings
+  uint8_t* state;    // the bits above
 
   ResultsOf from(long k, int n) const {
-    return {X + k * n * n, error + k, residual + k, relative + k, finished + k};
+    return {X + k * n * n, error + k, residual + k, relative + k, state + k};
   }
 };
 using Results = ResultsOf<double>;

@@ -5,7 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cfenv>
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "environment.h"
 #include "kernel.h"
 
 namespace nb = nanobind;
@@ -38,18 +39,6 @@ namespace {
 #define DMX_LIST(isa) &isa::kernel,
 const Kernel* const kernels[] = {DMX_EACH_ISA(DMX_LIST)};
 #undef DMX_LIST
-
-// The bounds assume rounding to nearest and gradual underflow, whatever the thread was set to.
-class DefaultEnvironment {
-  std::fenv_t before;
-
- public:
-  DefaultEnvironment() {
-    std::fegetenv(&before);
-    std::fesetenv(FE_DFL_ENV);
-  }
-  ~DefaultEnvironment() { std::fesetenv(&before); }
-};
 
 // Matrices first to last of a stack.
 template <class T>
@@ -107,29 +96,57 @@ using Array = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
 
 template <class T>
 void invert_into(Array<const T, 3> A, Array<T, 3> X, Array<double, 2> bounds,
-                 Array<bool, 1> finished, bool network, int threads) {
+                 Array<uint8_t, 1> state, bool network, int threads) {
   const size_t count = A.shape(0), n = A.shape(1);
   if (n < 1 || n > (size_t)largest_order || A.shape(2) != n || X.shape(0) != count ||
       X.shape(1) != n || X.shape(2) != n || bounds.shape(0) != 3 || bounds.shape(1) != count ||
-      finished.shape(0) != count)
+      state.shape(0) != count)
     throw std::invalid_argument("the arrays' shapes do not belong together");
   double* b = bounds.data();
-  const ResultsOf<T> to{X.data(), b, b + count, b + 2 * count, finished.data()};
+  const ResultsOf<T> to{X.data(), b, b + count, b + 2 * count, state.data()};
   const nb::gil_scoped_release unlocked;
   invert_stack(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(), to,
                (long)count, threads);
 }
 
-// One matrix: error, residual and relative bound, and whether it is finished.
-nb::tuple invert_one(Array<const double, 2> A, Array<double, 2> X, bool network) {
-  const size_t n = A.shape(0);
-  if (n < 1 || n > (size_t)largest_order || A.shape(1) != n || X.shape(0) != n || X.shape(1) != n)
-    throw std::invalid_argument("the arrays' shapes do not belong together");
+// The numbers of a C-contiguous matrix in native order, got in a tenth of a microsecond.
+class Matrix {
+  Py_buffer view;
+
+ public:
+  explicit Matrix(nb::handle array, bool writable) {
+    const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array.ptr(), &view, flags)) throw nb::python_error();
+  }
+  Matrix(const Matrix&) = delete;
+  ~Matrix() { PyBuffer_Release(&view); }
+
+  template <class T> T* numbers() const { return (T*)view.buf; }
+  long order() const {  // 0 where it is not square
+    return view.ndim == 2 && view.shape[0] == view.shape[1] ? (long)view.shape[0] : 0;
+  }
+  bool is(const char* format) const { return !std::strcmp(view.format, format); }
+};
+
+template <class T>
+nb::object invert_matrix(int n, Method method, const Matrix& A, const Matrix& X) {
   double bounds[3];
-  bool finished;
-  invert_part(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(),
-              Results{X.data(), bounds, bounds + 1, bounds + 2, &finished}, 0, 1);
-  return nb::make_tuple(bounds[0], bounds[1], bounds[2], finished);
+  uint8_t state;
+  invert_part(*chosen, n, method, A.numbers<T>(),
+              ResultsOf<T>{X.numbers<T>(), bounds, bounds + 1, bounds + 2, &state}, 0, 1);
+  return nb::make_tuple(bounds[0], bounds[1], bounds[2], state);
+}
+
+// One matrix: error, residual and relative bound, and state. None where the arrays are not of a
+// kind that is inverted here, and in an environment that needs care.
+nb::object invert_one(nb::handle A, nb::handle X, bool network) {
+  const Matrix from(A, false), to(X, true);
+  const long n = from.order();
+  const Method method = network ? Method::network : Method::elimination;
+  if (n < 1 || n > largest_order || to.order() != n || !usual_environment()) return nb::none();
+  if (from.is("d") && to.is("d")) return invert_matrix<double>((int)n, method, from, to);
+  if (from.is("f") && to.is("f")) return invert_matrix<float>((int)n, method, from, to);
+  return nb::none();
 }
 
 std::vector<std::string> supported() {
@@ -160,13 +177,15 @@ NB_MODULE(_kernel, m) {
   m.def("instruction_set", [] { return chosen->name; });
   m.def("instruction_sets", supported);
   m.def("use", use);
+  m.attr("FINISHED") = finished;
+  m.attr("PLAIN") = plain;
+  m.def("usual_environment", usual_environment);
   // No argument is converted: results go where the arrays are.
   m.def("invert_into", invert_into<double>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("bounds").noconvert(), nb::arg("finished").noconvert(), nb::arg("network"),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
         nb::arg("threads"));
   m.def("invert_into", invert_into<float>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("bounds").noconvert(), nb::arg("finished").noconvert(), nb::arg("network"),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
         nb::arg("threads"));
-  m.def("invert_one", invert_one, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("network"));
+  m.def("invert_one", invert_one);
 }

@@ -6,98 +6,24 @@
 
 #include <memory>
 
+#include "again.h"
 #include "batch.h"
+#include "padded.h"
 #include "propose_any.h"
 #include "series.h"
 
 namespace dmx::DMX_ISA {
 namespace {
 
-constexpr int most = largest_order;
-
-// Vectors of either precision under one name.
-template <class V> struct Scalar;
-template <> struct Scalar<Vd> {
-  using type = double;
-  using any = Vd_any;
-  static constexpr int lanes = LD;
-};
-template <> struct Scalar<Vf> {
-  using type = float;
-  using any = Vf_any;
-  static constexpr int lanes = LF;
-};
-
-// c += A X for TI rows from a on and TJ vectors of columns from x on, with inner dimension n.
-template <class V, int TI, int TJ, class T>
-DMX_INLINE void accumulate_rows(V (&c)[TI][TJ], const T* a, int la, const T* x, int lx, int n) {
-  for (int k = 0; k < n; k++) {
-    V row[TJ];
-    unrolled<TJ>([&](auto j) DMX_LAMBDA { row[j] = *(const V*)(x + k * lx + j * Scalar<V>::lanes); });
-    unrolled<TI>([&](auto i) DMX_LAMBDA {
-      V f = V{} + a[i * la + k];
-      keep(f);
-      unrolled<TJ>([&](auto j) DMX_LAMBDA { c[i][j] += f * row[j]; });
-    });
-  }
-}
-
-// Tiles of TJ vectors of columns; the last tile of rows overlaps, so results never overwrite what
-// the products read.
-template <class V, int TJ, class Start, class Add, class Finish>
-DMX_INLINE void panel(int n, int j0, Start&& start, Add&& add, Finish&& finish) {
-  constexpr int TI = 6, L = Scalar<V>::lanes;
-  for (int i0 = 0; i0 < n; i0 += TI) {
-    const int i = i0 + TI <= n ? i0 : n - TI;
-    V c[TI][TJ];
-    unrolled<TI>([&](auto p) DMX_LAMBDA {
-      unrolled<TJ>([&](auto q) DMX_LAMBDA { c[p][q] = start(i + p, j0 + q * L); });
-    });
-    add(c, i, j0);
-    unrolled<TI>([&](auto p) DMX_LAMBDA {
-      unrolled<TJ>([&](auto q) DMX_LAMBDA { finish(i + p, j0 + q * L, c[p][q]); });
-    });
-  }
-}
-template <class V, class Start, class Add, class Finish>
-DMX_INLINE void panels(int n, int vectors, Start&& start, Add&& add, Finish&& finish) {
-  constexpr int TJ = LD == 8 ? 4 : 2, L = Scalar<V>::lanes;
-  int j = 0;
-  for (; j + TJ <= vectors; j += TJ) panel<V, TJ>(n, j * L, start, add, finish);
-  if constexpr (TJ == 4)
-    for (; j + 2 <= vectors; j += 2) panel<V, 2>(n, j * L, start, add, finish);
-  for (; j < vectors; j++) panel<V, 1>(n, j * L, start, add, finish);
-}
-
-// One matrix on its way; every row is padded with zeros to whole vectors.
-struct Work {
-  int n, ld, lf;  // the order; doubles and floats in a padded row
-  alignas(64) double B1[most * most], B2[most * most], X0[most * most], R[most * most];
-  alignas(64) float S[most * most], Y[most * most];
-};
-
 // LF matrices: candidates in lanes, and what the bounds need of each.
 struct Group {
   alignas(64) Vf candidates[most * most], room[halving_room(most)];
   alignas(64) float B_sum[LF], R_sum[LF], X0_sum[LF];
-  alignas(64) double d_sum[LF], scale[LF];
+  alignas(64) double rest_product[LF], d_sum[LF], scale[LF];
   alignas(64) int64_t in_range[LF], deep[LF];
+  uint8_t known[LF];
   Work work;
 };
-
-template <class T> DMX_INLINE double largest_row_sum(int n, int ld, const T* M) {
-  using V = std::conditional_t<std::is_same_v<T, double>, Vd, Vf>;
-  double top = 0, total = 0;
-  for (int i = 0; i < n; i++) {
-    V sum{};
-    for (int j = 0; j < ld; j += Scalar<V>::lanes) sum += absolute(*(const V*)(M + i * ld + j));
-    double s = 0;
-    for (int l = 0; l < Scalar<V>::lanes; l++) s += sum[l];
-    top = s > top ? s : top;
-    total += s;
-  }
-  return top + (total - total);
-}
 
 // Scale and norm of lane l.
 void measure(Group& g, int n, const double* A, int l) {
@@ -105,10 +31,10 @@ void measure(Group& g, int n, const double* A, int l) {
   Vd tops{};
   int e = 0;
   for (; e + LD <= N; e += LD) tops = larger(absolute(*(const Vd_any*)(A + e)), tops);
-  double top = 0;
-  for (int q = 0; q < LD; q++) top = tops[q] > top ? tops[q] : top;
+  double top = highest(tops);
   for (; e < N; e++) top = std::fabs(A[e]) > top ? std::fabs(A[e]) : top;
   g.in_range[l] = top >= 0x1p-900 && top <= 0x1p900 ? -1 : 0;
+  g.known[l] = usual_magnitude(splat(top))[0] ? plain : 0;
   g.scale[l] = g.in_range[l] ? std::ldexp(1.0, -std::ilogb(top)) : 0.0;
 }
 
@@ -124,8 +50,37 @@ void split(Work& w, const double* A, double scale) {
       B2[j] = first - b;
       S[j] = (float)b;
     }
+    for (int j = w.n; j < w.ld; j++) B2[j] = 0;
     for (int j = w.n; j < w.lf; j++) S[j] = 0;
   }
+}
+
+// What of its state a matrix's entries say, scaled and in float32 at w.S: as batch.cpp's `survey`.
+uint8_t survey(const Work& w, uint8_t known) {
+  const If before_end = [&] {
+    If places;
+    for (int l = 0; l < LF; l++) places[l] = l + w.lf - LF < w.n ? -1 : 0;
+    return places;
+  }();
+  Vf columns[most / LF] = {}, entry = splat(-2.0f), low = entry;
+  for (int i = 0; i < w.n; i++) {
+    const float* S = w.S + i * w.lf;
+    Vf row{};
+    for (int v = 0; v < w.lf / LF; v++) {
+      const Vf a = absolute(*(const Vf*)(S + v * LF));
+      row = larger(a, row);
+      columns[v] = larger(a, columns[v]);
+      entry = larger(v < w.lf / LF - 1 ? -a : before_end ? -a : splat(-2.0f), entry);
+    }
+    low = larger(splat(-highest(row)), low);
+  }
+  Vf top{};
+  for (int v = 0; v < w.lf / LF; v++) {
+    top = larger(columns[v], top);
+    low = larger(v < w.lf / LF - 1 ? -columns[v] : before_end ? -columns[v] : splat(-2.0f), low);
+  }
+  if (!(highest(low) * -even_lines > highest(top))) known = 0;
+  return known | (highest(entry) > -0x1p-100f ? sparse : 0);
 }
 
 // LF matrices into lanes, in float32; copies of the first where there are fewer.
@@ -184,23 +139,12 @@ void permute_columns(Work& w, const int* source) {
   }
 }
 
-const struct Unit {
-  double of[2 * most + 2 * LF] = {};
-  Unit() { of[most + LF] = 1; }
-  Vd at(int i, int j) const { return *(const Vd_any*)(of + most + LF - i + j); }
-} unit;
-
-DMX_INLINE void narrow_to(float* to, Vd v) {
-  const Vh narrow = narrowed(v);
-  std::memcpy(to, &narrow, sizeof(Vh));
-}
-
 void residual(Work& w) {
   const int ld = w.ld;
   panels<Vd>(w.n, ld / LD, [](int i, int j) DMX_LAMBDA { return unit.at(i, j); },
              [&](auto& c, int i, int j) DMX_LAMBDA {
                accumulate_rows(c, w.B1 + i * ld, ld, w.X0 + j, ld, w.n);
-               accumulate_rows(c, w.B2 + i * ld, ld, w.X0 + j, ld, w.n);
+               accumulate_blocks(c, w.B2 + i * ld, ld, w.X0 + j, ld, w.n);
              },
              [&](int i, int j, Vd c) DMX_LAMBDA { *(Vd*)(w.R + i * ld + j) = c; });
 }
@@ -247,7 +191,7 @@ void correct(Work& w, double scale, double* X) {
   const int n = w.n, ld = w.ld;
   panels<Vd>(n, ld / LD, [](int, int) DMX_LAMBDA { return Vd{}; },
              [&](auto& c, int i, int j) DMX_LAMBDA {
-               accumulate_rows(c, w.X0 + i * ld, ld, w.B2 + j, ld, n);
+               accumulate_blocks(c, w.X0 + i * ld, ld, w.B2 + j, ld, n);
              },
              [&](int i, int j, Vd c) DMX_LAMBDA {
                keep(c);
@@ -272,10 +216,11 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
   }
   for (int l = count; l < LF; l++) {
     g.in_range[l] = g.deep[l] = 0, g.scale[l] = 1;
-    g.B_sum[l] = g.R_sum[l] = g.X0_sum[l] = 1, g.d_sum[l] = 0;
+    g.B_sum[l] = g.R_sum[l] = g.X0_sum[l] = 1, g.rest_product[l] = g.d_sum[l] = 0;
   }
   for (int l = 0; l < count; l++) {
     split(w, A + l * N, g.scale[l]);
+    g.known[l] = survey(w, g.known[l]);
     g.B_sum[l] = (float)largest_row_sum(n, w.lf, w.S);
     if (method == Method::network) {
       quantise(w, (const float*)g.room + l * candidate_size(w));
@@ -285,12 +230,13 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
       permute_columns(w, source);
       quantise(w, w.S);
     }
-    g.X0_sum[l] = (float)largest_row_sum(n, w.ld, w.X0);
+    g.X0_sum[l] = (float)row_sums(n, w.ld, w.X0, w.sums);
+    g.rest_product[l] = largest_product_sum(n, w.ld, w.B2, w.sums);
     residual(w);
     const double R_sum = largest_row_sum(n, w.ld, w.R);
     g.R_sum[l] = (float)R_sum;
-    g.deep[l] = R_sum > deep_from ? -1 : 0;
-    series(w, R_sum > deep_from);
+    g.deep[l] = goes_deep(R_sum) ? -1 : 0;
+    series(w, goes_deep(R_sum));
     correct(w, g.scale[l], to.X + (first + l) * N);
     g.d_sum[l] = largest_row_sum(n, w.ld, w.R);
   }
@@ -299,7 +245,8 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
     std::memcpy(&sums[0], g.B_sum + l, sizeof(Vh));
     std::memcpy(&sums[1], g.R_sum + l, sizeof(Vh));
     std::memcpy(&sums[2], g.X0_sum + l, sizeof(Vh));
-    const Bounds b = bounds(n, sums[0], sums[1], sums[2], *(const Vd*)(g.d_sum + l),
+    const Bounds b = bounds(n, in_blocks(n), sums[0], sums[1], sums[2],
+                            *(const Vd*)(g.rest_product + l), *(const Vd*)(g.d_sum + l),
                             *(const Vd*)(g.scale + l), *(const Id*)(g.in_range + l),
                             *(const Id*)(g.deep + l));
     for (int q = 0; q < LD && l + q < count; q++) {
@@ -307,9 +254,12 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
       to.error[k] = b.error[q];
       to.residual[k] = b.residual[q];
       to.relative[k] = b.relative[q];
-      to.finished[k] = b.finished[q] != 0;
+      to.state[k] = g.known[l + q] | (b.finished[q] ? finished : 0);
     }
   }
+  for (int l = 0; l < count; l++)
+    if (!(to.state[first + l] & finished) && to.relative[first + l] < 0x1p-20)
+      invert_again(w, A + l * N, g.scale[l], g.B_sum[l], to, first + l);
 }
 
 }  // namespace

@@ -21,9 +21,14 @@
 //    exact, so |R - R0| <= g (|S| + |B2||X0|) for R0 = I - B X0, g = (n+1) u/(1 - (n+1) u), hence,
 //    as |S| <= |R| + |R - R0| + |B2||X0|, with G = 1.01 (n + 2) u,
 //
-//        ||R - R0|| <= delta = G (P.|R| + 2.01 n 2^-SA P.|X0|) + 2^-900,
+//        ||R - R0|| <= delta = G P.|R| + 2.01 G T + 2^-900,   T = ||  |B2||X0| ||,
 //        ||R0||, ||R|| <= rho = P.|R| + delta                                                   (2)
 //
+//    where n 2^-SA P.|X0| serves for T in small orders, and |B2| times the row sums of |X0| in large
+//    ones, where it is five times smaller.
+//    There the products also come in m = ceil(n/16) blocks, each summed from zero and then added to
+//    S: the additions round m times what is at most |R| + 1.01 |B2||X0|, the blocks are off by
+//    g_16 |B2||X0|, so 1.01 m u stands for G before P.|R|, and 1.01 (m + 17) u for 2.01 G.
 //    2^-900 stands for underflow: of scaling (2^-1075 an entry, times |X0| < 2^128) and of B2 X0.
 //
 // 4. The series. A^-1 = s X0 (I + Z), Z = R0 (I - R0)^-1 = R0 + R0^2 + R0^2 (R0 + R0^2) + R0^5/(I - R0).
@@ -41,8 +46,9 @@
 //    the third and fourth term of (3) gain a factor rho^2, and what R^2 (R + R^2) rounds is within
 //    1.27 G rho^2.
 //
-// 5. The correction. C = fl(X0 Y) is off by G ||X0|| zeta; X1 = fl(X0 + C); d = X0 + C - X1 by
-//    fl(C - fl(X1 - X0)). This is exact where X0 is a multiple of the last place of C [Rump, Ogita,
+// 5. The correction. C = fl(X0 Y) is off by G ||X0|| zeta, or, in blocks, with 1.01 (m + 17) u for
+//    G; X1 = fl(X0 + C); d = X0 + C - X1 by fl(C - fl(X1 - X0)). This is exact where X0 is a
+//    multiple of the last place of C [Rump, Ogita,
 //    Oishi 2008, lemma 2.6], which it is: |C| <= ||X0|| zeta < n 2^e, whose last place is finer than
 //    2^(e - 23). So
 //
@@ -110,38 +116,79 @@ DMX_INLINE Vf candidate_shift(int n, Vf top) {
 DMX_INLINE Vd raised(int n, Vh sum) { return widened(sum) * (1 + 1.0625 * (n + 2) * V) + 0x1p-120; }
 DMX_INLINE Vd lowered(int n, Vh sum) { return widened(sum) * (1 - 1.0625 * (n + 2) * V); }
 
+// Whether a matrix is told apart from those that differ from it by n roundings of each entry: the
+// bound on the residual is at least u/2 ||X|| ||A|| for inverses that are right to the last bit.
+DMX_INLINE bool distinct(int n, double residual) { return 4 * n * residual < 1; }
+
+// Products of order n: one after the other, or in blocks (steps 3 and 5).
+constexpr int block = 16;
+struct Roundings {
+  double of_R, of_T, of_C;  // what stands before P.|R|, T and ||X0|| zeta
+};
+DMX_INLINE Roundings in_a_row(int n) {
+  const double G = 1.01 * (n + 2) * U;
+  return {G, 2.01 * G, G};
+}
+DMX_INLINE Roundings in_blocks(int n) {
+  const int m = (n + block - 1) / block;
+  return {1.01 * m * U, 1.01 * (m + 17) * U, 1.01 * (m + 17) * U};
+}
+
 struct Bounds {
   Vd error, residual, relative;
   Id finished;
 };
 
-// Where the third and fourth term of (3) would be felt: from here on a deep series pays.
-constexpr double deep_from = 0x1p-12;
+// What makes a matrix `plain`, but for its distance from the singular ones, and perhaps `sparse`.
+//
+// Rows and columns are even where their largest entries differ by no more than 2^6, which is what
+// linalg/scaling.py equilibrates beyond (SPREAD); a magnitude is usual where neither the matrix nor
+// the inverse comes near the ends of the range. Zeros are looked for among entries below 2^-100.
+constexpr float even_lines = 0x1p6f * (1 - 0x1p-20f);  // entries are rounded to float32
+DMX_INLINE Id usual_magnitude(Vd top) { return (top > 0x1p-400) & (top < 0x1p400); }
 
-// The bounds (2) to (7) from the largest row sums of |B|, |R|, |X0| (float) and |d|, in LD lanes.
-DMX_INLINE Bounds bounds(int n, Vh B_sum, Vh R_sum, Vh X0_sum, Vd d_sum, Vd scale, Id in_range,
-                         Id deep) {
-  const double G = 1.01 * (n + 2) * U, raise = 1 + (4 * n + 64) * U;
-  const Vd r = raised(n, R_sum), x = raised(n, X0_sum);
-  const Vd delta = G * (r + (2.01 * n * splits.of[n].rest) * x) + 0x1p-900;
-  const Vd rho = (r + delta) * raise, rho2 = rho * rho, left = 1.0 / (1.0 - rho);
-  const Vd last = (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
-                  1.01 * (rho2 * rho2) * rho * left;
-  const Vd eta = 1.27 * (delta + G * rho2) + 3.5 * U * rho + (deep ? last * rho2 : last) + 0x1p-120;
-  const Vd zeta = 1.01 * rho * left + eta;
-  const Vd rest = G * zeta + eta;
+
+// Where the third and fourth term of (3) would be felt a deep series pays, unless they are felt still.
+constexpr double deep_from = 0x1p-12, deep_to = 0x1.8p-8;
+DMX_INLINE bool goes_deep(double R_sum) { return R_sum > deep_from && R_sum < deep_to; }
+
+// The bounds (4) to (7), from raised row sums of |B| and |X0|, another of |X0| that is lowered, that
+// of |d|, and the bounds rho and eta.
+DMX_INLINE Bounds concluded(int n, Roundings roundings, Vd b_sum, Vd x, Vd x_least, Vd d_sum, Vd rho,
+                            Vd eta, Vd scale, Id in_range) {
+  const double raise = 1 + (4 * n + 64) * U;
+  const Vd zeta = 1.01 * rho / (1.0 - rho) + eta;
+  const Vd rest = roundings.of_C * zeta + eta;
   const Vd beta = (d_sum * (1 + 2 * n * U) + x * rest) * raise;
   const Vd error = (beta * scale + (n + 1) * 0x1p-1074) * raise;
-  const Vd size = (lowered(n, X0_sum) - 1.01 * x * zeta) * (1 - 64 * U) * scale - n * 0x1p-1074;
+  const Vd size = (x_least - 1.01 * x * zeta) * (1 - 64 * U) * scale - n * 0x1p-1074;
   const Id proven = in_range & (rho < 0.11) & (error < 0x1p1000) &
                     (x * (1.0 + 2.0 * zeta) * scale < 0x1p1000);
   const Vd none = splat(infinite);
   Bounds b;
   b.error = proven ? error : none;
-  b.residual = proven ? b.error * (raised(n, B_sum) / scale) * raise + 0x1p-1022 : none;
+  b.residual = proven ? b.error * (b_sum / scale) * raise + 0x1p-1022 : none;
   b.relative = (proven & (size > 0.0)) ? b.error / size * raise : none;
   b.finished = (b.relative <= tight) & (rest <= spare);
   return b;
+}
+
+// T of (2) by the largest row sum of |X0|.
+DMX_INLINE Vd rest_product(int n, Vh X0_sum) { return n * splits.of[n].rest * raised(n, X0_sum); }
+
+// The bounds (2) to (7) from the largest row sums of |B|, |R|, |X0| (float), |B2||X0| and |d|, in LD
+// lanes.
+DMX_INLINE Bounds bounds(int n, Roundings roundings, Vh B_sum, Vh R_sum, Vh X0_sum, Vd T,
+                         Vd d_sum, Vd scale, Id in_range, Id deep) {
+  const double G = 1.01 * (n + 2) * U, raise = 1 + (4 * n + 64) * U;
+  const Vd r = raised(n, R_sum), x = raised(n, X0_sum);
+  const Vd delta = roundings.of_R * r + roundings.of_T * T + 0x1p-900;
+  const Vd rho = (r + delta) * raise, rho2 = rho * rho;
+  const Vd last = (1.02 * (n + 4) * V) * (rho2 * rho) * (1.0 + rho) +
+                  1.01 * (rho2 * rho2) * rho / (1.0 - rho);
+  const Vd eta = 1.27 * (delta + G * rho2) + 3.5 * U * rho + (deep ? last * rho2 : last) + 0x1p-120;
+  return concluded(n, roundings, raised(n, B_sum), x, lowered(n, X0_sum), d_sum, rho, eta, scale,
+                   in_range);
 }
 
 }  // namespace

@@ -226,7 +226,8 @@ void keep_best(const Work& s, const double* A, double term, const Results& to, l
   to.error[k] = error;
   to.residual[k] = error * (norm * raise) * raise + 0x1p-1022;
   to.relative[k] = relative;
-  to.finished[k] = relative <= tight && term <= spare;
+  to.state[k] &= ~finished;
+  if (relative <= tight && term <= spare) to.state[k] |= finished;
 }
 
 // One correction of X; false where there is nothing to go on.
@@ -274,7 +275,7 @@ void invert_carefully(int n, const double* A, const Results& to, long k) {
   } else {
     eliminate_one(s);
   }
-  for (int round = 0; round < rounds && !to.finished[k]; round++)
+  for (int round = 0; round < rounds && !(to.state[k] & finished); round++)
     if (!correct(s, A, to, k)) return;
 }
 

@@ -30,6 +30,7 @@ typedef float Vf __attribute__((vector_size(4 * LF)));
 typedef float Vh __attribute__((vector_size(4 * LD)));  // the floats of one half of the lanes
 typedef double Vd __attribute__((vector_size(8 * LD)));
 typedef int32_t If __attribute__((vector_size(4 * LF)));
+typedef int32_t Ih __attribute__((vector_size(4 * LD)));
 typedef int64_t Id __attribute__((vector_size(8 * LD)));
 typedef int8_t Bd __attribute__((vector_size(LD)));
 typedef double Vd_any __attribute__((vector_size(8 * LD), aligned(8), may_alias));
@@ -92,6 +93,9 @@ DMX_INLINE Vf joined(Vh a, Vh b) { return joined(a, b, std::make_integer_sequenc
 DMX_INLINE Vf narrowed(Vd a, Vd b) { return joined(narrowed(a), narrowed(b)); }
 template <int h> DMX_INLINE Vh half(Vf a) {
   return half<h>(a, std::make_integer_sequence<int, LD>{});
+}
+template <int h> DMX_INLINE Id half(If a) {  // of a mask
+  return __builtin_convertvector((Ih)half<h>((Vf)a), Id);
 }
 
 // 2^k of the largest power of two that is not above |a|, for normal numbers.

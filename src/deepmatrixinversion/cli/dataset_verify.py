@@ -14,8 +14,11 @@ from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.matrices.datasets import block_size
 from deepmatrixinversion.matrices.dialect import Dialect
+from deepmatrixinversion.matrices.exact import correctly_rounded
 from deepmatrixinversion.matrices.files import read_blocks
 from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
+
+Pairs = Iterator[tuple[np.ndarray, np.ndarray]]
 
 SHOWN = 8  # rows and columns of an offending matrix that are printed
 WORDS = {
@@ -42,6 +45,12 @@ def parser() -> Parser:
         help="largest residual to accept (default: what rounding explains, from order, precision "
         "and condition; files rounded to few decimals need more)",
     )
+    p.add_argument(
+        "--exact",
+        action="store_true",
+        help="for invertible: also count the entries of Y that are exactly those of the inverse, "
+        "correctly rounded; in integers, a second for 10,000 matrices of order 3, or a few of 32",
+    )
     add_text_options(p)
     return p
 
@@ -50,10 +59,11 @@ def verify(arguments: argparse.Namespace) -> int:
     """Print the verdict; 0 if the data set is valid, 1 if not."""
     for path in (arguments.x, arguments.y):
         require_streams(path, None)
+    if arguments.exact and arguments.kind != "invertible":
+        raise ValueError("--exact compares with inverses: it goes with invertible alone")
     tol = getattr(arguments, "tol", None)
-    summary = verify_blocks(
-        _paired(arguments.x, arguments.y, asked_dialect(arguments)), arguments.kind, tol
-    )
+    counted = Counted(_paired(arguments.x, arguments.y, asked_dialect(arguments)))
+    summary = verify_blocks(counted if arguments.exact else counted.pairs, arguments.kind, tol)
     if summary.invalid:
         print(_warning(summary, arguments.kind))
         return 1
@@ -62,10 +72,27 @@ def verify(arguments: argparse.Namespace) -> int:
         f"{summary.total} {arguments.kind} matrices of order {len(summary.matrix)}, worst residual "
         f"{summary.residual:.2e} (matrix {summary.worst}, accepted up to {summary.tolerance:.2e})"
     )
+    if arguments.exact:
+        print(f"{counted.right:,} of {counted.entries:,} entries are correctly rounded")
     return 0
 
 
-def _paired(x_path: str, y_path: str, dialect: Dialect) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+class Counted:
+    """Pairs of blocks, and how many entries of what has gone by are the inverse's, rounded."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs = pairs
+        self.right = self.entries = 0
+
+    def __iter__(self) -> Pairs:
+        for x, y in self.pairs:
+            for A, X in zip(x, y, strict=True):
+                self.right += correctly_rounded(A, X) or 0
+            self.entries += y.size
+            yield x, y
+
+
+def _paired(x_path: str, y_path: str, dialect: Dialect) -> Pairs:
     """Blocks of X and Y side by side. NaN and infinity are read, to be counted as invalid."""
     with (
         reading_progress("verifying") as progress,

@@ -78,6 +78,12 @@ def parser() -> Parser:
         help="bits of input and output; with 16 the inside is float32 (default: 32)",
     )
     add(
+        "--internal",
+        choices=("32", "64"),
+        help="bits of the arithmetic inside, for --kind pinv (default: those of --precision, at "
+        "least 32, up to 16 rows or columns; 64 beyond)",
+    )
+    add(
         "--tol",
         type=positive_float,
         help="residual below which a matrix counts as converged "
@@ -114,6 +120,7 @@ def _export(options: argparse.Namespace) -> int:
         tol=options.tol,
         rows=options.rows,
         early_exit=options.early_exit,
+        internal=options.internal,
     )
     network = done.options.network
     name = done.options.method if network is None else network.name

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from deepmatrixinversion.cli.methods import Method, choose_method, replaced
+from deepmatrixinversion.cli.kinds import Inverses, replaced
 from deepmatrixinversion.cli.model_names import newest
 from deepmatrixinversion.cli.progress import counting_progress
 from deepmatrixinversion.errors import MatrixFormatError
@@ -22,7 +22,7 @@ from deepmatrixinversion.stores.job import NAMED, Done, Job, Sink, Source, step_
 from deepmatrixinversion.stores.npy_parts import NpySource, npy_parts
 from deepmatrixinversion.stores.runners import Runner, in_processes, in_this_process, on_cluster
 from deepmatrixinversion.stores.zarr_group import ZarrSink, ZarrSource, is_zarr
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 HOW = ("invert_mode", "model", "raw", "tol", "rtol", "batch_size")
 """The options that say how a matrix is inverted."""
@@ -34,9 +34,10 @@ def in_parts(options: argparse.Namespace) -> bool:
     return several or is_zarr(options.inputmx) or is_zarr(options.inverseout)
 
 
-def invert_store(options: argparse.Namespace, replace: str) -> int:
+def invert_store(options: argparse.Namespace) -> int:
     """Invert part by part, and return the exit status."""
     _check(options)
+    replace = options.on_uncertified or ("keep" if options.raw else "nan")
     source = _source(options.inputmx)
     if source.shape[1] != source.shape[2]:
         raise MatrixFormatError(
@@ -47,8 +48,8 @@ def invert_store(options: argparse.Namespace, replace: str) -> int:
         options.model = [newest(options.model)]
     how = tuple((k, getattr(options, k)) for k in HOW if k != "model")
     how += (("model", tuple(options.model or ())), ("inputmx", options.inputmx))
-    name = choose_method(options, source.shape[1])[1]  # what cannot be is refused here
-    said = {**dict(how), "model": name, "on_uncertified": replace, "version": __version__}
+    name = Inverses(options, source.shape[1:]).model  # what cannot be is refused here
+    said = {**dict(how), "model": name, "on_uncertified": replace, "version": version()}
     del said["inputmx"], said["batch_size"]
     step = min(step_of(source), source.shape[0])
     begun = time.perf_counter()
@@ -61,7 +62,11 @@ def invert_store(options: argparse.Namespace, replace: str) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    unused = ("invtarget", "plotout", "report", "delimiter", "decimal", "skip_header")
+    if options.kind != "inverse":
+        raise ValueError(f"--kind {options.kind} is done by one process, and not in a Zarr store")
+    if options.resume:
+        raise ValueError("--resume is for one process: a Zarr store goes on by itself")
+    unused = ("invtarget", "plotout", "report", "rows", "delimiter", "decimal", "skip_header")
     given = [f"--{name}" for name in unused if getattr(options, name) is not None]
     if given:
         raise ValueError(
@@ -105,16 +110,18 @@ def _runner(options: argparse.Namespace) -> Runner:
 
 
 @functools.lru_cache(maxsize=2)
-def _method(how: tuple[tuple[str, Any], ...], order: int) -> Method:
+def _kind(how: tuple[tuple[str, Any], ...], order: int) -> Inverses:
     """The method, made once in each process."""
     options = argparse.Namespace(**dict(how))
     options.model = list(options.model) or None
-    return choose_method(options, order)[0]
+    return Inverses(options, (order, order))
 
 
 def _inverted(A: NDArray, how: tuple[tuple[str, Any], ...], replace: str) -> Inversion:
-    X, certificate, steps = _method(how, A.shape[-1])(A)
-    return Inversion(replaced(A, X, certificate.certified, replace), certificate, steps)
+    kind = _kind(how, A.shape[-1])
+    found = kind.invert(A)
+    X, _ = replaced(kind, found.inverse, found.certificate.certified, A, None, replace)
+    return found._replace(inverse=X)
 
 
 def _run(job: Job, runner: Runner, quiet: bool) -> list[Done]:

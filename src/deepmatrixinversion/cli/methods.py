@@ -11,27 +11,21 @@ import numpy as np
 from deepmatrixinversion.cli.model_names import newest
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
-from deepmatrixinversion.linalg.certificate import certify
+from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import Inversion
-from deepmatrixinversion.linalg.pseudoinverse import pseudo_inverse
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.zoo import ANY, DEFAULTS, name_for_order
 
 Method = Callable[[np.ndarray], Inversion]
 
+NETWORK, NUMPY = MODES = ("nn", "numpy")
+
 
 def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str | None]:
     """The method that the options ask for, and the name of the model behind it, if any."""
-    if options.invert_mode == "numpy":
+    if options.invert_mode == NUMPY:
         return lambda A: _certified(A, numpy_inverse(A), options.rtol), None
-    name = None if options.model is None else newest(options.model)
-    if name is None:
-        # Schur complements are no network's own output: beyond the orders of the others,
-        # --raw is the one that takes any.
-        name = ANY if options.raw and order not in DEFAULTS else name_for_order(order)
-    inverter = Inverter.from_pretrained(name, batch=options.batch_size)
-    if options.model is not None and "@" in inverter.model.name:
-        print(f"model {inverter.model.name}", file=sys.stderr)
+    inverter = choose_inverter(options, order)
     if not options.raw:
         return lambda A: inverter.inv_ex(A, tol=options.tol, rtol=options.rtol), inverter.model.name
     if inverter.order not in (order, ANY_ORDER):
@@ -43,16 +37,17 @@ def choose_method(options: argparse.Namespace, order: int) -> tuple[Method, str 
     return lambda A: _certified(A, _guessed(A, inverter), options.rtol), inverter.model.name
 
 
-def replaced(A: np.ndarray, X: np.ndarray, certified: np.ndarray, how: str) -> np.ndarray:
-    """X with what is not certified replaced: by NaN, not at all, or by the pseudo-inverse."""
-    if how == "keep" or certified.all():
-        return X
-    X = X.copy()
-    X[~certified] = np.nan
-    if how == "pinv":
-        singular = ~certified & np.isfinite(A).all(axis=(-2, -1))
-        X[singular] = pseudo_inverse(A[singular]).pseudoinverse
-    return X
+def choose_inverter(options: argparse.Namespace, order: int) -> Inverter:
+    """The network that the options ask for."""
+    name = None if options.model is None else newest(options.model)
+    if name is None:
+        # Schur complements are no network's own output: beyond the orders of the others,
+        # --raw is the one that takes any.
+        name = ANY if options.raw and order not in DEFAULTS else name_for_order(order)
+    inverter = Inverter.from_pretrained(name, batch=options.batch_size)
+    if options.model is not None and "@" in inverter.model.name:
+        print(f"model {inverter.model.name}", file=sys.stderr)
+    return inverter
 
 
 def _guessed(A: np.ndarray, inverter: Inverter) -> np.ndarray:

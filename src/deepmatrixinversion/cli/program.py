@@ -20,17 +20,19 @@ from deepmatrixinversion.atomic import NO_SPACE
 from deepmatrixinversion.errors import USER_ERRORS, MatrixFormatWarning, printable
 from deepmatrixinversion.kernel import show_config
 from deepmatrixinversion.signals import Terminated, exit_on_termination
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 _LONGEST = 2000  # characters of a message
 _NEGATIVE_NUMBER = re.compile(r"^-(\d+\.?\d*|\.\d+|inf|nan)([eE][-+]?\d+)?$")
 
 
-def _built() -> str:
-    """The version, and what the compiled kernel runs."""
-    found = show_config()
-    kernel = found.get("instruction_set", "none: NumPy serves")
-    return f"{__version__} (kernel: {kernel})"
+class _Version(argparse.Action):
+    """Prints the version and what the compiled kernel runs: found out when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        kernel = show_config().get("instruction_set", "none: NumPy serves")
+        print(f"{parser.prog} {version()} (kernel: {kernel})")
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,7 +44,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**kwargs)
         # argparse itself knows -1 for a number, but takes -1e-3 for an option.
         self._negative_number_matcher = _NEGATIVE_NUMBER
-        self.add_argument("--version", action="version", version=f"%(prog)s {_built()}")
+        shown = "show program's version number and exit"
+        self.add_argument(
+            "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=shown
+        )
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         fill_streams()
@@ -173,6 +178,17 @@ def _integer(text: str, least: int) -> int:
     if value < least:
         raise argparse.ArgumentTypeError(f"{value} is below {least}")
     return value
+
+
+def span(text: str) -> slice:
+    """``A:B``, either of which may be left out, for ``type=`` of an option."""
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is no A:B")
+    first, last = (_integer(part, 0) if part else None for part in parts)
+    if last is not None and last <= (first or 0):
+        raise argparse.ArgumentTypeError(f"{text} has nothing in it")
+    return slice(first or 0, last)
 
 
 def positive_float(text: str) -> float:

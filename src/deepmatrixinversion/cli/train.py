@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deepmatrixinversion.cli.program import (
     Parser,
@@ -19,7 +20,7 @@ from deepmatrixinversion.cli.program import (
 )
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
 from deepmatrixinversion.models.config import NET_NAMES
-from deepmatrixinversion.reporting.plots import check_plot_target
+from deepmatrixinversion.reporting.figure_files import check_plot_target
 from deepmatrixinversion.signals import Terminated
 
 _DEFAULT = "(default: by --net)"
@@ -35,6 +36,13 @@ def parser() -> Parser:
     add = p.add_argument
     add("--msize", type=non_negative_int, help="order of the matrices (required, but for spectral)")
     add("--net", choices=NET_NAMES, help="kind of network (default: feedback)")
+    add(
+        "--data",
+        metavar="FILE",
+        help="matrices of your own to learn from, in any format, instead of a distribution: the "
+        "first 80 %% to train on, 10 %% to choose by, 10 %% to test on (prior needs them)",
+    )
+    add("--targets", metavar="FILE", help="their inverses, for prior, mse and mae (default: exact)")
     add("--orders", help="orders that spectral trains on in turn (default: 2,4,8,16,32,48,64)")
     add("--nunits", type=positive_int, help=f"width of a layer {_DEFAULT}")
     add("--nlayers", type=positive_int, help=f"number of layers or blocks {_DEFAULT}")
@@ -85,24 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    # Here, so that --help and bad options answer at once, without torch.
-    try:
-        import onnxscript  # noqa: F401  (needed only at the end: not to be missed there)
-        import torch  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "training needs torch and more: pip install 'deepmatrixinversion[train]'"
-        ) from None
+    # Here, so that --help and bad options answer at once.
+    from deepmatrixinversion.training.dataset import read_data
+    from deepmatrixinversion.training.directory import is_finished, new_directory, read_recipe
+    from deepmatrixinversion.training.fit import recipe_for
     from deepmatrixinversion.training.recipe import Recipe, read_toml
-    from deepmatrixinversion.training.run import (
-        check_data,
-        check_memory,
-        is_finished,
-        make_fabric,
-        new_directory,
-        position,
-        read_recipe,
-    )
 
     check_plot_target(options.plotout)
     names = [f.name for f in dataclasses.fields(Recipe)]
@@ -113,16 +108,18 @@ def _train(options: argparse.Namespace) -> int:
         directory = Path(options.resume)
         recipe = read_recipe(directory)
         if not is_finished(directory):
-            print(f"resuming {directory}: {position(directory, recipe)}", file=sys.stderr)
+            print(f"resuming {directory}: {_position(directory, recipe)}", file=sys.stderr)
     else:
         if options.config is not None:
             given = read_toml(options.config) | given
-        recipe = Recipe.from_options(given)
-        # A device that is not there is said before a directory is made.
-        check_memory(recipe)
-        make_fabric(recipe)
-        check_data(recipe)
-        directory = new_directory(options.mout or "./Model", recipe)
+        data = None
+        if given.get("data"):
+            data = read_data(given["data"], given.get("targets"))
+            recipe = recipe_for(data, given, "targets" in given)
+        else:
+            recipe = Recipe.from_options(given)
+        _check(recipe)
+        directory = new_directory(options.mout or "./Model", recipe, data)
         print(f"training into {directory}", file=sys.stderr)
     try:
         _train_into(directory, options)
@@ -134,20 +131,74 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(recipe: Any) -> None:
+    """Say what cannot be trained here before a directory is made."""
+    if recipe.net == "prior":
+        return
+    _require_torch()
+    from deepmatrixinversion.training.run import check_data, check_memory, make_fabric
+
+    check_memory(recipe)
+    make_fabric(recipe)
+    check_data(recipe)
+
+
+def _require_torch() -> None:
+    try:
+        import onnxscript  # noqa: F401  (needed only at the end: not to be missed there)
+        import torch  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "training needs torch and more: pip install 'deepmatrixinversion[train]'"
+        ) from None
+
+
+def _position(directory: Path, recipe: Any) -> str:
+    if recipe.net == "prior":
+        return "the fit, from its beginning"
+    _require_torch()
+    from deepmatrixinversion.training.run import position
+
+    return position(directory, recipe)
+
+
 def _train_into(directory: Path, options: argparse.Namespace) -> None:
-    from deepmatrixinversion.training.finish import finish
+    from deepmatrixinversion.training.directory import RECIPE, is_finished, read_recipe
     from deepmatrixinversion.training.lock import one_writer
-    from deepmatrixinversion.training.run import RECIPE, is_finished, read_recipe, train
 
     with one_writer(directory / RECIPE):
         if is_finished(directory):
             print(f"{directory}: this training is already finished", file=sys.stderr)
             return
         recipe = read_recipe(directory)
-        train(directory, recipe, quiet=options.quiet)
-        finished = finish(
-            directory, recipe, command=repeat_command(recipe.to_dict()), plotout=options.plotout
+        command = repeat_command(recipe.to_dict())
+        if recipe.net == "prior":
+            _fit_prior(directory, recipe, command)
+        else:
+            _train_network(directory, recipe, command, options)
+
+
+def _fit_prior(directory: Path, recipe: Any, command: str) -> None:
+    from deepmatrixinversion.reporting.prior_card import verdict
+    from deepmatrixinversion.training.prior import fit_and_finish
+
+    fitted = fit_and_finish(directory, recipe, command=command)
+    for row in fitted.rows:
+        print(
+            f"{row.name}: products to 1e-3: mean {row.mean:.1f}, 99 % {row.most:.1f}, of which "
+            f"overhead {row.overhead:.2f}{' (chosen)' * (row.name == fitted.chosen)}",
+            file=sys.stderr,
         )
+    print(verdict(fitted), file=sys.stderr)
+
+
+def _train_network(directory: Path, recipe: Any, command: str, options: argparse.Namespace) -> None:
+    _require_torch()
+    from deepmatrixinversion.training.finish import finish
+    from deepmatrixinversion.training.run import train
+
+    train(directory, recipe, quiet=options.quiet)
+    finished = finish(directory, recipe, command=command, plotout=options.plotout)
     for e in finished.evaluations:
         kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
         failures = 1 - e.residual.below_one
@@ -175,7 +226,8 @@ def repeat_command(recipe: dict) -> str:
     """The command line that repeats a recipe, whatever the defaults of a later release."""
     words = ["dmxtrain"]
     for name, value in recipe.items():
-        if value is not None and name != "checkpoint_seconds":
+        unsaid = value is None or (name in ("data", "targets") and not value)
+        if not unsaid and name != "checkpoint_seconds":
             text = str(value)
             # argparse takes "-1e-05" for an option unless it is joined to the one before.
             words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]

@@ -185,7 +185,7 @@ def _stack(A: Any, name: str, *, square: bool, vector: bool = False) -> Any:
         axes = "-1: -1" if A.ndim == 1 else "-2: -1, -1: -1"
         raise ValueError(
             f"the matrices of {name} are cut into chunks {A.chunks[-2:]}, and each must lie in "
-            f"one: pass {name}.rechunk({{{axes}}}), or a matrix as one to deepmatrixinversion.jax"
+            f"one: pass {name}.rechunk({{{axes}}})"
         )
     return A
 

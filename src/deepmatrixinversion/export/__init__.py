@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepmatrixinversion.export.inverse import export_onnx
+    from deepmatrixinversion.export.stripping import strip
     from deepmatrixinversion.export.translation import onnx_translation_table
 
-__all__ = ["export_onnx", "onnx_translation_table"]
+__all__ = ["export_onnx", "onnx_translation_table", "strip"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from deepmatrixinversion.export.inverse import export_onnx
 
         return export_onnx
+    if name == "strip":
+        from deepmatrixinversion.export.stripping import strip
+
+        return strip
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,8 +15,10 @@ EXACT = 2
 """Up to here they are as exact as elimination on every spectrum."""
 
 
-def inverse(A: Value, n: int) -> Value:
-    """The inverse of each matrix, for order n <= 4, and a finite matrix where the determinant is 0.
+def inverse(A: Value, n: int, finite: bool = False) -> Value:
+    """The inverse of each matrix, for order n <= 4.
+
+    Where the determinant is 0 NaN, or with ``finite`` a finite matrix.
 
     Rows and columns are equilibrated by powers of two first, so that nothing overflows, and one
     Newton-Schulz step makes up for cancellation in the cofactors.
@@ -34,7 +36,7 @@ def inverse(A: Value, n: int) -> Value:
     # det A = (row 0 of A) (column 0 of adj A).
     first = _take(adjugate, range(0, n**2, n)) if n > 1 else adjugate
     determinant = (_take(flat, range(n)) * first).sum((-1,), True)
-    Y = adjugate / where(determinant.equals(0), 1, determinant)
+    Y = adjugate / where(determinant.equals(0), 1 if finite else np.nan, determinant)
     Y = Y.reshape(1, n, n)
     return undone(refined(S, Y, n) if n > 1 else Y)
 

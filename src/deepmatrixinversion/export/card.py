@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from string import Template
 
-import torch
-
 from deepmatrixinversion.export.check import Accuracy
 from deepmatrixinversion.export.modules import products
 from deepmatrixinversion.export.options import Options
-from deepmatrixinversion.linalg.purification import default_rtol
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 NETS = {
     "adjugate": "cofactors over the determinant, and one Newton-Schulz step",
@@ -19,6 +16,7 @@ NETS = {
     "iterative": "minimal residual steps from Aᵀ, no network",
     "feedback": "the residual-feedback network",
     "spectral": "the spectral network",
+    "prior": "a start learned from matrices of one origin, and minimal residual steps",
 }
 
 
@@ -89,15 +87,24 @@ def method(options: Options) -> str:
     how = NETS[options.method]
     if options.kind == "pinv":
         how = "scaled Newton-Schulz steps from Aᵀ, unrolled, no network"
-        if options.precision != "64":
-            how += "; inside, they are float64"
+        if options.jacobi:
+            how = "one-sided Jacobi rotations after two QR factorisations, unrolled, no network"
     if options.network is not None:
         how += f" `{options.network.name}`, in float32"
+    if options.method == "prior":
+        how += " (the matrices of the table are foreign to it: its own are in the model's card)"
     if options.steps:
         how += f", then {options.steps} Newton-Schulz steps, each kept where the residual shrinks"
     if options.early_exit:
         how += ", ended once no matrix of the batch gains by another"
     return how
+
+
+def inside(options: Options) -> str:
+    """The dtype of the arithmetic, where it is not that of input and output or was asked for."""
+    if options.inside == options.dtype and options.kind != "pinv":
+        return ""
+    return f" Inside, the arithmetic is {str(options.inside).removeprefix('torch.')}."
 
 
 def domain(accuracy: list[Accuracy]) -> str:
@@ -112,10 +119,7 @@ def proof(options: Options) -> str:
     """What a small residual means."""
     if options.kind != "pinv":
         return NEUMANN
-    given, inside = (torch.finfo(t).eps for t in (options.dtype, torch.float64))
-    if options.precision == "16":
-        given = torch.finfo(torch.float32).eps
-    return PENROSE.substitute(rtol=f"{default_rtol(*options.shape, given, inside):.1e}")
+    return PENROSE.substitute(rtol=f"{options.rtol:.1e}")
 
 
 def card(
@@ -140,7 +144,7 @@ def card(
         residual="‖A X A - A‖F/‖A‖F" if pinv else "‖I - A X‖F",
         threshold=f"{options.threshold:g}",
         proof=proof(options),
-        inside=" Inside, the arithmetic is float32." if options.precision == "16" else "",
+        inside=inside(options),
         how=method(options),
         products=products(options),
         opset=options.opset,
@@ -154,5 +158,5 @@ def card(
         ),
         difference=f"{difference:.1e}",
         operators=used + (", those within the loop included" if loop else ""),
-        version=__version__,
+        version=version(),
     )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from deepmatrixinversion.export.options import Options
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
 from deepmatrixinversion.runtime import onnxruntime
 
 KAPPAS = {"16": (1, 10), "32": (1, 10, 100), "64": (1, 10, 100, 1e4)}
@@ -42,11 +43,9 @@ def matrices(
     ``order`` columns and as many ``rows``, if nothing else is said.
     """
     rng = np.random.default_rng([seed, order, int(kappa)])
-    sides = (rows or order, order)
-    rank = min(sides)
-    sigma = kappa ** -np.linspace(0, 1, rank) if rank > 1 else np.ones(1)
-    left, right = (np.linalg.qr(rng.normal(size=(count, k, k)))[0] for k in sides)
-    return (left[:, :, :rank] * sigma) @ right[:, :rank]
+    rows = rows or order
+    sigma = even_spectrum(min(rows, order), np.full(count, kappa))
+    return with_singular_values(rng, sigma, rows, order)
 
 
 def session(data: bytes) -> Any:

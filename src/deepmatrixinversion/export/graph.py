@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import nn
 
+from deepmatrixinversion.export.stripping import graphs, strip
 from deepmatrixinversion.models.config import ANY_ORDER
 
 OPSET = 18
@@ -67,17 +68,6 @@ def quiet(*loggers: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def strip(model: onnx.ModelProto) -> None:
-    """Remove the exporter's notes: source paths of the machine at hand, as large as the graph."""
-    del model.metadata_props[:]
-    for graph in graphs(model.graph):
-        del graph.metadata_props[:]
-        del graph.value_info[:]
-        for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
-            del part.metadata_props[:]
-            part.doc_string = ""
-
-
 def check_standard(model: onnx.ModelProto) -> None:
     """Raise ``ValueError`` unless the model is made of ONNX's standard operators alone."""
     parts = list(graphs(model.graph))
@@ -90,14 +80,3 @@ def check_standard(model: onnx.ModelProto) -> None:
     tensors += [t for n in nodes for a in n.attribute for t in (a.t, *a.tensors)]
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in tensors):
         raise ValueError("the graph refers to weights outside the file")
-
-
-def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph with the branches and loop bodies within it."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):  # asked for, an absent one would come into being
-                yield from graphs(attribute.g)
-            for body in attribute.graphs:
-                yield from graphs(body)

@@ -15,9 +15,10 @@ from torch import nn
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.card import card
 from deepmatrixinversion.export.check import Accuracy, check, measure
-from deepmatrixinversion.export.graph import check_standard, graphs, quiet, strip
+from deepmatrixinversion.export.graph import check_standard, quiet
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
+from deepmatrixinversion.export.stripping import graphs, strip
 from deepmatrixinversion.export.translation import onnx_translation_table
 
 
@@ -56,6 +57,7 @@ def export_onnx(
     tol: float | None = None,
     rows: int | None = None,
     early_exit: bool = False,
+    internal: str | None = None,
 ) -> Export:
     """Write an ONNX graph that inverts matrices of one order, and its model card beside it.
 
@@ -97,6 +99,9 @@ def export_onnx(
     early_exit : bool
         Write the steps of ``iterative`` as an ONNX ``Loop`` that ends once no matrix of the batch
         gains by another. Without it a graph has neither loops nor branches.
+    internal : {"32", "64"}, optional
+        Bits of the arithmetic inside, for ``pinv``. Up to 16 rows or columns, where it is written
+        in Jacobi rotations, those of ``precision``, at least 32; beyond, by iteration, 64.
 
     Returns
     -------
@@ -118,7 +123,9 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"{path}: the name of an ONNX file ends in .onnx")
-    options = Options(order, net, model, kind, precision, refine, tol, rows, early_exit, opset)
+    options = Options(
+        order, net, model, kind, precision, refine, tol, rows, early_exit, opset, internal
+    )
     module = module_for(options)
     proto = standard_model(module, options)
     data = proto.SerializeToString()

@@ -11,15 +11,16 @@ from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.linalg.algebra import Algebra
 from deepmatrixinversion.linalg.minimal_residual import newton_schulz, solution
 from deepmatrixinversion.nets import Feedback, build
+from deepmatrixinversion.nets.prior import Prior
 from deepmatrixinversion.nets.weights import load_ensemble
 
 
 class Lapack(nn.Module):
-    """``torch.linalg.inv``, which the translation table writes in operators."""
+    """``torch.linalg.inv_ex``, which the translation table writes in operators."""
 
     def forward(self, A: Tensor) -> Tensor:
-        """The inverse."""
-        return torch.linalg.inv(A)
+        """The inverse, or finite numbers where there is none."""
+        return torch.linalg.inv_ex(A)[0]
 
 
 class Widened(nn.Module):
@@ -75,7 +76,7 @@ class PinvGraph(nn.Module):
     def forward(self, A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One graph's work."""
         inside = A.to(self.options.inside)
-        answer = torch.linalg.pinv(inside).to(A.dtype)
+        answer = torch.linalg.pinv(inside, rtol=self.options.rtol).to(A.dtype)
         X = answer.to(inside.dtype)
         largest = inside.abs().amax(dim=(-2, -1), keepdim=True)
         S = inside / torch.where(largest > 0, largest, torch.ones_like(largest))
@@ -105,6 +106,10 @@ def products(options: Options) -> str:
         net = build(options.network.config.net)
         assert isinstance(net, Feedback)
         return str(options.network.config.members * net.products + extra)
+    if options.method == "prior" and options.network is not None:
+        net = load_ensemble(options.network).members[0]
+        assert isinstance(net, Prior)
+        return f"{net.store.overhead():.1f} for the start, {1 + 5 * net.store.blocks + extra} then"
     if options.method == "iterative" and options.kind != "pinv":
         blocks = blocks_for(options.order, np.dtype(str(options.inside).removeprefix("torch.")))
         return f"{'at most ' * options.early_exit}{1 + 5 * blocks + extra}"

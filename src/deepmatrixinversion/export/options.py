@@ -9,7 +9,8 @@ from functools import cached_property
 
 import torch
 
-from deepmatrixinversion.export import adjugate, elimination
+from deepmatrixinversion.export import adjugate, elimination, singular_values
+from deepmatrixinversion.linalg.purification import default_rtol
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import bundled_names, locate
@@ -56,6 +57,7 @@ class Options:
     rows: int | None = None
     early_exit: bool = False
     opset: int = 18
+    internal: str | None = None
 
     def __post_init__(self) -> None:
         for fault in self._faults():
@@ -97,6 +99,23 @@ class Options:
             yield f"rows belong to kind pinv: {self.kind} takes square matrices only"
         if self.rows is not None and not 1 <= self.rows <= LARGEST:
             yield f"rows is {self.rows}: choose from 1 to {LARGEST}"
+        yield from self._faults_of_internal()
+
+    def _faults_of_internal(self) -> Iterator[str]:
+        if self.internal is None:
+            return
+        if self.internal not in ("32", "64"):
+            yield f"internal is {self.internal!r}: choose 32 or 64"
+        elif self.kind != "pinv":
+            yield f"internal belongs to kind pinv: {self.kind} has the precision of its input"
+        elif int(self.internal) < int(self.precision):
+            yield f"internal is {self.internal}, less than the precision {self.precision}"
+        elif self.internal == "32" and not self.jacobi:
+            largest = singular_values.LARGEST
+            yield (
+                f"beyond {largest} rows and columns pinv needs float64 inside: leave out internal "
+                "or give 64"
+            )
 
     @cached_property
     def network(self) -> ModelDirectory | None:
@@ -165,6 +184,22 @@ class Options:
         return DTYPES[self.precision]
 
     @property
+    def jacobi(self) -> bool:
+        """Whether a pseudo-inverse is computed by Jacobi rotations, in any precision."""
+        return min(self.shape) <= singular_values.LARGEST
+
+    @property
     def inside(self) -> torch.dtype:
         """The dtype of the arithmetic."""
-        return torch.float64 if self.precision == "64" else torch.float32
+        if self.internal is not None:
+            return DTYPES[self.internal]
+        iterated = self.kind == "pinv" and not self.jacobi
+        return torch.float64 if self.precision == "64" or iterated else torch.float32
+
+    @property
+    def rtol(self) -> float:
+        """The tolerance of a pseudo-inverse: max(m, n) eps of the input's dtype, or float32's."""
+        eps = torch.finfo(torch.float64 if self.precision == "64" else torch.float32).eps
+        if self.jacobi:
+            return max(self.shape) * eps
+        return default_rtol(*self.shape, eps, torch.finfo(self.inside).eps)

@@ -9,19 +9,30 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-from deepmatrixinversion.export import adjugate, elimination, iteration, substitution
+from deepmatrixinversion.export import (
+    adjugate,
+    elimination,
+    exponential,
+    factors,
+    householder,
+    iteration,
+    lu,
+    singular_values,
+    spectra,
+)
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
+from deepmatrixinversion.export.operand import as_matrix, operand, static_shape
 from deepmatrixinversion.export.options import METHODS, automatic
+from deepmatrixinversion.export.symmetric_eigen import symmetric
 from deepmatrixinversion.linalg.minimal_residual import solution
 from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
-
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def onnx_translation_table(
@@ -35,8 +46,12 @@ def onnx_translation_table(
 
     Covers ``torch.linalg.inv``, ``torch.inverse``, ``Tensor.inverse``, ``inv_ex``, ``solve``,
     ``solve_ex``, ``pinv``, ``torch.pinverse``, ``cholesky``, ``cholesky_ex``, ``solve_triangular``,
-    ``torch.cholesky_inverse`` and ``torch.cholesky_solve``, for real float32 and float64 tensors
-    with any number of leading axes, static or dynamic. The order must be known at export.
+    ``torch.cholesky_inverse``, ``torch.cholesky_solve``, ``torch.triangular_solve``, ``lu``,
+    ``lu_factor``, ``lu_factor_ex``, ``lu_solve``, ``qr``, ``householder_product``, ``matrix_exp``,
+    ``tensorinv``, ``tensorsolve``, ``det``, ``slogdet``, ``logdet``,
+    ``eigh``, ``eigvalsh``, ``svd``, ``svdvals`` and what PyTorch composes of these,
+    ``matrix_norm``, ``cond`` and ``matrix_rank``, for real float32 and float64 tensors with any
+    number of leading axes, static or dynamic. The order must be known at export.
 
     Parameters
     ----------
@@ -51,8 +66,9 @@ def onnx_translation_table(
         `deepmatrixinversion.export.iteration.blocks_for`. Spectra spread over many decades
         take more, random matrices three fewer.
     double_pinv : bool
-        Compute the pseudo-inverse of float32 matrices in float64. In float32 singular values below
-        3.9e-3 times the largest are lost; turn it off for devices without float64.
+        Compute the pseudo-inverse of float32 matrices with more than 16 rows and columns in
+        float64. In float32 singular values below 3.9e-3 times the largest are lost there; turn it
+        off for devices without float64. Up to 16 rows or columns it is in its own dtype anyway.
     early_exit : bool
         Write the steps of ``iterative`` as one ONNX ``Loop``, which ends once no matrix of the
         batch gains by another step. Nothing else in the table writes a loop or a branch.
@@ -64,9 +80,9 @@ def onnx_translation_table(
 
     Notes
     -----
-    A graph cannot raise an error. Where PyTorch would, on a singular matrix, ``inv`` and ``solve``
-    return finite numbers that are no inverse: call ``inv_ex`` or ``solve_ex`` and look at ``info``,
-    which is 0 where ‖I - A X‖F is below 1, else the order. ``cholesky`` returns NaN.
+    A graph cannot raise an error. Where PyTorch would, ``inv``, ``solve`` and ``cholesky`` return
+    NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with
+    an ``info`` that is 0 where ‖I - A X‖F is below 1, else the order.
 
     Examples
     --------
@@ -88,18 +104,18 @@ def onnx_translation_table(
         aten.linalg_inv_ex.default: writer.inv_ex,
         aten.linalg_solve.default: writer.solve,
         aten.linalg_solve_ex.default: writer.solve_ex,
+        aten.linalg_tensorinv.default: writer.tensorinv,
+        aten.linalg_tensorsolve.default: writer.tensorsolve,
         aten.linalg_pinv.default: writer.pinv_rcond,
         aten.linalg_pinv.atol_rtol_float: writer.pinv,
         aten.linalg_pinv.atol_rtol_tensor: writer.pinv,
         aten.pinverse.default: writer.pinv_rcond,
-        aten.linalg_cholesky.default: writer.cholesky,
-        aten.cholesky.default: writer.cholesky,
-        aten.linalg_cholesky_ex.default: writer.cholesky_ex,
-        aten.linalg_solve_triangular.default: writer.solve_triangular,
-        aten.cholesky_inverse.default: writer.cholesky_inverse,
-        aten.cholesky_solve.default: writer.cholesky_solve,
     }
-    return {target: _function(method) for target, method in table.items()}
+    own = {target: _function(method) for target, method in table.items()}
+    others = (factors, spectra, lu, householder, exponential)
+    for module in others:
+        own |= module.TABLE
+    return own
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,19 +126,6 @@ def _function(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(*args, **kwargs)
 
     return write
-
-
-def operand(A: Any, name: str) -> tuple[Value, int, int]:
-    """A value of the exporter's with arithmetic, and how many rows and columns it has."""
-    if A.shape is None or A.dtype is None:
-        raise ValueError(f"{name}: shape and dtype of the matrix are unknown to the exporter")
-    rows, columns = A.shape[-2], A.shape[-1]
-    if not isinstance(rows, int) or not isinstance(columns, int):
-        raise ValueError(f"{name}: the matrix's last two axes are dynamic: export with fixed ones")
-    dtype = A.dtype.numpy()
-    if dtype not in DTYPES:
-        raise ValueError(f"{name}: the matrix is {A.dtype.name}, not FLOAT or DOUBLE")
-    return Value(A, dtype, len(A.shape)), rows, columns
 
 
 def is_vector(A: Any, B: Any) -> bool:
@@ -148,15 +151,19 @@ class Writer:
         self.early_exit = early_exit
         self.loops = itertools.count()
 
-    def _inverse(self, A: Value, order: int) -> Value:
+    def _inverse(self, A: Value, order: int, finite: bool = False) -> Value:
+        """The inverse; where there is none NaN, or with ``finite`` a finite matrix."""
         method = automatic(order) if self.method == "auto" else self.method
         if method == "adjugate":
-            return adjugate.inverse(A, order)
+            return adjugate.inverse(A, order, finite)
         if method == "elimination":
-            return elimination.inverse(A, order)
+            return elimination.inverse(A, order, finite)
         blocks = self.blocks or iteration.blocks_for(order, A.dtype)
         loop_name = f"inverse_{next(self.loops)}" if self.early_exit else ""
-        return iteration.inverse(A, order, blocks, loop_name)
+        X = iteration.inverse(A, order, blocks, loop_name)
+        if finite:
+            return X
+        return X + where(_is_inverse(A, X, order, True), constant(0, A.dtype), np.nan)
 
     def inv(self, A):
         """The inverse."""
@@ -166,7 +173,7 @@ class Writer:
     def inv_ex(self, A, *, check_errors: bool = False):
         """The inverse, and 0 where it is one."""
         value, order, _ = operand(A, "inv_ex")
-        X = self._inverse(value, order)
+        X = self._inverse(value, order, finite=True)
         return X.node, _info(value, X, order)
 
     def solve(self, A, B, *, left: bool = True):
@@ -181,7 +188,7 @@ class Writer:
     def _solve(self, A: Any, B: Any, left: bool, name: str) -> tuple[Any, Value, Value, int]:
         """The solution's node, A and its inverse, and their order."""
         value, order, _ = operand(A, name)
-        X = self._inverse(value, order)
+        X = self._inverse(value, order, finite=name == "solve_ex")
         vector = is_vector(A, B)
         right = value.of(op.Unsqueeze(B, integers([-1])) if vector else B)
         if left:
@@ -191,18 +198,40 @@ class Writer:
             Y = Y + (right - Y @ value) @ X
         return op.Squeeze(Y.node, integers([-1])) if vector else Y.node, value, X, order
 
+    def tensorinv(self, self_, ind: int = 2):
+        """The inverse of a tensor as of the matrix whose rows are its first ``ind`` axes."""
+        shape = static_shape(self_, "tensorinv")
+        order = math.prod(shape[ind:])
+        X = self._inverse(as_matrix(self_, order), order)
+        return op.Reshape(X.node, integers([*shape[ind:], *shape[:ind]]))
+
+    def tensorsolve(self, self_, other, dims=None):
+        """The X with A X = B, a sum over all axes of X, which are the last of A."""
+        if dims is not None:
+            raise ValueError("tensorsolve: dims is not translated: move the axes before")
+        shape, right = static_shape(self_, "tensorsolve"), static_shape(other, "tensorsolve")
+        order = math.prod(right)
+        A = as_matrix(self_, order)
+        B = A.of(op.Reshape(other, integers([order, 1])), 2)
+        Y = solution(A, self._inverse(A, order), B)
+        return op.Reshape(Y.node, integers(shape[len(right) :]))
+
     def pinv(self, self_, *, atol=None, rtol=None, hermitian: bool = False):
         """The Moore-Penrose inverse."""
-        if _number(atol, "atol"):
-            raise ValueError("pinv: atol would need the scale of the matrices: give rtol instead")
-        return self._pinv(self_, _number(rtol, "rtol"))
+        return self._pinv(self_, _number(atol, "atol"), _number(rtol, "rtol"), hermitian)
 
     def pinv_rcond(self, self_, rcond=None, hermitian: bool = False):
         """The Moore-Penrose inverse, with the older name of rtol."""
-        return self._pinv(self_, _number(rcond, "rcond"))
+        return self._pinv(self_, None, _number(rcond, "rcond"), hermitian)
 
-    def _pinv(self, matrix: Any, rtol: float | None) -> Any:
+    def _pinv(self, matrix: Any, atol: float | None, rtol: float | None, hermitian: bool) -> Any:
         A, rows, columns = operand(matrix, "pinv")
+        if hermitian:
+            A = symmetric(A, rows, upper=False)
+        if min(rows, columns) <= singular_values.LARGEST:
+            return singular_values.pseudo_inverse(A, rows, columns, atol, rtol).node
+        if atol:
+            raise ValueError("pinv: atol would need the scale of the matrices: give rtol instead")
         dtype = A.dtype
         if dtype == np.float32 and self.double_pinv:
             A = cast(A, np.float64)
@@ -216,48 +245,6 @@ class Writer:
             X = iteration.pseudo_inverse(A, rows, rtol)
         return X.node if dtype == A.dtype else cast(X, dtype).node
 
-    def _cholesky(self, matrix: Any, upper: bool, name: str) -> tuple[Value, int]:
-        A, order, _ = operand(matrix, name)
-        L = substitution.cholesky(A.mT if upper else A, order)
-        return L.mT if upper else L, order
-
-    def cholesky(self, self_, upper: bool = False):
-        """The Cholesky factor."""
-        return self._cholesky(self_, upper, "cholesky")[0].node
-
-    def cholesky_ex(self, self_, *, upper: bool = False, check_errors: bool = False):
-        """The Cholesky factor, and 0 where there is one."""
-        L, order = self._cholesky(self_, upper, "cholesky_ex")
-        total = L.sum((-2, -1), False)
-        return L.node, _zero_or_order((total - total).equals(0), order)
-
-    def solve_triangular(
-        self, self_, B, *, upper: bool, left: bool = True, unitriangular: bool = False
-    ):
-        """The solution of a triangular system."""
-        T, order, _ = operand(self_, "solve_triangular")
-        right = T.of(B, len(B.shape))
-        solve, unit = substitution.solve_triangular, unitriangular
-        if left:
-            return solve(T, right, order, upper=upper, unit=unit).node
-        # Y T = B is Tᵀ Yᵀ = Bᵀ.
-        return solve(T.mT, right.mT, order, upper=not upper, unit=unit).mT.node
-
-    def cholesky_inverse(self, self_, upper: bool = False):
-        """The inverse of L Lᵀ from L."""
-        factor, order, _ = operand(self_, "cholesky_inverse")
-        L = factor.mT if upper else factor
-        Y = substitution.solve_triangular(L, constant(np.eye(order), L.dtype), order, upper=False)
-        return (Y.mT @ Y).node
-
-    def cholesky_solve(self, self_, input2, upper: bool = False):
-        """The solution of L Lᵀ X = B from L."""
-        factor, order, _ = operand(input2, "cholesky_solve")
-        L = factor.mT if upper else factor
-        right = L.of(self_, len(self_.shape))
-        Y = substitution.solve_triangular(L, right, order, upper=False)
-        return substitution.solve_triangular(L.mT, Y, order, upper=True).node
-
 
 def _number(value: Any, name: str) -> float | None:
     """A number that is known at export."""
@@ -269,10 +256,12 @@ def _number(value: Any, name: str) -> float | None:
     return float(known.numpy())
 
 
-def _info(A: Value, X: Value, order: int) -> Any:
+def _is_inverse(A: Value, X: Value, order: int, keepdims: bool) -> Value:
+    """Whether ‖I - A X‖F < 1, matrix by matrix: then neither A nor X is singular."""
     R = constant(np.eye(order), A.dtype) - A @ X
-    return _zero_or_order((R * R).sum((-2, -1), False) < 1, order)
+    return (R * R).sum((-2, -1), keepdims) < 1
 
 
-def _zero_or_order(good: Value, order: int) -> Any:
+def _info(A: Value, X: Value, order: int) -> Any:
+    good = _is_inverse(A, X, order, False)
     return where(good, constant(0, np.dtype(np.int32)), order).node

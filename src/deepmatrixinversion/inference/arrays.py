@@ -73,6 +73,28 @@ def require_finite(A: ArrayLike, name: str = "A") -> None:
         raise ValueError(f"{name} has an entry that is not finite, the first at index {where}")
 
 
+def start_like(start: ArrayLike | None, shape: tuple[int, ...], is_complex: bool) -> NDArray | None:
+    """A given start for matrices of this shape, float64, embedded where the matrices are.
+
+    Raises
+    ------
+    ValueError
+        When it does not broadcast against them, or is complex where they are real.
+    """
+    if start is None:
+        return None
+    form = real_form(start, name="start")
+    own = np.shape(start)
+    stacked = zip(own[-3::-1], shape[-3::-1], strict=False)
+    fits = len(own) <= len(shape) and own[-2:] == shape[-2:]
+    if not (fits and all(given in (1, wanted) for given, wanted in stacked)):
+        raise ValueError(f"a start of shape {own} does not fit A of shape {shape}")
+    if form.is_complex and not is_complex:
+        raise ValueError("the start is complex, but A is real")
+    E = embed(form.array + 0j) if is_complex and not form.is_complex else form.array
+    return E.astype(np.float64, copy=False)
+
+
 def from_lower_triangle(A: NDArray) -> NDArray:
     """The Hermitian matrices whose lower triangles are those of A."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:

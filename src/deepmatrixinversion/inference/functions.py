@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
+from deepmatrixinversion.inference.single import single_inverse, single_inversion
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.models.zoo import is_path, name_for_order
@@ -32,7 +33,8 @@ def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) 
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    return _inverter(model, A).inv(A, rtol=rtol)
+    X = single_inverse(A, rtol) if model is None else None
+    return _inverter(model, A).inv(A, rtol=rtol) if X is None else X
 
 
 def inv_ex(
@@ -42,6 +44,7 @@ def inv_ex(
     tol: float | None = None,
     rtol: float | None = None,
     seed: int = 0,
+    start: ArrayLike | None = None,
 ) -> Inversion:
     """Inverses with certificates, whatever they say: see ``Inverter.inv_ex``.
 
@@ -53,7 +56,12 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed)
+    one = None
+    if model is None and tol is None and start is None:
+        one = single_inversion(A, rtol)
+    if one is not None:
+        return one
+    return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
 
 
 def pinv(
@@ -96,10 +104,15 @@ def solve(
 
 
 def solve_ex(
-    A: ArrayLike, B: ArrayLike, *, model: Model | None = None, rtol: float | None = None
+    A: ArrayLike,
+    B: ArrayLike,
+    *,
+    model: Model | None = None,
+    rtol: float | None = None,
+    start: ArrayLike | None = None,
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B, rtol=rtol)
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:

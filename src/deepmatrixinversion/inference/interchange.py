@@ -57,7 +57,7 @@ def _namespace(A: Any) -> Namespace | None:
     package = package_of(A)
     if package == "torch":
         return Namespace(package, sys.modules[package])
-    if package in ("jax", "jaxlib"):
+    if package in ("jax", "jaxlib") and "jax.numpy" in sys.modules:
         return Namespace("jax", sys.modules["jax.numpy"])
     if package in ELSEWHERE or not hasattr(kind, "__array_namespace__"):
         return None

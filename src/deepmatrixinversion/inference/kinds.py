@@ -13,8 +13,8 @@ from deepmatrixinversion.errors import UnsupportedArrayError
 ELSEWHERE = {
     "torch": "call its namesake in deepmatrixinversion.torch, or convert with "
     "{name}.detach().cpu().numpy()",
-    "jax": "call its namesake in deepmatrixinversion.jax, or convert with numpy.asarray({name})",
-    "jaxlib": "call its namesake in deepmatrixinversion.jax, or convert with numpy.asarray({name})",
+    "jax": "call it outside of jax.jit, or convert with numpy.asarray({name})",
+    "jaxlib": "call it outside of jax.jit, or convert with numpy.asarray({name})",
     "cupy": "convert with cupy.asnumpy({name})",
     "dask": "call its namesake in deepmatrixinversion.dask, or convert with {name}.compute()",
     "tensorflow": "convert with {name}.numpy()",

@@ -11,11 +11,16 @@ from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import bundled_folder
+from deepmatrixinversion.prior.driver import prior_guess
+from deepmatrixinversion.prior.store import from_tensors
 from deepmatrixinversion.spectral.driver import spectral_guess
 
 MOST_PRODUCTS = 60
 """What a spectral guess may cost before Schur complements or elimination, whatever the engine falls
 back on, do no worse."""
+
+
+BUDGET = "max_products is a number of at least 0, for spectral and prior models alone"
 
 
 class Leaf(Protocol):
@@ -65,7 +70,7 @@ class GraphLeaf:
 
     def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
         """Refused: the graph's products are what they are."""
-        raise ValueError("max_products is a number of at least 0, for spectral models alone")
+        raise ValueError(BUDGET)
 
 
 class SpectralLeaf:
@@ -86,13 +91,41 @@ class SpectralLeaf:
 
     def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
         """All products spent, unless nothing is gained any more."""
-        if max_products < 0:
-            raise ValueError("max_products is a number of at least 0, for spectral models alone")
+        _check_budget(max_products)
         return spectral_guess(self.weights, S, max_products=max_products, tol=0.0).X
+
+
+class PriorLeaf:
+    """What was learned of somebody's own matrices, in NumPy."""
+
+    compiled: str | None = None
+
+    def __init__(self, model: ModelDirectory) -> None:
+        self.prior = from_tensors(read_weights(model, 1), model.config.net.nlayers)
+
+    def order_for(self, n: int) -> int:
+        """The order of the matrices that it was fitted to."""
+        return self.prior.order
+
+    def __call__(self, S: NDArray) -> NDArray[np.float64]:
+        """Guesses whose residuals are predicted to be below 1e-3."""
+        return prior_guess(self.prior, S, max_products=MOST_PRODUCTS).X
+
+    def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
+        """All products spent, unless nothing is gained any more."""
+        _check_budget(max_products)
+        return prior_guess(self.prior, S, max_products=max_products, tol=0.0).X
+
+
+def _check_budget(max_products: int) -> None:
+    if max_products < 0:
+        raise ValueError(BUDGET)
 
 
 def leaf_of(model: ModelDirectory, **options: Any) -> Leaf:
     """The leaf of a model directory; ``batch`` is for graphs."""
+    if model.config.net.net == "prior":
+        return PriorLeaf(model)
     if model.config.net.msize == ANY_ORDER:
         return SpectralLeaf(model)
     return GraphLeaf(model, **options)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from deepmatrixinversion.inference.arrays import embed, real_form
 from deepmatrixinversion.inference.interchange import keeps_kind
 from deepmatrixinversion.inference.kinds import as_array
-from deepmatrixinversion.linalg import certificate as of_reals
+from deepmatrixinversion.linalg import certify as of_reals
 from deepmatrixinversion.linalg.certificate import Certificate
 
 
@@ -39,7 +39,8 @@ def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certifi
 
     Notes
     -----
-    Cost: 5 to 8 products (`linalg.certificate.certify`, where the bound is derived).
+    Cost: 5 to 8 products, and 13 for a large X that is right to the last bits (`linalg.certify`;
+    `linalg.polish` derives the bound).
 
     Examples
     --------
@@ -60,7 +61,7 @@ def certify(A: ArrayLike, X: ArrayLike, *, rtol: float | None = None) -> Certifi
 
 @keeps_kind("A", "X")
 def entrywise_error_bound(A: ArrayLike, X: ArrayLike) -> NDArray[np.float64]:
-    """At least |A⁻¹ - X| for each entry of real A and X: see `linalg.certificate`.
+    """At least ``|A⁻¹ - X|`` for each entry of real A and X: see `linalg.certify`.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ class Solution(NamedTuple):
     solution : (..., n, p) or (n,) array
         The returned Y, of the dtype of A and B.
     error_bound : (..., p) or () float64
-        Upper bound on the largest |A⁻¹B - Y| in each column, rounding included; inf where A is not
-        proven nonsingular, or the column has an infinite component.
+        Upper bound on the largest modulus in each column of A⁻¹B - Y, rounding included; inf
+        where A is not proven nonsingular, or the column has an infinite component.
     inversion : Inversion
         The inverse behind it, with its certificate; for complex A, of the real embedding.
     relative_error_bound : (..., p) or () float64

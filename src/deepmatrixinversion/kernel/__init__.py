@@ -3,17 +3,16 @@
 from deepmatrixinversion.kernel.stack import (
     LARGEST_ORDER,
     METHODS,
-    SingleInversion,
     StackInversion,
     invert_one,
     invert_stack,
+    usual_environment,
 )
 from deepmatrixinversion.kernel.state import available, show_config, threads, use
 
 __all__ = [
     "LARGEST_ORDER",
     "METHODS",
-    "SingleInversion",
     "StackInversion",
     "available",
     "invert_one",
@@ -21,4 +20,5 @@ __all__ = [
     "show_config",
     "threads",
     "use",
+    "usual_environment",
 ]

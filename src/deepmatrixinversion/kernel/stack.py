@@ -1,4 +1,4 @@
-"""Stacks through the compiled kernel."""
+"""Stacks, and single matrices, through the compiled kernel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from deepmatrixinversion.kernel.state import compiled, default_threads
 METHODS = ("network", "elimination")
 LARGEST_ORDER: int = 0 if compiled is None else compiled.LARGEST_ORDER
 
+FINISHED: int = 0 if compiled is None else compiled.FINISHED
+PLAIN: int = 0 if compiled is None else compiled.PLAIN
+
+WORTH_THREADS = 1 << 18
+"""Multiplications below which a second thread is never worth starting."""
+
 
 class StackInversion(NamedTuple):
     """Inverses and their proofs; each bound is inf where nothing is proven.
@@ -19,23 +25,34 @@ class StackInversion(NamedTuple):
     Attributes
     ----------
     inverse : (k, n, n) float64 or float32
-        NaN where nothing is proven
+        NaN where nothing is proven; zero where the pattern of a finished matrix's zeros says so
     error_bound : (k,) float64
         at least ‖A^-1 - X‖inf
     residual_bound : (k,) float64
         at least ‖I - X A‖inf and ‖I - A X‖inf
     relative_error_bound : (k,) float64
         at least ‖A^-1 - X‖inf / ‖X‖inf
-    finished : (k,) bool
-        proven, and the bound is the last rounding and at most u/8 of ‖X‖ beside it (2^-21 in
-        float32); the others are for more careful code
+    state : (k,) uint8
+        ``finished`` and ``plain`` as bits
     """
 
     inverse: NDArray
     error_bound: NDArray[np.float64]
     residual_bound: NDArray[np.float64]
     relative_error_bound: NDArray[np.float64]
-    finished: NDArray[np.bool_]
+    state: NDArray[np.uint8]
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """Proven, and the bound is the last rounding and at most u/8 of ‖X‖ beside it (2^-21 in
+        float32); the others are for more careful code."""
+        return (self.state & FINISHED).astype(bool)
+
+    @property
+    def settled(self) -> NDArray[np.bool_]:
+        """Finished, and plain: rows and columns are of even size, entries between 2^-400 and 2^400,
+        and what changes them by a rounding or two leaves the matrix nonsingular."""
+        return self.state == FINISHED | PLAIN
 
 
 def invert_stack(A: NDArray, method: str = "network", threads: int | None = None) -> StackInversion:
@@ -76,35 +93,39 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
         raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
+    count, n = A.shape[:2]
     if threads is None:
-        threads = default_threads()
+        threads = default_threads() if A.size * n > WORTH_THREADS else 1
     elif threads < 1:
         raise ValueError(f"at least one thread is needed, not {threads}")
-    count, n = A.shape[:2]
     if not 1 <= n <= LARGEST_ORDER:
         raise ValueError(f"the kernel takes orders from 1 to {LARGEST_ORDER}, not {n}")
     X = np.empty(A.shape, A.dtype)
     bounds = np.empty((3, count))
-    finished = np.empty(count, dtype=bool)
-    compiled.invert_into(A, X, bounds, finished, method == "network", threads)
-    return StackInversion(X, bounds[0], bounds[1], bounds[2], finished)
+    state = np.empty(count, dtype=np.uint8)
+    compiled.invert_into(A, X, bounds, state, method == "network", threads)
+    return StackInversion(X, bounds[0], bounds[1], bounds[2], state)
 
 
-class SingleInversion(NamedTuple):
-    """`StackInversion` of one matrix: (n, n), and numbers."""
+def invert_one(A: NDArray) -> tuple[NDArray, float, float, float] | None:
+    """`invert_stack` for one matrix by the network, with the same bits: X and its three bounds.
 
-    inverse: NDArray[np.float64]
-    error_bound: float
-    residual_bound: float
-    relative_error_bound: float
-    finished: bool
+    None for anything but one C-contiguous float64 or float32 matrix of an order that the kernel
+    takes, where the result is not settled, and in an environment of the caller's that rounds
+    otherwise than to nearest or flushes subnormals to zero: all that is for more careful code. At
+    order 8 everything together takes less than ``numpy.linalg.inv``.
+    """
+    if compiled is None or A.ndim != 2 or A.size > LARGEST_ORDER**2:
+        return None
+    if A.dtype.char not in "df" or not A.flags.c_contiguous:
+        return None
+    X = np.empty(A.shape, A.dtype)
+    found = compiled.invert_one(A, X, True)
+    if found is None or found[3] != FINISHED | PLAIN:
+        return None
+    return X, found[0], found[1], found[2]
 
 
-def invert_one(A: NDArray[np.float64], method: str = "network") -> SingleInversion:
-    """`invert_stack` for one (n, n) float64 matrix, with the same bits and less to do around it."""
-    if compiled is None:
-        raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
-    X = np.empty(A.shape)
-    return SingleInversion(X, *compiled.invert_one(A, X, method == "network"))
+def usual_environment() -> bool:
+    """Whether the caller's floating-point environment rounds to nearest and keeps subnormals."""
+    return compiled is not None and compiled.usual_environment()

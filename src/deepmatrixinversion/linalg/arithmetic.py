@@ -39,6 +39,8 @@ def flushed(A: NDArray) -> NDArray[np.bool_]:
 
     What is computed from them is not about them, and must not be certified.
     """
+    if (A != 0.0).all():
+        return np.zeros(A.shape[:-2], dtype=bool)  # what is read as zero is no true value
     integers = np.uint32 if A.dtype.itemsize == 4 else np.uint64
     bits = np.ascontiguousarray(A).view(integers) << integers(1)
     return ((A == 0.0) & (bits != 0)).any(axis=(-2, -1))

@@ -1,4 +1,4 @@
-"""Stacks of small matrices through the compiled kernel, held to what a certificate promises."""
+"""Small matrices through the compiled kernel, held to what a certificate promises."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from numpy.typing import NDArray
 from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.arithmetic import flushed
 from deepmatrixinversion.linalg.certificate import Certificate, shifted
-from deepmatrixinversion.linalg.residual import ETA
-from deepmatrixinversion.linalg.scaling import SPREAD
-from deepmatrixinversion.linalg.structure import reachable
 
 FAR = 2.0**400
 """Matrices larger or smaller than this are brought to a largest entry near 1 first."""
@@ -42,42 +39,38 @@ def kernel_inverses(
     those that can hardly be told from singular ones, by the residual bound, which is at least
     u/2 ‖X‖‖A‖ for inverses that are right to the last bit.
     """
-    n = A.shape[-1]
     found = kernel.invert_stack(np.ascontiguousarray(A), method)
-    # Batch-last: reductions over short axes would cost several times the kernel itself.
-    modulus = np.abs(np.ascontiguousarray(A.transpose(1, 2, 0)))
-    rows, columns = modulus.max(axis=1), modulus.max(axis=0)
-    top = rows.max(axis=0)
-    even = top < np.minimum(rows.min(axis=0), columns.min(axis=0)) * 2.0**SPREAD
-    far = np.flatnonzero(even & ~((top > 1 / FAR) & (top < FAR)))
-    if far.size:
-        _scale_and_invert(A, top, far, method, found)
-    good = found.finished & even & (4 * n * found.residual_bound < 1.0)
-    odd = np.flatnonzero(good & ~(modulus.min(axis=(0, 1)) >= ETA))
-    X, relative = found.inverse, found.relative_error_bound
-    if odd.size:
-        good[odd[flushed(A[odd])]] = False
-        X[odd] = np.where(reachable(A[odd]), X[odd], 0.0)
-        # A norm is smaller now, by at most what its error was.
-        relative[odd] *= 1.0 + 2.0**-20
+    good = found.settled
+    if not good.all():
+        _invert_far(A, method, found, good)
+    if not kernel.usual_environment():
+        good &= ~flushed(A)
+    relative = found.relative_error_bound
     certified = good & (relative <= rtol)
-    return X, Certificate(certified, found.residual_bound, found.error_bound, relative), good
+    certificate = Certificate(certified, found.residual_bound, found.error_bound, relative)
+    return found.inverse, certificate, good
 
 
-def _scale_and_invert(
-    A: NDArray, top: NDArray, far: NDArray[np.intp], method: str, found: kernel.StackInversion
+def _invert_far(
+    A: NDArray, method: str, found: kernel.StackInversion, good: NDArray[np.bool_]
 ) -> None:
-    """The matrices at ``far`` through the kernel at another scale: the same bits at every scale.
+    """Matrices far from 1 through the kernel at another scale: the same bits at every scale.
 
-    Where a power of two cannot be undone exactly they are not finished.
+    Where a power of two cannot be undone exactly the careful code takes over.
     """
-    exponent = np.frexp(top[far])[1].astype(np.int64)
+    index = np.flatnonzero(~good)
+    top = np.abs(A[index]).max(axis=(1, 2))
+    far = (top >= FAR) | (top <= 1 / FAR)
+    index, top = index[far & (top > 0) & (top < np.inf)], top[far & (top > 0) & (top < np.inf)]
+    if not index.size:
+        return
+    exponent = np.frexp(top)[1].astype(np.int64)
     spread = exponent[:, None, None]
-    part = kernel.invert_stack(np.ascontiguousarray(np.ldexp(A[far], -spread)), method)
+    part = kernel.invert_stack(np.ascontiguousarray(np.ldexp(A[index], -spread)), method)
     X = np.ldexp(part.inverse, -spread)
     exact = (np.ldexp(X, spread) == part.inverse).all(axis=(1, 2))
-    found.inverse[far] = X
-    found.error_bound[far] = shifted(np.ldexp(part.error_bound, -exponent))
-    found.residual_bound[far] = part.residual_bound
-    found.relative_error_bound[far] = part.relative_error_bound * (1.0 + 2.0**-50)
-    found.finished[far] = part.finished & exact & np.isfinite(found.error_bound[far])
+    found.inverse[index] = X
+    found.error_bound[index] = shifted(np.ldexp(part.error_bound, -exponent))
+    found.residual_bound[index] = part.residual_bound
+    found.relative_error_bound[index] = part.relative_error_bound * (1.0 + 2.0**-50)
+    good[index] = part.settled & exact & np.isfinite(found.error_bound[index])

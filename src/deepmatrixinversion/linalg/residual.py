@@ -158,19 +158,21 @@ def residual(A: Stack, X: Stack, slices: int) -> Residual:
 
     Cost: 1, 3, 6 or 10 products.
     """
-    n = A.order
     a, sigma = A.row_sums(), X.row_sums()
     tau = A.rowwise(A.total(sigma))
-    nu = 64 * n * (n + 4) * ETA + 4 * ETA * (n * a + tau)
     if slices == 1:
         r = I - A @ X
         p, q = 0.0, A.moduli(sigma)[0]
     else:
         r, p, q = _sliced(A, X, slices, a, tau)
     rho = r.row_sums()
-    g = gamma(n + 16)
-    delta = U * rho + g * q + 64 * U * U * (rho + p + q) + nu
-    return Residual(r, rho, delta)
+    return Residual(r, rho, error_sums(A.order, rho, p, q, a, tau))
+
+
+def error_sums(n: int, rho: Array, p: Array | float, q: Array, a: Array, tau: NDArray) -> Array:
+    """delta of (2)."""
+    nu = 64 * n * (n + 4) * ETA + 4 * ETA * (n * a + tau)
+    return U * rho + gamma(n + 16) * q + 64 * U * U * (rho + p + q) + nu
 
 
 def _sliced(

@@ -130,14 +130,13 @@ def block_inverse(A: ArrayLike, leaf: Leaf, m: int) -> Array:
         return _invert_blocks(np.asarray(A, dtype=np.float64), leaf, m, True)
 
 
-def through_butterfly(A: Array, leaf: Leaf, m: int, seed: int) -> Array:
-    """`block_inverse` of normalised (k, n, n) matrices, mixed at random and mixed back.
+def through_butterfly(A: Array, invert: Callable[[Array], Array], seed: int) -> Array:
+    """Inverses of normalised (k, n, n) matrices, mixed at random, by ``invert``, mixed back.
 
     Leading blocks of the mixed matrices are as well conditioned as can be hoped for, whatever those
-    of A. Cost: 24 n^2 log2 n operations beside the recursion.
+    of A. Cost: 24 n^2 log2 n operations beside ``invert``.
     """
     n = A.shape[-1]
     even = pad(A, n + n % 2)
     mixed, U, V = transform(even, seed)
-    Y = block_inverse(mixed, leaf, m)
-    return np.ascontiguousarray(undo(Y, U, V)[:, :n, :n])
+    return np.ascontiguousarray(undo(invert(mixed), U, V)[:, :n, :n])

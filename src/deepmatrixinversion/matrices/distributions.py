@@ -21,6 +21,7 @@ from typing import Any
 
 from deepmatrixinversion.matrices.haar import haar
 from deepmatrixinversion.matrices.sources import NumpySource, Source
+from deepmatrixinversion.matrices.spectra import symmetric, with_singular_values
 
 __all__ = ["DISTRIBUTIONS", "Distribution", "NumpySource", "Source", "haar", "mixture", "sample"]
 
@@ -60,8 +61,7 @@ def spectrum(source: Source, count: int, n: int, low: float, high: float) -> Any
     sigma_1 = s, sigma_n = s / kappa and, between them, sigma_i = s kappa^-t, t ~ U[0, 1]. Entries
     lie within [-s, s] (Higham 2002, section 28.3: ``randsvd``).
     """
-    sigma = _singular_values(source, count, n, low, high)
-    return (haar(source, count, n) * sigma[:, None, :]) @ haar(source, count, n)
+    return with_singular_values(source, _singular_values(source, count, n, low, high))
 
 
 def spd(source: Source, count: int, n: int, low: float, high: float) -> Any:
@@ -69,10 +69,8 @@ def spd(source: Source, count: int, n: int, low: float, high: float) -> Any:
 
     Exactly symmetric; positive definite after rounding, too, as kappa <= 1e4 is far below 1/eps.
     """
-    q = haar(source, count, n)
-    half = (q * _singular_values(source, count, n, low, high)[:, None, :]) @ q.swapaxes(-1, -2)
-    # a + b rounds as b + a does: the result is symmetric to the bit.
-    return (half + half.swapaxes(-1, -2)) / 2
+    Q = haar(source, count, n)
+    return symmetric(Q, _singular_values(source, count, n, low, high))
 
 
 def correlation(source: Source, count: int, n: int, low: float, high: float) -> Any:

@@ -38,6 +38,8 @@ class MatrixReader(Iterator[np.ndarray]):
         Refuse matrices that are not square.
     dialect : Dialect, optional
         How a text file spells its matrices; what it leaves open is found out.
+    first, last : int, int or None
+        Give the matrices of a slice ``first:last`` alone.
     progress : callable, optional
         Called after every block with ``bytes_read`` and ``bytes_total``.
 
@@ -81,6 +83,8 @@ class MatrixReader(Iterator[np.ndarray]):
         finite: bool = False,
         square: bool = False,
         dialect: Dialect | None = None,
+        first: int = 0,
+        last: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         if block_matrices is not None and block_matrices < 1:
@@ -101,13 +105,15 @@ class MatrixReader(Iterator[np.ndarray]):
                 )
             size = 8 * self.rows * self.cols
             check_memory(self.name, size, f"one matrix of {self.rows} x {self.cols}")
+            self._limit = block_matrices or max(1, BLOCK_BYTES // size)
+            self._end = self.count if last is None else min(last, self.count or last)
+            self._given = 0
+            self._skip(first)
         except BaseException:
             self.close()
             raise
-        self._limit = block_matrices or max(1, BLOCK_BYTES // size)
         self._finite = finite
         self._progress = progress
-        self._given = 0
 
     @property
     def bytes_read(self) -> int:
@@ -122,9 +128,9 @@ class MatrixReader(Iterator[np.ndarray]):
     def __next__(self) -> np.ndarray:
         if self._blocks is None:
             raise StopIteration
-        limit = self._limit if self.count is None else min(self._limit, self.count - self._given)
         try:
-            block = self._blocks.read(limit) if limit else np.empty((0, self.rows, self.cols))
+            left = self._limit if self._end is None else self._end - self._given
+            block = self._read(left)
             if self._finite:
                 _check_finite(block, self.name, self._given)
         except BaseException:
@@ -137,6 +143,21 @@ class MatrixReader(Iterator[np.ndarray]):
         if self._progress is not None:
             self._progress(self.bytes_read, self.bytes_total)
         return block
+
+    def _skip(self, first: int) -> None:
+        """Go to matrix ``first``, and refuse a file that ends before it."""
+        assert self._blocks is not None
+        while self._given < first and (block := self._read(first - self._given)).size:
+            self._given += len(block)
+        if first and (self._given < first or self._given == self.count):
+            raise MatrixFormatError(
+                f"{self.name}: there are only {self._given} matrices, so none from {first} on"
+            )
+
+    def _read(self, most: int) -> np.ndarray:
+        assert self._blocks is not None
+        limit = min(self._limit, most)
+        return self._blocks.read(limit) if limit else np.empty((0, self.rows, self.cols))
 
     def __enter__(self) -> MatrixReader:
         return self
@@ -161,6 +182,8 @@ def read_blocks(
     finite: bool = False,
     square: bool = False,
     dialect: Dialect | None = None,
+    first: int = 0,
+    last: int | None = None,
     progress: Progress | None = None,
 ) -> MatrixReader:
     """Open a file of matrices to be read block by block: see :class:`MatrixReader`."""
@@ -170,6 +193,8 @@ def read_blocks(
         finite=finite,
         square=square,
         dialect=dialect,
+        first=first,
+        last=last,
         progress=progress,
     )
 

@@ -12,7 +12,7 @@ from deepmatrixinversion.errors import ModelError, printable, quoted
 _T = TypeVar("_T")
 
 FORMAT_VERSION = 1
-NET_NAMES = ("dense", "resnet", "feedback", "spectral")
+NET_NAMES = ("dense", "resnet", "feedback", "spectral", "prior")
 ANY_ORDER = 0  # the msize of a network that knows no order
 
 # Upper limits for what a file may ask of this process: far above any model of use, far below
@@ -29,14 +29,14 @@ class NetConfig:
 
     Parameters
     ----------
-    net : {"dense", "resnet", "feedback", "spectral"}
+    net : {"dense", "resnet", "feedback", "spectral", "prior"}
     msize : int
         Order n of the matrices; 0 for ``spectral``, which takes any.
     nunits : int
-        Width of a layer.
+        Width of a layer; of ``prior`` the number of stored inverses, which may be 0.
     nlayers : int
         Number of layers (``dense``) or blocks (``resnet``, ``feedback``); ``spectral`` has a fixed
-        number.
+        number. Of ``prior`` how many stored inverses a start combines.
     """
 
     net: str
@@ -51,10 +51,15 @@ class NetConfig:
             if name == "msize" and self.net == "spectral":
                 _require(value == ANY_ORDER, f"msize is {value!r}: spectral takes any order, 0")
                 continue
+            least = 0 if self.net == "prior" and name != "msize" else 1
             _require(
-                _is_int(value) and 1 <= value <= most,
-                f"{name} is {value!r}: it must be a whole number from 1 to {most}",
+                _is_int(value) and least <= value <= most,
+                f"{name} is {value!r}: it must be a whole number from {least} to {most}",
             )
+        _require(
+            self.net != "prior" or self.nlayers <= self.nunits,
+            f"nlayers is {self.nlayers!r}: it must not be above nunits, {self.nunits!r}",
+        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
     config.json             what the networks are and what they saw (``ModelConfig``)
     member_1.safetensors …  the weights of each member of the ensemble, float32
-    model.onnx              the members' mean as one graph, float32, dynamic batch
+    model.onnx              the members' mean as one graph, float32, dynamic batch (none of `prior`)
     README.md               the model card
     training.csv            the training curve
     *.png                   plots
@@ -54,6 +54,15 @@ def member_file(member: int) -> str:
     return f"member_{member}.safetensors"
 
 
+def model_files(net: str, members: int) -> list[str]:
+    """The files that ``config.json`` lists: weights, and the graph but for ``prior``.
+
+    A prior is fitted without torch, which alone could write its graph: ``dmxexport`` does.
+    """
+    weights = [member_file(k + 1) for k in range(members)]
+    return weights if net == "prior" else [GRAPH, *weights]
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
@@ -73,7 +82,7 @@ def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDi
     if not path.is_dir():
         raise ModelError(f"{path}: no model directory there")
     config = ModelConfig.from_json(_read(path, CONFIG, MAX_CONFIG_BYTES))
-    expected = {GRAPH, *(member_file(k + 1) for k in range(config.members))}
+    expected = set(model_files(config.net.net, config.members))
     if set(config.files) != expected:
         raise ModelError(f"{path / CONFIG}: files must list exactly {sorted(expected)}")
     for file, recorded in config.files.items():
@@ -94,6 +103,8 @@ def read_graph(model: ModelDirectory) -> bytes:
     ModelError
         When they are not (``graph.check_graph``).
     """
+    if model.config.net.net == "prior":
+        raise ModelError(f"{model.path}: a prior has no {GRAPH}; dmxexport writes one")
     data = _read(model.path, GRAPH, MAX_FILE_BYTES)
     check_graph(data, model.config.net.msize, str(model.path / GRAPH))
     return data

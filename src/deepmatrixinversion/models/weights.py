@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from deepmatrixinversion.errors import quoted
 from deepmatrixinversion.models.config import NetConfig
+from deepmatrixinversion.prior.store import tensor_shapes
 from deepmatrixinversion.spectral.advice import ANSWERS, BLOCKS, SEEN
 
 Shape = tuple[int, ...]
@@ -19,6 +20,8 @@ GROWTH_STEPS = 4
 
 def weight_shapes(config: NetConfig) -> dict[str, Shape]:
     """The shape of each weight of one member, by name."""
+    if config.net == "prior":
+        return tensor_shapes(config.msize, config.nunits)
     layers = {"dense": _dense, "resnet": _resnet, "feedback": _feedback, "spectral": _spectral}
     shapes: dict[str, Shape] = {}
     for name, (width, answers) in layers[config.net](config).items():

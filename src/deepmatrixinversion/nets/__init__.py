@@ -11,11 +11,18 @@ from torch import nn
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.dense import Dense
 from deepmatrixinversion.nets.feedback import Feedback
+from deepmatrixinversion.nets.prior import Prior
 from deepmatrixinversion.nets.resnet import ResNet
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.nets.trajectory import Trajectory
 
-NETS = {"dense": Dense, "resnet": ResNet, "feedback": Feedback, "spectral": Spectral}
+NETS = {
+    "dense": Dense,
+    "resnet": ResNet,
+    "feedback": Feedback,
+    "spectral": Spectral,
+    "prior": Prior,
+}
 
 
 def build(config: NetConfig) -> nn.Module:
@@ -23,4 +30,13 @@ def build(config: NetConfig) -> nn.Module:
     return NETS[config.net](config)
 
 
-__all__ = ["NETS", "Dense", "Feedback", "ResNet", "Spectral", "Trajectory", "build"]
+__all__ = [
+    "NETS",
+    "Dense",
+    "Feedback",
+    "Prior",
+    "ResNet",
+    "Spectral",
+    "Trajectory",
+    "build",
+]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from deepmatrixinversion.models.config import ModelConfig
 from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStatistics
-from deepmatrixinversion.version import __version__
+from deepmatrixinversion.version import version
 
 
 class Measured(Protocol):
@@ -52,8 +52,7 @@ ONNX operators only.
 
 ## Training data
 
-Matrices of the distribution `$distribution` over [$rmin, $rmax]$filtered,
-made fresh for every step and never stored. The network sees each matrix scaled to ‖A‖F = 1, so the
+$origin The network sees each matrix scaled to ‖A‖F = 1, so the
 range describes where it was trained and does not limit what it takes.
 
 ## Measured
@@ -89,6 +88,16 @@ The weights and the graph are dedicated to the public domain (CC0-1.0).
 """)
 
 
+FRESH = Template("""\
+Matrices of the distribution `$distribution` over [$rmin, $rmax]$filtered,
+made fresh for every step and never stored.""")
+
+STATIC = Template("""\
+The matrices of `$distribution`, entries in [$rmin, $rmax]: the first 80 % to train on, 10 % to
+choose the weights by, the last 10 % for the table below. A static set can be memorised: compare
+the curves in `training.png` on the batches trained on and on matrices held out.""")
+
+
 def model_card(
     name: str,
     config: ModelConfig,
@@ -122,7 +131,13 @@ def model_card(
     square, m = (f"{n}x{n}", n) if n else ("n x n", "n")
     how = "in float32" if n else "in float64 at 20 matrix products"
     other = f"\n- Other orders than {n} in a graph of its own." if n else ""
-    filtered = f", kept where |det| > {data.det_min:g}" if data.det_min else ", none left out"
+    origin = STATIC if recipe.get("data") else FRESH
+    origin = origin.substitute(
+        distribution=data.distribution,
+        rmin=f"{data.rmin:g}",
+        rmax=f"{data.rmax:g}",
+        filtered=f", kept where |det| > {data.det_min:g}" if data.det_min else ", none left out",
+    )
     rows = "\n".join(_row(e) for e in evaluations)
     settings = "\n".join(f"| `{k}` | {v} |" for k, v in recipe.items())
     plural = "network" if config.members == 1 else "networks, whose answers are averaged"
@@ -140,11 +155,8 @@ def model_card(
         layers=net.nlayers,
         units=net.nunits,
         parameters=f"{parameters:,}",
-        version=__version__,
-        distribution=data.distribution,
-        rmin=f"{data.rmin:g}",
-        rmax=f"{data.rmax:g}",
-        filtered=filtered,
+        version=version(),
+        origin=origin,
         how=how,
         rows=rows,
         other=other,

@@ -36,8 +36,30 @@ def frobenius_residuals(A: np.ndarray, X: np.ndarray) -> np.ndarray:
     ----------
     A, X : (..., n, n) arrays
     """
+    return _norms(_residuals(A, X, np.eye(A.shape[-1])))
+
+
+def relative_residuals(A: np.ndarray, Y: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """‖B - A Y‖F/‖B‖F of each system in float64; inf where it is not finite, 0 for 0 over 0.
+
+    Parameters
+    ----------
+    A, Y, B : (..., n, n), (..., n, p) and (..., n, p) arrays
+    """
+    residual, size = _norms(_residuals(A, Y, B)), _norms(np.asarray(B, np.float64))
     with np.errstate(all="ignore"):
-        R = np.eye(A.shape[-1]) - np.asarray(A, np.float64) @ np.asarray(X, np.float64)
+        ratio = np.where(residual == 0, 0.0, residual / size)
+    return np.where(np.isfinite(ratio), ratio, np.inf)
+
+
+def _residuals(A: np.ndarray, X: np.ndarray, B: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.asarray(B, np.float64) - np.asarray(A, np.float64) @ np.asarray(X, np.float64)
+
+
+def _norms(R: np.ndarray) -> np.ndarray:
+    """Frobenius norms; inf where they are not finite."""
+    with np.errstate(all="ignore"):
         # Scaled by the largest entry, so that squares neither overflow nor vanish.
         largest = np.abs(R).max(axis=(-2, -1), initial=0.0)
         unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepmatrixinversion.atomic import atomic_bytes
-from deepmatrixinversion.errors import ModelError
+from deepmatrixinversion.reporting.heatmaps import draw_example
 from deepmatrixinversion.reporting.metrics import ErrorStatistics
+from deepmatrixinversion.reporting.worst import Example
 
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
-SCREEN = "screen"
-SUFFIXES = (".png", ".pdf", ".svg")
 DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200
 
 
@@ -31,6 +26,7 @@ def predicted_against_true(
     title: str,
     matrices: int,
     truth: str = "true inverse",
+    example: Example | None = None,
 ) -> Figure:
     """Entries of the predicted inverses against the true ones, with identity and regression line.
 
@@ -44,8 +40,10 @@ def predicted_against_true(
         Heading, and what the targets are.
     matrices : int
         Number of matrices that ``errors`` describes.
+    example : Example, optional
+        One matrix to draw as heat maps above.
     """
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = _figure(2, example)
     finite = np.isfinite(prediction) & np.isfinite(target)
     x, y = target[finite], prediction[finite]
     if x.size:
@@ -75,31 +73,44 @@ def predicted_against_true(
     return figure
 
 
-def residual_histogram(residuals: np.ndarray, *, title: str) -> Figure:
-    """Distribution of ‖I - A X‖F over matrices, by decade.
+def residual_histogram(
+    residuals: np.ndarray,
+    *,
+    title: str,
+    residual: str = "Frobenius residual ‖I - A X‖F",
+    limit: bool = True,
+    example: Example | None = None,
+) -> Figure:
+    """Distribution of residuals over matrices, by decade.
 
     Parameters
     ----------
     residuals : (count,) array
         inf where a residual is not finite.
-    title : str
-        Heading.
+    title, residual : str
+        Heading, and what the residual is.
+    limit : bool
+        Mark 1, from which on a residual proves nothing.
+    example : Example, optional
+        One matrix to draw as heat maps above.
     """
-    figure, (axes,) = _figure(1)
-    _decades(axes, residuals, "Frobenius residual ‖I - A X‖F (dimensionless)", "matrices")
-    axes.axvline(1.0, color=ORANGE, linestyle="--", label="residual 1: no inverse beyond it")
-    axes.legend(loc="best", fontsize=9)
+    figure, (axes,) = _figure(1, example)
+    _decades(axes, residuals, f"{residual} (dimensionless)", "matrices")
+    if limit:
+        axes.axvline(1.0, color=ORANGE, linestyle="--", label="residual 1: no inverse beyond it")
+        axes.legend(loc="best", fontsize=9)
     figure.suptitle(title)
     return figure
 
 
-def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
+def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figure:
     """Residual median and share of failures on fresh batches against matrices seen.
 
     Parameters
     ----------
     rows : sequence of dict
-        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``.
+        With keys ``member``, ``matrices`` (seen so far), ``residual_median``, ``below_one``, and
+        ``validation_median`` where there is one.
     title : str
         Heading.
     """
@@ -118,6 +129,14 @@ def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
             marker = "o" if style == "-" and shown.sum() == 1 else style
             axes.plot(seen[shown], values[shown], marker, color=colour, label=f"member {member}")
             drawn[axes].append(values[shown])
+        held_out = [row for row in own if row.get("validation_median")]
+        left.plot(
+            [row["matrices"] for row in held_out],
+            [row["validation_median"] for row in held_out],
+            "x--",
+            color=colour,
+            label=f"member {member}, held out",
+        )
     left.set(
         title="typical matrix",
         xlabel="matrices seen",
@@ -144,58 +163,15 @@ def training_curves(rows: Sequence[dict[str, float]], *, title: str) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, where: str | os.PathLike[str]) -> None:
-    """Write a figure to a .png, .pdf or .svg file atomically, or show it (``"screen"``).
-
-    Raises
-    ------
-    ModelError
-        When the suffix is unknown, or there is no screen to show it on.
-    """
-    if os.fspath(where) == SCREEN:
-        _show(figure)
-        return
-    check_plot_target(where)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(where).suffix.lower()[1:], dpi=150)
-    atomic_bytes(where, buffer.getvalue())
-
-
-def check_plot_target(where: str | os.PathLike[str] | None) -> None:
-    """Raise ``ModelError`` unless a plot can be written there, before any work is done."""
-    if where is None:
-        return
-    if os.fspath(where) == SCREEN:
-        _check_screen()
-        return
-    path = Path(where)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ModelError(f"{path}: a plot's name must end in {', '.join(SUFFIXES)}, or be 'screen'")
-    if not path.resolve().parent.is_dir():
-        raise ModelError(f"{path}: there is no folder {path.resolve().parent} to write the plot to")
-
-
-def _check_screen() -> None:
-    import matplotlib.pyplot
-
-    if matplotlib.get_backend().lower() == "agg":
-        raise ModelError("no screen to show the plot on: give a file name, such as fit.png")
-
-
-def _show(figure: Figure) -> None:
-    import matplotlib.pyplot as plt
-
-    _check_screen()
-    manager = plt.figure().canvas.manager
-    assert manager is not None
-    manager.canvas.figure = figure
-    figure.set_canvas(manager.canvas)
-    plt.show()
-
-
-def _figure(columns: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(6.4 * columns, 5.6), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+def _figure(columns: int, example: Example | None = None) -> tuple[Figure, list[Axes]]:
+    if example is None:
+        figure = Figure(figsize=(6.4 * columns, 5.6), layout="constrained")
+        return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    figure = Figure(figsize=(12.8, 9.2), layout="constrained")
+    parts = figure.add_gridspec(2, 1, height_ratios=(4, 5.2))
+    draw_example(figure.add_subfigure(parts[0]), example)
+    below = figure.add_subfigure(parts[1])
+    return figure, list(below.subplots(1, columns, squeeze=False)[0])
 
 
 def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
@@ -280,5 +256,5 @@ def _decades(axes: Axes, values: np.ndarray, xlabel: str, what: str) -> None:
 def _r2(value: float) -> str:
     """R² with its deficit from one, which is what tells good from perfect."""
     if not value > 0.999:
-        return f"{value:.4f}"
+        return f"{value:.4f}" if value > -10 else f"{value:.1e}"
     return "1" if value == 1 else f"1 - {1 - value:.1e}"

@@ -5,6 +5,7 @@ error bounds that are proofs come from the NumPy functions of ``deepmatrixinvers
 """
 
 from deepmatrixinversion.torch.functions import InverseResult, inv, inv_ex, pinv, solve
+from deepmatrixinversion.torch.least_squares import LeastSquares, lstsq
 from deepmatrixinversion.torch.module import Inverse
 
-__all__ = ["Inverse", "InverseResult", "inv", "inv_ex", "pinv", "solve"]
+__all__ = ["Inverse", "InverseResult", "LeastSquares", "inv", "inv_ex", "lstsq", "pinv", "solve"]

@@ -1,1 +1,5 @@
-"""Training: recipe, losses, fresh matrices, loop, checkpoints, ensembles (needs torch)."""
+"""Training: recipe, losses, matrices, loop, checkpoints, ensembles (torch), and priors (NumPy)."""
+
+from deepmatrixinversion.training.fit import fit
+
+__all__ = ["fit"]

@@ -16,7 +16,8 @@ class Look(NamedTuple):
     """What is recorded of a step.
 
     ``selection`` is the mean log10(‖R‖F + 1e-6) on the selection set, at the end of an epoch
-    only, by which the best weights are chosen; ``skipped`` counts steps since the start whose
+    only, by which the best weights are chosen; ``validation_loss`` and ``validation_median`` are
+    the loss and the median of ‖R‖F there; ``skipped`` counts steps since the start whose
     gradient was not finite; ``done`` is the fraction of the member's training that lies behind.
     """
 
@@ -31,6 +32,8 @@ class Look(NamedTuple):
     skipped: int
     matrices_per_second: float
     selection: float | None
+    validation_loss: float | None = None
+    validation_median: float | None = None
 
 
 def write_curve(path: Path, rows: Sequence[Look]) -> None:

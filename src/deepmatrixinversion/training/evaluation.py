@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
+from deepmatrixinversion.models.config import TrainingData
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
@@ -16,6 +18,7 @@ from deepmatrixinversion.reporting.metrics import (
     ResidualStatistics,
     frobenius_residuals,
 )
+from deepmatrixinversion.training.dataset import DataSet
 from deepmatrixinversion.training.source import EVALUATION, stream_seed
 
 BLOCK = 10_000
@@ -58,24 +61,41 @@ def evaluate(
     """
     rng = np.random.default_rng(stream_seed(EVALUATION, seed, order))
     source = NumpySource(rng)
+    blocks = (
+        DataSet(sample(source, distribution, count, order, rmin, rmax, det_min=det_min), None)
+        for count in (min(BLOCK, matrices - start) for start in range(0, matrices, BLOCK))
+    )
+    data = TrainingData(distribution, rmin, rmax, det_min)
+    return measured(inverter, order, data, blocks, max_products)
+
+
+def measured(
+    inverter: Inverter,
+    order: int,
+    data: TrainingData,
+    blocks: Iterable[DataSet],
+    max_products: int | None = None,
+) -> Evaluation:
+    """Measure the raw answers of ``inverter`` on blocks of matrices, which ``data`` describes."""
     residuals, errors, entries = ResidualAccumulator(), ErrorAccumulator(), EntrySample()
-    for start in range(0, matrices, BLOCK):
-        count = min(BLOCK, matrices - start)
-        A = sample(source, distribution, count, order, rmin, rmax, det_min=det_min)
+    matrices = 0
+    for A, target in blocks:
         X = inverter.guess(A, max_products=max_products)
-        # A matrix that is singular to LAPACK has no target; it counts through its residual.
-        determinant = np.linalg.det(A)
-        regular = np.isfinite(determinant) & (determinant != 0)
-        target = np.linalg.inv(A[regular])
+        matrices += len(A)
         residuals.add(frobenius_residuals(A, X))
-        errors.add(X[regular], target)
-        entries.add(X[regular], target)
+        if target is None:
+            # A matrix that is singular to LAPACK has no target; it counts through its residual.
+            determinant = np.linalg.det(A)
+            regular = np.isfinite(determinant) & (determinant != 0)
+            X, target = X[regular], np.linalg.inv(A[regular])
+        errors.add(X, target)
+        entries.add(X, target)
     return Evaluation(
         order,
-        distribution,
-        det_min,
-        rmin,
-        rmax,
+        data.distribution,
+        data.det_min,
+        data.rmin,
+        data.rmax,
         matrices,
         residuals.statistics(),
         errors.statistics(),

@@ -21,15 +21,16 @@ from deepmatrixinversion.models.directory import (
 )
 from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.reporting.card import model_card
+from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.plots import (
     predicted_against_true,
     residual_histogram,
-    save_figure,
     training_curves,
 )
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.curve import read_curve
-from deepmatrixinversion.training.evaluation import Evaluation, evaluate
+from deepmatrixinversion.training.dataset import DATA, load_data
+from deepmatrixinversion.training.evaluation import Evaluation, evaluate, measured
 from deepmatrixinversion.training.recipe import Recipe
 
 REFERENCE_DET_MIN = 0.1
@@ -63,7 +64,7 @@ def finish(
     Finished
         Measured on the training's own range: unfiltered uniform matrices, those with |det| > 0.1,
         and the training distribution itself where it is another. For ``spectral`` normal matrices
-        of each order, at 20 products.
+        of each order, at 20 products. For data of the user's own their test block.
     """
     members = range(1, recipe.n_repeats + 1)
     checkpoints = [checkpoint_file(directory, member) for member in members]
@@ -78,7 +79,7 @@ def finish(
     model = ModelDirectory(directory, config, directory.name)
     ensemble = load_ensemble(model)
     atomic_bytes(directory / GRAPH, onnx_bytes(ensemble, recipe.msize))
-    evaluations = _evaluate(Inverter(model), recipe)
+    evaluations = _evaluate(Inverter(model), recipe, directory)
     _draw(directory, recipe, evaluations, plotout)
     card = model_card(
         directory.name,
@@ -96,13 +97,18 @@ def finish(
     config = dataclasses.replace(config, files={name: digest(directory / name) for name in files})
     # Last: with its configuration the directory is a model, without it a run to resume.
     atomic_text(directory / CONFIG, config.to_json())
-    for path in checkpoints:
+    for path in (*checkpoints, directory / DATA):
         path.unlink(missing_ok=True)
     untrained = [k for k, p in zip(members, progress, strict=True) if p.best_step == 0]
     return Finished(evaluations, untrained)
 
 
-def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:
+def _evaluate(inverter: Inverter, recipe: Recipe, directory: Path) -> list[Evaluation]:
+    if recipe.data:
+        test = load_data(directory).blocks()[2]
+        products = 20 if recipe.net == "spectral" else None
+        order = test.A.shape[-1]
+        return [measured(inverter, order, recipe.training_data(), [test], products)]
     if recipe.net == "spectral":
         return [
             evaluate(
@@ -136,7 +142,7 @@ def _evaluate(inverter: Inverter, recipe: Recipe) -> list[Evaluation]:
 def _draw(
     directory: Path, recipe: Recipe, evaluations: list[Evaluation], plotout: str | None
 ) -> None:
-    unfiltered, filtered = evaluations[:2]
+    unfiltered, filtered = evaluations[0], evaluations[min(1, len(evaluations) - 1)]
     title = f"{directory.name}: raw predictions on unseen matrices\n"
     figure = predicted_against_true(
         filtered.entries.targets,

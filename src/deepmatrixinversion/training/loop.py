@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from deepmatrixinversion.errors import TrainingError
-from deepmatrixinversion.matrices.distributions import sample
 from deepmatrixinversion.nets import Trajectory, build
 from deepmatrixinversion.training.checkpoints import (
     Progress,
@@ -21,20 +21,18 @@ from deepmatrixinversion.training.checkpoints import (
 )
 from deepmatrixinversion.training.curve import Look
 from deepmatrixinversion.training.losses import LOSSES, RESIDUAL_FLOOR
+from deepmatrixinversion.training.matrices import Batch, Supply, supply
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.recorder import Recorder
 from deepmatrixinversion.training.source import (
     INITIAL_WEIGHTS,
-    SELECTION,
     TRAINING,
-    TorchSource,
     stream_seed,
 )
 
 WARMUP_STEPS = 100
 GRADIENT_NORM = 1.0
 LOOK_EVERY = 50
-SELECTION_MATRICES = 10_000
 MOST_SKIPPED_IN_A_ROW = 200
 
 
@@ -47,10 +45,10 @@ class Objective(nn.Module):
         self.loss = LOSSES[loss]
         self.counts = loss == "products"
 
-    def forward(self, A: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, A: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The loss, and ‖R‖F of each last candidate."""
         trajectory: Trajectory = self.net.trajectory(A)  # type: ignore[operator]
-        return self.loss(trajectory, A), trajectory.residuals[-1].detach()
+        return self.loss(trajectory, A, target), trajectory.residuals[-1].detach()
 
 
 def train_member(
@@ -75,14 +73,16 @@ def train_member(
     """
     net, objective, optimizer = _prepare(fabric, recipe, member)
     path = checkpoint_file(directory, member)
-    orders = sorted(set(recipe.order_cycle()))
-    count = SELECTION_MATRICES // len(orders) ** 2
-    selection = [_draw(fabric, recipe, SELECTION, (n, count), member) for n in orders]
+    matrices = supply(recipe, fabric.device, directory)
+    selection = matrices.selection(member)
     if path.exists():
         best, progress = load_checkpoint(path, net, optimizer)
     else:
         # The untrained network is a candidate too: feedback and spectral begin as good iterations.
-        best, progress = _copy(net), Progress(best_metric=_select(fabric, objective, selection))
+        best, progress = (
+            _copy(net),
+            Progress(best_metric=_select(fabric, objective, selection).metric),
+        )
     budget = math.inf if recipe.max_minutes is None else 60 * recipe.max_minutes / recipe.n_repeats
     started = saved = time.monotonic()
     first, elapsed_before = progress.step, progress.elapsed
@@ -97,7 +97,9 @@ def train_member(
         if done >= 1:
             break
         lr = _learning_rate(recipe.lr, progress.step, done)
-        loss, residuals = _step(fabric, recipe, member, objective, optimizer, progress, lr)
+        loss, residuals = _step(
+            fabric, recipe, matrices, member, objective, optimizer, progress, lr
+        )
         progress.step += 1
         progress.elapsed = elapsed_before + time.monotonic() - started
         if progress.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
@@ -109,10 +111,10 @@ def train_member(
             )
         last = progress.step == recipe.total_steps
         epoch_ends = progress.step % recipe.steps_per_epoch == 0 or last
-        metric = None
+        chosen = None
         if epoch_ends:
-            metric = _select(fabric, objective, selection)
-            if metric < progress.best_metric:
+            chosen = _select(fabric, objective, selection)
+            if (metric := chosen.metric) < progress.best_metric:
                 progress.best_metric, progress.best_step = metric, progress.step
                 best = _copy(net)
         looks = epoch_ends or progress.step % LOOK_EVERY == 0 or progress.step == 1
@@ -130,13 +132,15 @@ def train_member(
                     lr=lr,
                     skipped=progress.skipped,
                     matrices_per_second=(progress.step - first) * recipe.batch_size / seconds,
-                    selection=metric,
+                    selection=None if chosen is None else chosen.metric,
+                    validation_loss=None if chosen is None else chosen.loss,
+                    validation_median=None if chosen is None else chosen.median,
                 )
             )
         if epoch_ends or time.monotonic() - saved > recipe.checkpoint_seconds:
             save()
             saved = time.monotonic()
-    if (metric := _select(fabric, objective, selection)) < progress.best_metric:
+    if (metric := _select(fabric, objective, selection).metric) < progress.best_metric:
         progress.best_metric, progress.best_step = metric, progress.step
         best = _copy(net)
     save()
@@ -156,26 +160,10 @@ def _prepare(
     return net, objective, optimizer
 
 
-def _draw(
-    fabric: Fabric, recipe: Recipe, purpose: int, shape: tuple[int, int], *position: int
-) -> Tensor:
-    order, count = shape
-    dtype = torch.float64 if recipe.precision == "64" else torch.float32
-    seed = stream_seed(purpose, recipe.seed, *position)
-    return sample(
-        TorchSource(seed, fabric.device, dtype),
-        recipe.distribution,
-        count,
-        order,
-        recipe.rmin,
-        recipe.rmax,
-        det_min=recipe.det_min,
-    )
-
-
 def _step(
     fabric: Fabric,
     recipe: Recipe,
+    matrices: Supply,
     member: int,
     objective: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -184,10 +172,10 @@ def _step(
 ) -> tuple[float, Tensor]:
     order, count = recipe.shape_at(progress.step)
     position = (member, progress.step, fabric.global_rank)
-    A = _draw(fabric, recipe, TRAINING, (order, count // fabric.world_size), *position)
+    batch = matrices.draw(TRAINING, order, count // fabric.world_size, *position)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    loss, residuals = objective(A)
+    loss, residuals = objective(*batch)
     optimizer.zero_grad()
     fabric.backward(loss)
     norm = nn.utils.clip_grad_norm_(objective.parameters(), GRADIENT_NORM)
@@ -214,18 +202,25 @@ def _learning_rate(peak: float, step: int, done: float) -> float:
     return peak * min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+class Selected(NamedTuple):
+    """What the best weights are chosen by, with the loss and the median of ‖R‖F there."""
+
+    metric: float
+    loss: float
+    median: float
+
+
 @torch.no_grad()
-def _select(fabric: Fabric, objective: nn.Module, selection: list[Tensor]) -> float:
-    """What the best weights are chosen by: the logarithm of the last residuals, or products."""
-    results = [objective(A) for A in selection]
-    if objective.counts:
-        metric = torch.stack([value for value, _ in results]).mean()
-    else:
-        residuals = torch.cat([last for _, last in results])
-        residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
-        metric = torch.log10(residuals + RESIDUAL_FLOOR).mean()
+def _select(fabric: Fabric, objective: nn.Module, selection: list[Batch]) -> Selected:
+    """The metric is the logarithm of the last residuals, or products."""
+    results = [objective(*batch) for batch in selection]
+    loss = torch.stack([value for value, _ in results]).mean()
+    residuals = torch.cat([last for _, last in results])
+    residuals = torch.nan_to_num(residuals, nan=1e30, posinf=1e30)
+    metric = loss if objective.counts else torch.log10(residuals + RESIDUAL_FLOOR).mean()
     # The same matrices in every process: the mean only makes them agree on the last bits.
-    return _reduced(fabric, metric, "mean")
+    values = (metric, loss, residuals.median())
+    return Selected(*(_reduced(fabric, value, "mean") for value in values))
 
 
 def _reduced(fabric: Fabric, value: Tensor, operation: str) -> float:

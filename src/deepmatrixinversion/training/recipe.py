@@ -19,9 +19,12 @@ from deepmatrixinversion.models.config import (
     from_dict,
 )
 from deepmatrixinversion.spectral.advice import BLOCKS
-from deepmatrixinversion.training.losses import LOSSES
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+
+LOSS_NAMES = ("frobenius", "log_residual", "mae", "mse", "products")
+NEEDS_DATA = "net prior learns from matrices of your own: give them as data"
+WITH_TARGETS = ("mae", "mse")  # the losses that compare with inverses
 
 # Whole numbers that a run can do something with: what fits in memory is checked apart.
 LIMITS = {
@@ -61,6 +64,7 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "batch_size": 512,
         "nmx_samples": 200_000,
     },
+    "prior": {"loss": "products", "nunits": 512, "nlayers": 8},
     "feedback": {
         "loss": "log_residual",
         "lr": 3e-4,
@@ -76,6 +80,10 @@ class Recipe:
 
     ``orders`` is for ``spectral``: the orders that the steps take in turn, as in "8,16,32".
 
+    ``data`` and ``targets`` name the files that a static training learns from; without, matrices
+    are made fresh for every step. ``prior`` takes them, the largest number of inverses to store as
+    ``nunits`` and to combine as ``nlayers``, and the seed; it has no steps.
+
     ``max_minutes`` is the time for the whole ensemble; with it the learning rate follows the
     clock as well as the step, so such a run cannot be repeated bit for bit. ``threads`` are those
     of each process on the CPU; 0 leaves them to torch. One is the best for the small networks:
@@ -85,6 +93,8 @@ class Recipe:
 
     msize: int
     net: str = "feedback"
+    data: str = ""
+    targets: str = ""
     orders: str = ""
     nunits: int = 128
     nlayers: int = 7
@@ -108,12 +118,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         self.net_config()
+        self._check_data()
         self.training_data()
         mixture(self.distribution)
         self.order_cycle()
         _require(
-            self.loss in list(LOSSES), f"loss is {self.loss!r}: choose one of {sorted(LOSSES)}"
+            self.loss in LOSS_NAMES, f"loss is {self.loss!r}: choose one of {list(LOSS_NAMES)}"
         )
+
         for name, (least, most) in LIMITS.items():
             _require(
                 _whole(getattr(self, name), least, most),
@@ -143,6 +155,7 @@ class Recipe:
         net = given.get("net", cls.net)
         # A list, as a TOML file may give what cannot be looked up in a dict.
         _require(net in list(NET_DEFAULTS), f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
+        _require(net != "prior" or bool(given.get("data")), NEEDS_DATA)
         defaults = {
             f.name: f.default
             for f in dataclasses.fields(cls)
@@ -158,8 +171,20 @@ class Recipe:
         """The architecture."""
         return NetConfig(self.net, self.msize, self.nunits, self.nlayers)
 
+    def _check_data(self) -> None:
+        for name in ("data", "targets"):
+            _require(isinstance(getattr(self, name), str), f"{name} must be the name of a file")
+        _require(self.net != "prior" or self.data != "", NEEDS_DATA)
+        used = self.net == "prior" or self.loss in WITH_TARGETS
+        _require(
+            self.targets == "" or (self.data != "" and used),
+            "targets go with data, and with net prior or the losses mae and mse",
+        )
+
     def training_data(self) -> TrainingData:
         """The matrices."""
+        if self.data:
+            return TrainingData(self.data, self.rmin, self.rmax)
         return TrainingData(self.distribution, self.rmin, self.rmax, self.det_min)
 
     def order_cycle(self) -> tuple[int, ...]:

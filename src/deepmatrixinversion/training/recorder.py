@@ -11,7 +11,7 @@ from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progr
 from deepmatrixinversion.training.curve import Look, before, read_curve, write_curve
 from deepmatrixinversion.training.progress import TrainingProgress
 
-SCALARS = ("loss", "residual_median", "below_one", "lr", "skipped", "selection")
+SCALARS = ("loss", "residual_median", "below_one", "lr", "skipped", "selection", "validation_loss")
 
 
 class Recorder:

@@ -1,33 +1,22 @@
-"""A whole training: the run's directory, its members one after another, the finished model.
-
-While it runs, the directory holds ``training.json`` (the recipe), ``checkpoint_K.safetensors``,
-``training.csv`` and ``tensorboard/``; members that are done leave ``member_K.safetensors``. The
-last file written is ``config.json``: with it the directory is a model, without it a run to resume.
-"""
+"""A whole training: its members one after another, until all have left their weights."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import time
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from safetensors.torch import save as save_safetensors
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from deepmatrixinversion.atomic import atomic_bytes, atomic_text
+from deepmatrixinversion.atomic import atomic_bytes
 from deepmatrixinversion.errors import USER_ERRORS, ModelError, TrainingError
 from deepmatrixinversion.matrices.distributions import sample
 from deepmatrixinversion.matrices.memory import check_memory as refuse_memory
-from deepmatrixinversion.models.config import from_dict, parse_json
-from deepmatrixinversion.models.directory import CONFIG, member_file
+from deepmatrixinversion.models.directory import member_file
 from deepmatrixinversion.models.weights import weight_shapes
 from deepmatrixinversion.signals import exit_on_termination
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
@@ -36,41 +25,6 @@ from deepmatrixinversion.training.progress import TrainingProgress
 from deepmatrixinversion.training.recipe import PRECISIONS, Recipe
 from deepmatrixinversion.training.recorder import Recorder
 from deepmatrixinversion.training.source import TorchSource
-
-RECIPE = "training.json"
-
-
-def new_directory(prefix: str | os.PathLike[str], recipe: Recipe) -> Path:
-    """Make ``PREFIX_YYYYMMDDHHMMSS`` and write the recipe into it."""
-    prefix = os.fspath(prefix)
-    while True:
-        path = Path(f"{prefix}_{datetime.now():%Y%m%d%H%M%S}")
-        try:
-            path.mkdir(parents=True)
-            break
-        except FileExistsError:  # another run began within the same second
-            time.sleep(0.2)
-    atomic_text(path / RECIPE, json.dumps(recipe.to_dict(), indent=2) + "\n")
-    return path
-
-
-def read_recipe(directory: Path) -> Recipe:
-    """The recipe of a run directory.
-
-    Raises
-    ------
-    ModelError
-        When it is no run directory.
-    """
-    if not (directory / RECIPE).is_file():
-        raise ModelError(f"{directory}: no training to resume there ({RECIPE} is missing)")
-    values: Any = parse_json((directory / RECIPE).read_bytes(), str(directory / RECIPE))
-    return from_dict(Recipe, values, str(directory / RECIPE))
-
-
-def is_finished(directory: Path) -> bool:
-    """Whether the training of a run directory has become a model."""
-    return (directory / CONFIG).exists()
 
 
 def position(directory: Path, recipe: Recipe) -> str:
@@ -143,6 +97,8 @@ def check_data(recipe: Recipe) -> None:
     ValueError
         When the range is too wide, or hardly any matrix passes the determinant filter.
     """
+    if recipe.data:
+        return
     d = recipe.training_data()
     for order in set(recipe.order_cycle()):
         sample(TorchSource(0), d.distribution, 1, order, d.rmin, d.rmax, det_min=d.det_min)

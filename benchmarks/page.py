@@ -1,0 +1,65 @@
+"""How benchmarks tell what they measured: their arguments, tables, pages and figures.
+
+A page begins with its heading and the command that made it, on which machine, and has its figure
+and its tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deepmatrixinversion.atomic import atomic_text
+
+
+def arguments(doc: str | None, **numbers: float) -> argparse.ArgumentParser:
+    """A parser with --markdown and --plot, and an option of each name and default."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--markdown", metavar="FILE", help="write the page there")
+    parser.add_argument("--plot", metavar="FILE", help="write the figure there")
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{default}")
+    return parser
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table, in lines that end."""
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def machine() -> str:
+    """What times depend on."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}"
+
+
+def write_page(where: str | None, title: str, text: str, body: str, *, figure: str = "") -> None:
+    """Print the body, and write the page where it was asked for.
+
+    ``text`` says what was measured and how; ``figure`` is the name of an image beside the page.
+    """
+    print(body.rstrip("\n"), flush=True)
+    if where:
+        command = " ".join([f"python benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        made = f"Made by `{command}` ({machine()}). {text}"
+        image = [f"![]({figure})"] if figure else []
+        atomic_text(where, "\n\n".join([f"# {title}", made, *image, body]))
+
+
+def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list]:
+    """A figure and its axes, row after row, each with a grid."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    found: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in found:
+        axes.grid(alpha=0.3)
+    return figure, found

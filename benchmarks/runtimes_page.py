@@ -1,0 +1,76 @@
+"""The page that says what runs where."""
+
+from __future__ import annotations
+
+import platform
+
+from runtimes_files import ALLOWED, FILES, Row
+
+
+def mark(good: bool) -> str:
+    return "✅" if good else "❌"
+
+
+def line(row: Row) -> str:
+    def number(value: float | None, digits: str) -> str:
+        return "" if value is None else format(value, digits)
+
+    # A difference without a green mark would look like a result.
+    shown = row if row.runs else row._replace(difference=None, in_units=None, us=None)
+    name = shown.title + (f" {shown.version}" if shown.version else "")
+    runs = mark(row.runs) + (f" {row.reason}" if row.reason else "")
+    native = shown.native
+    if shown.us and shown.native_us:
+        ratio = shown.us / shown.native_us
+        native = f"{shown.native}: {shown.native_us:.2g} µs, file takes {ratio:.3g} times that"
+    cells = [
+        name,
+        mark(row.converts),
+        runs,
+        number(shown.difference, ".1e"),
+        number(shown.in_units, ".1f"),
+        number(shown.us, ".3g"),
+        native,
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = """\
+| runtime | converts | runs | largest difference | in κ 2⁻²⁴ | µs a matrix | its own inverse |
+| --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def page(rows: list[Row], opsets: list[Row], count: int) -> str:
+    """The report."""
+    parts = [
+        f"""\
+# Exported files in other runtimes
+
+Written by `make runtimes`, or by `python benchmarks/runtimes.py --markdown docs/runtimes.md` once
+the runtimes are installed. A mark is green only for what happened in that run, on this machine
+({platform.machine()}, CPU, one thread).
+
+Each runtime gets the files that `dmxexport --msize 8` and `16` write (opset 18, float32), called
+auto below; that of `--msize 4 --net adjugate`; those of `--net iterative` and `feedback`, made of
+matrix products and elementwise operations; and {count} matrices for each, their condition numbers κ
+spread evenly in their logarithms. *Runs* means that all inverses agree with the float64 inverse
+within {ALLOWED:.0f} κ 2⁻²⁴. *Largest difference* is ‖X - A⁻¹‖F/‖A⁻¹‖F of the worst matrix; *in
+κ 2⁻²⁴* divides each matrix's by its condition number and float32's rounding, so that about 1 is as
+exact as float32 inverses get.
+
+Times are of stacks of {count} matrices, and those of a busy machine: read the ratios. *Its own
+inverse* is an operator outside ONNX's standard, or of the runtime's own API. Where a runtime has
+one, and the file need not run anywhere else, it is far faster and the better choice.
+
+LiteRT, Core ML and ExecuTorch convert from PyTorch: they get the ONNX file through the short
+interpreter in `benchmarks/runtimes_torch.py`, with a fixed batch of {count}.
+"""
+    ]
+    for file in reversed(FILES):
+        n = file.order
+        parts.append(f"\n## {n}x{n}: {file.title}, κ up to {file.kappa:.0f}\n\n{HEAD}\n")
+        parts += [line(row) + "\n" for row in rows if row.file == file.name]
+    if opsets:
+        parts.append(f"\n## Opsets: onnxruntime, CPU, 16x16\n\n{HEAD}\n")
+        parts += [line(row._replace(version="")) + "\n" for row in opsets]
+    return "".join(parts)

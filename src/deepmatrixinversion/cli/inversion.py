@@ -1,0 +1,286 @@
+"""The work of ``dmxinvert``: blocks in, answers out, and what was seen on the way."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from deepmatrixinversion.atomic import atomic_text, atomic_write
+from deepmatrixinversion.cli.aligned import Beside, side_by_side
+from deepmatrixinversion.cli.kinds import KINDS, Answers, Kind, replaced
+from deepmatrixinversion.cli.pieces import Pieces, stamp
+from deepmatrixinversion.cli.progress import reading_progress
+from deepmatrixinversion.cli.text_options import asked_dialect
+from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.matrices.memory import check_memory
+from deepmatrixinversion.reporting.answers import AnswerSummary
+from deepmatrixinversion.reporting.metrics import (
+    EntrySample,
+    ErrorAccumulator,
+    ResidualAccumulator,
+)
+from deepmatrixinversion.reporting.report import InversionReport
+from deepmatrixinversion.reporting.worst import Worst
+from deepmatrixinversion.signals import Terminated
+from deepmatrixinversion.version import version
+
+# Options whose values answers depend on, besides the files and the model.
+_DECIDING = [
+    "kind",
+    "invert_mode",
+    "raw",
+    "tol",
+    "rtol",
+    "batch_size",
+    "delimiter",
+    "decimal",
+    "skip_header",
+]
+_WORKING = 24  # the memory that inverting one large matrix takes, in matrices of its order
+
+
+class Block(NamedTuple):
+    """Matrices, right-hand sides and true answers, where there are any, and the answers."""
+
+    A: NDArray
+    B: NDArray | None
+    truth: NDArray | None
+    answers: Answers
+
+
+class Seen:
+    """Everything that a report and a plot are made of."""
+
+    def __init__(self, kind: Kind, first: int, table: BinaryIO | None) -> None:
+        self.residuals = ResidualAccumulator()
+        self.errors = ErrorAccumulator()
+        self.entries = EntrySample()
+        self.worst = Worst()
+        self._first = first
+        wording = kind.wording
+        bounds = tuple(wording.bounds)
+        self.answers = AnswerSummary(bounds, good=wording.good, first=first, table=table)
+        self.not_finite = self.not_compared = 0
+
+    def add(self, block: Block, X: NDArray, comparable: NDArray[np.bool_]) -> None:
+        """A block, and the answers that were written, some of them fit for comparison."""
+        residuals = block.answers.columns["residual"]
+        at = self._first + self.answers.matrices
+        self.residuals.add(residuals)
+        self.answers.add(block.answers.columns)
+        finite = np.isfinite(block.A).all(axis=(-2, -1))
+        if block.B is not None:
+            finite &= np.isfinite(block.B).all(axis=(-2, -1))
+        self.not_finite += int((~finite).sum())
+        if block.truth is None:
+            if block.B is None and block.A.shape[-1] == block.A.shape[-2]:
+                self.worst.add(at, block.A, X, None, np.where(comparable, residuals, np.nan))
+            return
+        shown = np.isfinite(block.truth).all(axis=(-2, -1))
+        self.not_compared += int((~shown).sum())
+        shown &= comparable
+        self.errors.add(X[shown], block.truth[shown])
+        self.entries.add(X[shown], block.truth[shown])
+        with np.errstate(all="ignore"):
+            off = np.abs(X - block.truth).max(axis=(-2, -1), initial=0.0)
+        self.worst.add(at, block.A, X, block.truth, np.where(shown, off, np.nan))
+
+
+def invert_file(options: argparse.Namespace) -> int:
+    """Do what the options of ``dmxinvert`` ask for; its exit status."""
+    how = options.on_uncertified or ("keep" if options.raw else "nan")
+    with ExitStack() as stack:
+        job = _Job(options, stack)
+        out = stack.enter_context(MatrixWriter(options.inverseout))
+        table = None
+        if _suffix(options.report) == ".csv":
+            table = stack.enter_context(atomic_write(options.report))
+        seen = Seen(job.kind, job.first, table)
+        try:
+            for block in job:
+                good = block.answers.columns[job.kind.wording.good]
+                X, comparable = replaced(job.kind, block.answers.X, good, block.A, block.B, how)
+                out.write(X)
+                seen.add(block, X, comparable)
+        except (KeyboardInterrupt, Terminated):
+            if job.pieces is not None:
+                print(
+                    f"go on with the same command: finished blocks are in {job.pieces.folder}",
+                    file=sys.stderr,
+                )
+            raise
+    if job.pieces is not None:
+        job.pieces.remove()
+    report = InversionReport(
+        wording=job.kind.wording,
+        shape=(job.source.rows, job.source.cols),
+        mode=options.invert_mode,
+        raw=options.raw,
+        model=job.kind.model,
+        on_uncertified=how,
+        seconds=job.seconds,
+        residual=seen.residuals.statistics(),
+        # With a target, too, there may be nothing to compare: every answer replaced by NaN.
+        errors=seen.errors.statistics() if seen.errors.count else None,
+        answers=seen.answers,
+    )
+    if _suffix(options.report) == ".json":
+        atomic_text(options.report, report.to_json())
+    if options.plotout is not None:
+        _plot(options.plotout, report, seen)
+    # With the answers on standard output, the table must not get between them.
+    if not options.quiet:
+        Console(stderr=options.inverseout == "-").print(report.to_table())
+    return _status(options, seen, how)
+
+
+class _Job:
+    """Open files and the method, as an iterator over blocks with their answers."""
+
+    def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
+        self.seconds = 0.0
+        rows = options.rows or slice(0, None)
+        self.first = rows.start
+        progress = stack.enter_context(reading_progress("inverting", quiet=options.quiet))
+        dialect = asked_dialect(options)
+
+        def opened(path: str, **more: Any) -> MatrixReader:
+            part = {"first": rows.start, "last": rows.stop}
+            return stack.enter_context(read_blocks(path, dialect=dialect, **part | more))
+
+        square = options.kind != "pinv"
+        # A matrix that is not finite is one without an answer, not the end of all others.
+        source = self.source = opened(options.inputmx, square=square, progress=progress)
+        self._target = self._rhs = None
+        wanted = (source.cols, source.rows)
+        if options.rhs is not None:
+            one = _holds_one(options.rhs, dialect)
+            rhs = opened(options.rhs, first=0, last=None) if one else opened(options.rhs)
+            _check_shape(rhs, (source.rows, rhs.cols), source)
+            self._rhs = Beside(rhs, source, "right-hand side", constant=one)
+            wanted = (source.cols, rhs.cols)
+        if options.invtarget is not None:
+            target = opened(options.invtarget)
+            _check_shape(target, wanted, source)
+            self._target = Beside(target, source, "target")
+        order = max(source.rows, source.cols)
+        check_memory(source.name, 8 * order**2 * _WORKING, f"inverting a matrix of order {order}")
+        self.kind = KINDS[options.kind](options, (source.rows, source.cols))
+        self.pieces = (
+            Pieces(options.inverseout, self._described(options)) if options.resume else None
+        )
+
+    def __iter__(self) -> Iterator[Block]:
+        at = self.first
+        for A, B, truth in side_by_side(self.source, [self._rhs, self._target]):
+            assert A is not None
+            start = time.perf_counter()
+            answers = None if self.pieces is None else self.pieces.get(at, len(A))
+            if answers is None:
+                answers = self.kind.answer(A, B)
+                if self.pieces is not None:
+                    self.pieces.put(at, answers)
+            self.seconds += time.perf_counter() - start
+            yield Block(A, B, truth, answers)
+            at += len(A)
+
+    def _described(self, options: argparse.Namespace) -> dict[str, Any]:
+        """Everything that the answers depend on, as JSON gives it back."""
+        return {
+            "version": version(),
+            "input": stamp(options.inputmx),
+            "rhs": stamp(options.rhs),
+            "rows": None if options.rows is None else [options.rows.start, options.rows.stop],
+            "model": self.kind.model,
+            **{name: getattr(options, name) for name in _DECIDING},
+        }
+
+
+def _holds_one(path: str, dialect: Any) -> bool:
+    """Whether a file holds a single matrix, which then serves for all."""
+    if path == "-":
+        return False
+    with read_blocks(path, block_matrices=1, dialect=dialect) as reader:
+        next(reader)
+        return next(reader, None) is None
+
+
+def _check_shape(beside: MatrixReader, shape: tuple[int, int], source: MatrixReader) -> None:
+    if (beside.rows, beside.cols) != shape:
+        raise ValueError(
+            f"{beside.name}: its matrices are {beside.rows} x {beside.cols}, but those that go "
+            f"with {source.name} are {shape[0]} x {shape[1]}"
+        )
+
+
+def _status(options: argparse.Namespace, seen: Seen, how: str) -> int:
+    """Say what was not answered, and the exit status."""
+    answers, not_finite = seen.answers, seen.not_finite
+    if seen.not_compared:
+        print(
+            f"dmxinvert: targets that are not finite: {seen.not_compared}, left out",
+            file=sys.stderr,
+        )
+    if answers.count == answers.matrices:
+        return 0
+    if options.kind == "pinv":
+        print(f"dmxinvert: NaN or infinity in {not_finite}; written: NaN", file=sys.stderr)
+        return 1
+    written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[how]
+    if how == "pinv" and options.kind == "solve":
+        written += "'s solution"
+    if not_finite and how != "nan":
+        written += f", but NaN for {not_finite} with NaN or infinity, for which there is none"
+    bound = "residual bound" if options.kind == "inverse" else "relative error bound"
+    others = answers.describe_others("could not be certified", bound)
+    print(f"dmxinvert: {others}; written: {written}", file=sys.stderr)
+    # --raw asks for the network's own answers, whatever they are worth; unless NaN was asked for.
+    if not_finite:
+        return 1
+    return 0 if how == "pinv" or (options.raw and how == "keep") else 1
+
+
+def _suffix(path: str | None) -> str:
+    return "" if path is None else os.path.splitext(path)[1].lower()
+
+
+def _plot(where: str, report: InversionReport, seen: Seen) -> None:
+    # Matplotlib takes long to import: only who asks for a plot waits for it.
+    from deepmatrixinversion.reporting.figure_files import save_figure
+    from deepmatrixinversion.reporting.plots import predicted_against_true, residual_histogram
+
+    how = "LAPACK" if report.mode == "numpy" else report.how.removeprefix("nn, ")
+    title = f"{report.matrices:,} matrices {report.size}: {how}"
+    if report.errors is None:
+        figure = residual_histogram(
+            seen.residuals.values(),
+            title=title,
+            residual=report.wording.residual,
+            limit=report.wording.proves,
+            example=seen.worst.example,
+        )
+    else:
+        others = report.matrices - report.answers.count
+        if others and report.on_uncertified == "nan":
+            title += f", {report.answers.count:,} of them {report.wording.good} and shown"
+        elif others and report.on_uncertified == "pinv":
+            title += f"; pseudo-inverses for {others:,} that are not certified"
+        figure = predicted_against_true(
+            seen.entries.targets,
+            seen.entries.predictions,
+            report.errors,
+            title=title,
+            matrices=report.matrices,
+            truth="target",
+            example=seen.worst.example,
+        )
+    save_figure(figure, where)

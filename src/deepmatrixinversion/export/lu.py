@@ -1,0 +1,146 @@
+"""PyTorch's LU factorisation with partial pivoting, in panels of columns, as ONNX nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepmatrixinversion.export.algebra import (
+    Value,
+    cast,
+    concatenate,
+    constant,
+    where,
+)
+from deepmatrixinversion.export.blocks import (
+    columns,
+    diagonal,
+    part,
+    stack_first,
+    stack_last,
+    widths,
+)
+from deepmatrixinversion.export.cholesky import first_bad
+from deepmatrixinversion.export.elimination import PANEL, pivot_unit
+from deepmatrixinversion.export.operand import operand
+from deepmatrixinversion.export.triangular import Triangle, inverse, lower
+
+
+def factor(A: Value, n: int) -> tuple[Value, Value, Value]:
+    """P, L and U with P A = L U: LAPACK's pivots, the first of the largest where several are.
+
+    Notes
+    -----
+    n steps of 14 operators on panels of 8 columns, and n³/3 multiplications in products. Rows stay
+    where they are until the end: each step picks its pivot among those not yet used.
+    """
+    rest, free = A, constant(1, A.dtype)
+    chosen, multipliers, upper, start = [], [], [], 0
+    for width in widths(n, PANEL):
+        left = n - start
+        head = columns(rest, 0, width) if width < left else rest
+        P, Q, U, free = _panel(head, width, n, free)
+        if width < left:
+            rest = columns(rest, width, left)
+            right = inverse(lower(P @ Q, width, True), width) @ (P @ rest)
+            rest = rest - Q @ right
+            U = concatenate([U, right], -1)
+        if start:  # of this shape, and left out below
+            U = concatenate([part(A, (0, width), (0, start)), U], -1)
+        chosen.append(P)
+        multipliers.append(Q)
+        upper.append(U)
+        start += width
+    P, within = concatenate(chosen, -2), constant(np.tri(n).T, np.dtype(bool))
+    L = lower(P @ concatenate(multipliers, -1), n, True)
+    return P, L, where(within, concatenate(upper, -2), 0)
+
+
+def _panel(head: Value, width: int, n: int, free: Value) -> tuple[Value, Value, Value, Value]:
+    """The pivots' unit vectors as rows, multipliers, pivot rows, and the rows left free."""
+    M = stack_last(head)
+    units, multipliers, rows = [], [], []
+    for j in range(width):
+        column = M.take(j, 1)
+        unit = pivot_unit(column, free, n)
+        row = (unit * M).sum((0,), True)
+        multiplier = column * free / row.take(j, 1)
+        free = free - unit
+        M = M - multiplier * row
+        units.append(unit)
+        multipliers.append(multiplier)
+        rows.append(row)
+    P = stack_first(concatenate(units, 1)).mT
+    return P, stack_first(concatenate(multipliers, 1)), stack_first(concatenate(rows, 0)), free
+
+
+def lu(A, *, pivot: bool = True):
+    """P, L and U with A = P L U."""
+    P, L, U, _ = _factors(A, pivot, "lu")
+    return P.mT.node, L.node, U.node
+
+
+def _factors(matrix: Any, pivot: bool, name: str) -> tuple[Value, Value, Value, int]:
+    A, rows, columns_ = operand(matrix, name)
+    if rows != columns_ or not pivot:
+        raise ValueError(f"{name}: square matrices with pivoting only, not {rows} x {columns_}")
+    return *factor(A, rows), rows
+
+
+def lu_factor(A, *, pivot: bool = True):
+    """L below the diagonal with U above it, and LAPACK's interchanges."""
+    return lu_factor_ex(A, pivot=pivot)[:2]
+
+
+def lu_factor_ex(A, *, pivot: bool = True, check_errors: bool = False):
+    """As `lu_factor`, with the index of the first pivot that is 0, counted from 1, or 0."""
+    P, L, U, n = _factors(A, pivot, "lu_factor")
+    info = first_bad(abs(diagonal(U, n, n)))
+    return (L - np.eye(n) + U).node, cast(_interchanges(P, n), np.int32).node, info.node
+
+
+def _interchanges(P: Value, n: int) -> Value:
+    """The row (..., n), counted from 1, with which LAPACK swaps row j at its step j."""
+    place = constant(np.arange(1.0, n + 1)[None], P.dtype)
+    found = []
+    for j in range(n):
+        there = (P.row(j) * place).sum((-1,), True)
+        found.append(there)
+        place = where(place.equals(j + 1), there, place)
+    return concatenate(found, -1).reshape(2, n)
+
+
+def _permutation(pivots: Value, n: int) -> Value:
+    """The P of LAPACK's interchanges (..., n)."""
+    order, index = constant(np.arange(float(n)), pivots.dtype), np.arange(float(n))
+    for j in range(n):
+        there = (pivots.take(j, -1) - 1).equals(index)
+        here = constant(index == j, np.dtype(bool))
+        moved = where(there, order, 0).sum((-1,), True)
+        order = where(here, moved, where(there, where(here, order, 0).sum((-1,), True), order))
+    return where(order.reshape(1, n, 1).equals(index), constant(1, pivots.dtype), 0)
+
+
+def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
+    """The solution of A X = B, Aᵀ X = B or X A = B."""
+    both, n, _ = operand(LU, "lu_solve")
+    P = _permutation(cast(Value(pivots, np.dtype(np.int32), both.rank - 1), both.dtype), n)
+    L, Ut = Triangle(both, n, unit=True), Triangle(both.mT, n)
+    right = both.of(B, len(B.shape))
+    right = right if left else right.mT
+    if adjoint == left:
+        X = P.mT @ L.solve(Ut.solve(right), transposed=True)
+    else:
+        X = Ut.solve(L.solve(P @ right), transposed=True)
+    return (X if left else X.mT).node
+
+
+aten = torch.ops.aten
+TABLE = {
+    aten.linalg_lu.default: lu,
+    aten.linalg_lu_factor.default: lu_factor,
+    aten.linalg_lu_factor_ex.default: lu_factor_ex,
+    aten.linalg_lu_solve.default: lu_solve,
+}

@@ -1,0 +1,37 @@
+"""Powers of two that bring matrices of any finite scale near 1, and what marks those not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from deepmatrixinversion.export.algebra import Value, floor_power, size
+
+
+class Scaled(NamedTuple):
+    """A matrix S = A / (c 2^k), its magnitudes summing to 1 to 2, and how to go back."""
+
+    S: Value
+    c: Value
+    steps: float
+
+    def undone(self, x: Value, axes: int) -> Value:
+        """x c 2^k, where ``axes`` are those that x has behind the leading ones, at most two."""
+        c = self.c if axes == 2 else self.c.reshape(2, *(1,) * axes)
+        return x * self.steps * c
+
+    def inverted(self, X: Value) -> Value:
+        """X / (c 2^k), (..., n, m)."""
+        return X / self.steps / self.c
+
+
+def scaled(A: Value, rows: int, columns: int) -> Scaled:
+    """A near 1, by powers of two that neither overflow nor underflow where A does not."""
+    steps = 2.0 ** math.ceil(math.log2(rows * columns))
+    c = floor_power(size(A / steps, (-2, -1)))
+    return Scaled(A / c / steps, c, steps)
+
+
+def nan_unless_finite(A: Value) -> Value:
+    """0 for each finite matrix, NaN for others, (..., 1, 1)."""
+    return (A - A).sum((-2, -1), True)
