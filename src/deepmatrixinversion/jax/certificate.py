@@ -1,17 +1,19 @@
 r"""A certificate by one product and row sums, for arrays on one device or on many.
 
-In float64, u = 2^-53, with R = fl(X A), d_i the sum of |R - I|_ij over j, and p = |X| |A| 1,
+In float64, u = 2^-53, with R = fl(X A) and any weights w > 0,
 
-.. math:: \|I - X A\| \le \alpha = \max_i (d_i + \gamma_n p_i + 8 n (n + 4) \eta),
+.. math:: |I - X A|\, w \le |R - I|\, w + \gamma_n |X| |A|\, w + 8 n (n + 4) \eta (w_1 + ... + w_n),
     \quad \gamma_n = n u / (1 - n u),                                                    \tag{1}
 
 for a conventional product in any order of summation, with or without fused operations (Higham 2002,
 section 3.5): an entry of R is off by at most gamma_n (|X||A|)_ij, and by 2 n eta where operations
 underflow, n >= 1 products and sums of up to 2 eta, eta = 2^-1022, each, which covers flushing to
-zero as well (`linalg.certificate`). If alpha < 1, A and X are nonsingular, and from
-A^-1 - X = (I - XA)(I - (I - XA))^-1 X
+zero as well (`linalg.certificate`). Let (1) be at most alpha w. If alpha < 1, A and X are
+nonsingular, and from A^-1 - X = (I - XA)(I - (I - XA))^-1 X, if w is the row sums of |X|,
 
-.. math:: \|A^{-1} - X\| \le \frac{\alpha}{1 - \alpha} \|X\|.                            \tag{2}
+.. math:: |A^{-1} - X|\, e \le \frac{\alpha}{1 - \alpha} w, \quad e = (1, ..., 1)^T,      \tag{2}
+
+a bound row by row, which no scaling of A's columns changes.
 
 The bounds themselves are made of sums of up to n moduli and a few operations more, in any order:
 the factor 1 + (4 n + 64) u covers them. Subnormal entries may be read as zero: where there are any,
@@ -19,7 +21,8 @@ nothing is certified; their bits tell. A float32 matrix is a float64 one, exactl
 
 This bound is of order n u ‖|X||A|‖, whatever the error; `deepmatrixinversion.certify` has a tight
 one. **Certified** is what has a relative error bound of at most ``rtol``, and is told apart from
-singular matrices: 2 n u max p < 1.
+singular matrices: 2 n u |X||A| w < w, so that no change of entries by n u of themselves makes A
+singular.
 
 References
 ----------
@@ -37,7 +40,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, dtypes, lax
 
-from deepmatrixinversion.jax.iterations import full_precision
+from deepmatrixinversion.jax.iterations import floor_power, full_precision
 from deepmatrixinversion.linalg.certificate import LARGEST_ORDER, RTOL
 from deepmatrixinversion.linalg.residual import ETA, U, gamma
 
@@ -52,7 +55,7 @@ CONVENTIONAL = ("cpu", "gpu", "cuda", "rocm")
 )
 @dataclass(frozen=True)
 class InverseResult:
-    """Inverses with bounds in the infinity norm, a pytree.
+    """Inverses with bounds, a pytree.
 
     Attributes
     ----------
@@ -60,7 +63,8 @@ class InverseResult:
     certified : (...) bool Array
         A and X are proven nonsingular, and the relative error at most ``rtol``
     residual_bound, error_bound, relative_error_bound : (...) Array
-        upper bounds on ‖I - XA‖, ‖A^-1 - X‖ and the latter over ‖X‖; inf where nothing is proven
+        upper bounds on ‖I - XA‖, ‖A^-1 - X‖ and the latter over ‖X‖ in the infinity norm, the last
+        also for each row of X on its own; inf where nothing is proven
     reason : str or None
         why nothing could be certified here, whatever the matrices
     """
@@ -96,31 +100,48 @@ def uncertified(X: Array, batch: tuple[int, ...], reason: str) -> InverseResult:
 
 
 class Sums(NamedTuple):
-    """How arrays lie: their product, row sums of moduli (n, 1), sums over all rows, the identity.
-
-    ``weighted(X, a)`` is sum_k |X|_ik a_k for the column ``a`` of row sums, and ``largest`` the
-    largest of a column (1, 1).
-    """
+    """How arrays lie: their product, row sums of moduli (n, 1), |X| a for such a column a, the
+    largest and the sum of a column (1, 1), the identity."""
 
     product: Callable[[Array, Array], Array]
     rows: Callable[[Array], Array]
     weighted: Callable[[Array, Array], Array]
     largest: Callable[[Array], Array]
+    total: Callable[[Array], Array]
     one: Array
 
 
-def bounds(s: Sums, A: Array, X: Array, order: int) -> tuple[Array, Array, Array, Array]:
-    """alpha of (1), the bound (2), that over ‖X‖, and max p, for float64 A and X, (..., 1, 1)."""
-    n = order
+class Bounds(NamedTuple):
+    """Of ‖I - XA‖, ‖A^-1 - X‖, the latter over ‖X‖, and of |X||A| w over w, each (..., 1, 1)."""
+
+    residual: Array
+    error: Array
+    relative: Array
+    spread: Array
+
+
+def bounds(s: Sums, A: Array, X: Array, n: int) -> Bounds:
+    """By (1) and (2), for float64 A and X of order n."""
     factor = 1 + (4 * n + 64) * U
-    d = s.rows(s.product(X, A) - s.one)
-    p = s.weighted(X, s.rows(A))
-    alpha = _up(s.largest(d + gamma(n) * p + 8 * n * (n + 4) * ETA) * factor)
-    alpha = jnp.where(_normal(s, A) & _normal(s, X) & (alpha < jnp.inf), alpha, jnp.inf)
-    size = s.largest(s.rows(X))
-    relative = jnp.where(alpha < 1, _up(alpha / (1 - alpha) * (1 + 8 * U)), jnp.inf)
-    error = jnp.where(alpha < 1, _up(relative * size * factor) + ETA, jnp.inf)
-    return alpha, error, relative, s.largest(p) * factor
+    E, size = s.product(X, A) - s.one, s.rows(X)
+    largest = s.largest(size)
+    w = size / floor_power(largest)
+
+    def against(w: Array, rows_of_E: Array, rows_of_A: Array) -> tuple[Array, Array]:
+        spread = s.weighted(X, rows_of_A + 4 * n * ETA)
+        small = 8 * n * (n + 4) * ETA * s.total(w)
+        rows = rows_of_E + gamma(n) * spread + small
+        positive = w > 2 * ETA
+        alpha = s.largest(jnp.where(positive, rows / w, jnp.inf)) * factor
+        return alpha, s.largest(jnp.where(positive, spread / w, jnp.inf)) * factor
+
+    residual, _ = against(jnp.ones_like(w), s.rows(E), s.rows(A))
+    alpha, spread = against(w, s.weighted(E, w), s.weighted(A, w))
+    sound = _normal(s, A) & _normal(s, X)
+    residual, alpha = (jnp.where(sound & (x < jnp.inf), _up(x), jnp.inf) for x in (residual, alpha))
+    relative = jnp.where(alpha < 1, _up(alpha / (1 - alpha) * factor), jnp.inf)
+    error = jnp.where(alpha < 1, _up(relative * largest * factor) + ETA, jnp.inf)
+    return Bounds(residual, error, relative, spread)
 
 
 def _up(x: Array) -> Array:
@@ -140,10 +161,12 @@ MATRICES = Sums(
     lambda A: abs(A).sum(axis=-1, keepdims=True),
     lambda X, a: abs(X) @ a,
     lambda x: x.max(axis=-2, keepdims=True),
+    lambda x: x.sum(axis=-2, keepdims=True),
     jnp.zeros(()),
 )
 
 
+@partial(jax.jit, static_argnums=2)
 @full_precision
 def certified(A: Array, X: Array, rtol: float | None) -> InverseResult:
     """The certificates of X, on whatever devices JAX puts the product."""
@@ -152,9 +175,8 @@ def certified(A: Array, X: Array, rtol: float | None) -> InverseResult:
         zero = jnp.zeros(A.shape[:-2])
         return InverseResult(X, zero == 0, zero, zero, zero)
     s = MATRICES._replace(one=jnp.eye(n))
-    wide = doubled(lax.stop_gradient(A)), doubled(lax.stop_gradient(X))
-    alpha, error, relative, p = (x[..., 0, 0] for x in bounds(s, *wide, n))
-    return judged(X, alpha, error, relative, p, rtol)
+    found = bounds(s, doubled(lax.stop_gradient(A)), doubled(lax.stop_gradient(X)), n)
+    return judged(X, Bounds(*(x[..., 0, 0] for x in found)), rtol)
 
 
 def doubled(A: Array) -> Array:
@@ -166,12 +188,9 @@ def doubled(A: Array) -> Array:
     return jnp.where(subnormal, jnp.nan, A.astype(jnp.float64))
 
 
-def judged(
-    X: Array, alpha: Array, error: Array, relative: Array, p: Array, rtol: float | None
-) -> InverseResult:
+def judged(X: Array, found: Bounds, rtol: float | None) -> InverseResult:
     """The result that these bounds amount to."""
     if rtol is None:
         rtol = RTOL[X.dtype.itemsize]
-    n = X.shape[-1]
-    sound = (relative <= rtol) & (2 * n * U * p < 1)
-    return InverseResult(X, sound, alpha, error, relative)
+    sound = (found.relative <= rtol) & (2 * X.shape[-1] * U * found.spread < 1)
+    return InverseResult(X, sound, *found[:3])

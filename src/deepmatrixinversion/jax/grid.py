@@ -8,6 +8,7 @@ evenly: matrices are halved without moving anything. No device ever gathers more
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -46,21 +47,15 @@ class Grid(NamedTuple):
         """How a matrix lies."""
         return PartitionSpec(self.rows, self.columns)
 
-    def everywhere(self, function: Callable[..., T], takes: str, gives: str) -> Callable[..., T]:
-        """``function`` of pieces as one of whole arrays, "M" for matrices and "v" for the rest.
+    def everywhere(
+        self, function: Callable[..., T], takes: str, gives: str, **options: int
+    ) -> Callable[..., T]:
+        """``function`` of a grid and pieces as one of whole arrays, compiled once.
 
-        The rest, vectors and numbers, every device has whole.
+        Of matrices, "M", it sees the device's own piece; the rest, vectors and numbers, "v", every
+        device has whole.
         """
-        specs = {"M": self.spec, "v": PartitionSpec()}
-        ins, outs = ([specs[kind] for kind in kinds] for kinds in (takes, gives))
-        mapped = jax.shard_map(
-            function,
-            mesh=self.mesh,
-            in_specs=tuple(ins),
-            out_specs=tuple(outs) if len(outs) > 1 else outs[0],
-            check_vma=False,
-        )
-        return jax.jit(mapped)
+        return _compiled(self, function, takes, gives, tuple(options.items()))
 
     # Of what follows, arguments and results are the pieces of one device.
 
@@ -174,6 +169,7 @@ class Grid(NamedTuple):
             lambda A: lax.psum(abs(A).sum(axis=1, keepdims=True), self.columns),
             weighted,
             lambda x: lax.pmax(x.max(axis=0, keepdims=True), self.rows),
+            lambda x: lax.psum(x.sum(axis=0, keepdims=True), self.rows),
             one,
         )
 
@@ -194,3 +190,26 @@ class GridSpace(NamedTuple):
     def norm(self, a: Array) -> Array:
         """‖a‖F, at least 1e-18."""
         return self.inner(a, a).clip(1e-36) ** 0.5
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(
+    grid: Grid, function: Callable[..., T], takes: str, gives: str, options: tuple[Any, ...]
+) -> Callable[..., T]:
+    specs = {"M": grid.spec, "v": PartitionSpec()}
+    ins, outs = ([specs[kind] for kind in kinds] for kinds in (takes, gives))
+    mapped = jax.shard_map(
+        functools.partial(function, grid, **dict(options)),
+        mesh=grid.mesh,
+        in_specs=tuple(ins),
+        out_specs=tuple(outs) if len(outs) > 1 else outs[0],
+        check_vma=False,
+    )
+    compiled = jax.jit(mapped)
+
+    @functools.wraps(function)
+    def in_turn(*arrays: Any) -> T:
+        return jax.block_until_ready(compiled(*arrays))
+
+    # Of several programs at once, those of one processor's devices wait for one another for ever.
+    return in_turn if grid.mesh.devices.flat[0].platform == "cpu" else compiled

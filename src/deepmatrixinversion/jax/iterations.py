@@ -6,7 +6,7 @@ The number of steps is fixed beforehand and nothing branches on data.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -45,11 +45,19 @@ def plain_algebra(A: Array) -> Algebra:
 
 
 def floor_power(x: Array) -> Array:
-    """A power of two about as large as x > 0, and 1 for 0; constant to the gradient."""
-    x = lax.stop_gradient(jnp.where(x > 0, x, jnp.ones_like(x)))
-    _, exponent = jnp.frexp(x)
-    return jnp.where(jnp.isfinite(x), jnp.ldexp(jnp.ones_like(x), exponent - 1), x)
+    """The power of two below x > 0, the smallest normal one for subnormal x, and 1 for 0.
 
+    By its bits, since a library's ``frexp`` takes long to compile; constant to the gradient.
+    """
+    x = lax.stop_gradient(x)
+    integer, exponent = BITS[x.dtype.itemsize]
+    bits = lax.bitcast_convert_type(jnp.maximum(x, jnp.finfo(x.dtype).tiny), integer)
+    power = lax.bitcast_convert_type(bits & exponent, x.dtype)
+    return jnp.where(jnp.isfinite(x), jnp.where(x > 0, power, jnp.ones_like(x)), x)
+
+
+BITS = {4: (jnp.int32, 0x7F800000), 8: (jnp.int64, 0x7FF0000000000000)}
+"""By the bytes of a number: integers of as many, and where its exponent is."""
 
 POWERS = balance.Powers(floor_power, lambda x, axis: x.max(axis=axis, keepdims=True))
 
@@ -63,6 +71,7 @@ def blocks_for(order: int, dtype: jnp.dtype) -> int:
     return minimal_residual.blocks_for(order, double) + (6 if double else 2)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 @full_precision
 def minimal_residual_inverse(A: Array, blocks: int, refine: int = 0) -> Array:
     """Approximate inverses by ``blocks`` minimal residual steps from A^T, for n > 0.
@@ -79,6 +88,7 @@ def minimal_residual_inverse(A: Array, blocks: int, refine: int = 0) -> Array:
     return X / f / e / c.mT / r.mT
 
 
+@partial(jax.jit, static_argnums=1)
 @full_precision
 def pseudo_inverse(A: Array, rtol: float) -> Array:
     """`linalg.purification` for matrices with at least one entry."""
