@@ -1,27 +1,28 @@
 r"""A certificate by one product and row sums, for arrays on one device or on many.
 
-In float64, u = 2^-53, with R = fl(X A) and any weights w > 0,
+In float64, u = 2^-53, with R = I - A X, R' = I - fl(A X) and any w > 0,
 
-.. math:: |I - X A|\, w \le |R - I|\, w + \gamma_n |X| |A|\, w + 8 n (n + 4) \eta (w_1 + ... + w_n),
+.. math:: |R|\, w \le |R'|\, w + \gamma_n |A| |X|\, w + 8 n (n + 4) \eta (1 + w_1 + ... + w_n),
     \quad \gamma_n = n u / (1 - n u),                                                    \tag{1}
 
 for a conventional product in any order of summation, with or without fused operations (Higham 2002,
-section 3.5): an entry of R is off by at most gamma_n (|X||A|)_ij, and by 2 n eta where operations
+section 3.5): an entry of R' is off by at most gamma_n (|A||X|)_ij, and by 2 n eta where operations
 underflow, n >= 1 products and sums of up to 2 eta, eta = 2^-1022, each, which covers flushing to
-zero as well (`linalg.certificate`). Let (1) be at most alpha w. If alpha < 1, A and X are
-nonsingular, and from A^-1 - X = (I - XA)(I - (I - XA))^-1 X, if w is the row sums of |X|,
+zero as well (`linalg.certificate`). Let r be (1) for w = e = (1, ..., 1)^T, and (1) for w = r at
+most alpha r. If alpha < 1, A and X are nonsingular, and A^-1 - X = X R (I - R)^-1, so that
 
-.. math:: |A^{-1} - X|\, e \le \frac{\alpha}{1 - \alpha} w, \quad e = (1, ..., 1)^T,      \tag{2}
+.. math:: |A^{-1} - X|\, e \le |X|\, r / (1 - \alpha),                                   \tag{2}
 
-a bound row by row, which no scaling of A's columns changes.
+row by row. No scaling of A's rows or columns changes (2) over the row sums of |X| by much. R, not
+I - X A, is what the iterations make small.
 
 The bounds themselves are made of sums of up to n moduli and a few operations more, in any order:
 the factor 1 + (4 n + 64) u covers them. Subnormal entries may be read as zero: where there are any,
 nothing is certified; their bits tell. A float32 matrix is a float64 one, exactly.
 
-This bound is of order n u ‖|X||A|‖, whatever the error; `deepmatrixinversion.certify` has a tight
+This bound is of order n u ‖|A||X|‖, whatever the error; `deepmatrixinversion.certify` has a tight
 one. **Certified** is what has a relative error bound of at most ``rtol``, and is told apart from
-singular matrices: 2 n u |X||A| w < w, so that no change of entries by n u of themselves makes A
+singular matrices: 2 n u |A||X| r < r, so that no change of entries by n u of themselves makes A
 singular.
 
 References
@@ -40,7 +41,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, dtypes, lax
 
-from deepmatrixinversion.jax.iterations import floor_power, full_precision
+from deepmatrixinversion.jax.iterations import full_precision
 from deepmatrixinversion.linalg.certificate import LARGEST_ORDER, RTOL
 from deepmatrixinversion.linalg.residual import ETA, U, gamma
 
@@ -63,8 +64,8 @@ class InverseResult:
     certified : (...) bool Array
         A and X are proven nonsingular, and the relative error at most ``rtol``
     residual_bound, error_bound, relative_error_bound : (...) Array
-        upper bounds on ‖I - XA‖, ‖A^-1 - X‖ and the latter over ‖X‖ in the infinity norm, the last
-        also for each row of X on its own; inf where nothing is proven
+        upper bounds on ‖I - AX‖ and ‖A^-1 - X‖ in the infinity norm, and on the sums of each row of
+        |A^-1 - X| over those of |X|; inf where nothing is proven
     reason : str or None
         why nothing could be certified here, whatever the matrices
     """
@@ -112,7 +113,7 @@ class Sums(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Of ‖I - XA‖, ‖A^-1 - X‖, the latter over ‖X‖, and of |X||A| w over w, each (..., 1, 1)."""
+    """Of ‖R‖, ‖A^-1 - X‖, its rows over those of X, and of |A||X| r over r, each (..., 1, 1)."""
 
     residual: Array
     error: Array
@@ -122,26 +123,26 @@ class Bounds(NamedTuple):
 
 def bounds(s: Sums, A: Array, X: Array, n: int) -> Bounds:
     """By (1) and (2), for float64 A and X of order n."""
-    factor = 1 + (4 * n + 64) * U
-    E, size = s.product(X, A) - s.one, s.rows(X)
-    largest = s.largest(size)
-    w = size / floor_power(largest)
+    factor, tiny = 1 + (4 * n + 64) * U, 8 * n * (n + 4) * ETA
+    R = s.one - s.product(A, X)
 
-    def against(w: Array, rows_of_E: Array, rows_of_A: Array) -> tuple[Array, Array]:
-        spread = s.weighted(X, rows_of_A + 4 * n * ETA)
-        small = 8 * n * (n + 4) * ETA * s.total(w)
-        rows = rows_of_E + gamma(n) * spread + small
-        positive = w > 2 * ETA
-        alpha = s.largest(jnp.where(positive, rows / w, jnp.inf)) * factor
-        return alpha, s.largest(jnp.where(positive, spread / w, jnp.inf)) * factor
+    def through(w: Array) -> tuple[Array, Array]:
+        """(1), and |A||X| w."""
+        spread = s.weighted(A, s.weighted(X, w) + 4 * n * ETA)
+        return (s.weighted(R, w) + gamma(n) * spread + tiny * (1 + s.total(w))) * factor, spread
 
-    residual, _ = against(jnp.ones_like(w), s.rows(E), s.rows(A))
-    alpha, spread = against(w, s.weighted(E, w), s.weighted(A, w))
-    sound = _normal(s, A) & _normal(s, X)
-    residual, alpha = (jnp.where(sound & (x < jnp.inf), _up(x), jnp.inf) for x in (residual, alpha))
-    relative = jnp.where(alpha < 1, _up(alpha / (1 - alpha) * factor), jnp.inf)
-    error = jnp.where(alpha < 1, _up(relative * largest * factor) + ETA, jnp.inf)
-    return Bounds(residual, error, relative, spread)
+    size = s.rows(X)
+    r, _ = through(jnp.ones_like(size))
+    left, spread = through(r)
+    alpha = _finite(s.largest(left / r) * factor, _normal(s, A) & _normal(s, X))
+    rows = (s.weighted(X, r) + tiny) / (1 - alpha) * factor
+    error, relative = (_finite(s.largest(x) * factor, alpha < 1) for x in (rows, rows / size))
+    return Bounds(_finite(s.largest(r), alpha < jnp.inf), error, relative, s.largest(spread / r))
+
+
+def _finite(x: Array, sound: Array) -> Array:
+    """A bound, rounded up; inf where it is NaN or not sound."""
+    return jnp.where(sound & (x < jnp.inf), _up(x), jnp.inf)
 
 
 def _up(x: Array) -> Array:
