@@ -87,7 +87,7 @@ def nothing_to_gain(cases: list[Case]) -> str:
 def draw(cases: list[Case]) -> Figure:
     """Products by family and order."""
     families = [f for f in FAMILIES if any(c.family is f for c in cases)]
-    figure, axes = panels(14, 8, 3, 5)
+    figure, axes = panels(14, 8, 3, 5, shared=True)
     ours = {"linewidth": 5, "alpha": 0.5, "zorder": 1}  # shows what lies upon it
     styles: dict[str, tuple[str, str, dict[str, Any]]] = {
         "greedy": ("o-", "#777777", {}),
@@ -106,9 +106,6 @@ def draw(cases: list[Case]) -> Figure:
                     *zip(*points, strict=True), style, color=colour, label=name, markersize=4,
                     **more,
                 )  # fmt: skip
-        if panel is not axes[0]:
-            panel.sharex(axes[0])
-            panel.sharey(axes[0])
         orders = sorted({c.n for c in own})
         panel.set_xticks(orders, [str(n) for n in orders])
         panel.minorticks_off()

@@ -17,6 +17,7 @@ LAYERS = [
     "cli",
     "training",
     "torch",
+    "jax",
     "dask",
     "export",
     "inference",

@@ -254,14 +254,15 @@ def test_where_pytorch_raises():
 
 def test_parameters_and_buffers_may_be_complex():
     class Steered(torch.nn.Module):
+        steering: torch.Tensor
+
         def __init__(self):
             super().__init__()
             self.register_buffer("steering", MIX)
-            self.inner = torch.nn.Module()
-            self.inner.weight = torch.nn.Parameter(MIX.mH.contiguous())
+            self.inner = torch.nn.ParameterDict({"weight": MIX.mH.contiguous()})
 
         def forward(self, re, *, im):
-            z = torch.complex(re, im) @ self.steering + self.inner.weight
+            z = torch.complex(re, im) @ self.steering + self.inner["weight"]
             return {"re": z.real, "im": z.imag}
 
     re, im = torch.randn(2, 3, 2, 2, dtype=torch.float64)

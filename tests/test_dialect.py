@@ -199,3 +199,20 @@ def test_any_stack_comes_back_from_any_spelling(tmp_path_factory):
         assert read_matrices(path).tobytes() == stack.tobytes()
 
     check()
+
+
+@pytest.mark.parametrize(
+    "text, culprit",
+    [
+        ("Name;A;B\nr1;1,5;2\nr2;3;1.234,5\n", "(line 3): '1.234,5' is not a number: what parts"),
+        ('"1,234.5",2\n3,4\n', "'1,234.5' is not a number: what parts its thousands must go"),
+        ("A;B\n1,5;2\n3;x\n", "(line 3): 'x' is not a number"),
+        ("A,B\n1.5,2\n3,x\n", "(line 3): 'x' is not a number"),
+        ("A B\n1.5 2\n3 x\n", "(line 3): 'x' is not a number"),
+    ],
+)
+def test_one_field_that_spoils_a_table_is_the_one_that_is_named(tmp_path, text, culprit):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(MatrixFormatError) as caught:
+        read_matrices(tmp_path / "a.csv")
+    assert culprit in str(caught.value)

@@ -71,7 +71,7 @@ def impostor(package, name="Array"):
 
 REMEDIES = {
     "torch": r"deepmatrixinversion\.torch",
-    "jax": r"outside of jax\.jit.*numpy\.asarray\(",
+    "jax": r"deepmatrixinversion\.jax.*numpy\.asarray\(",
     "cupy": r"cupy\.asnumpy\(",
     "dask": r"deepmatrixinversion\.dask.*\.compute\(\)",
     "sparse": r"\.todense\(\)",

@@ -16,8 +16,10 @@ from deepmatrixinversion.errors import UnsupportedArrayError
 ELSEWHERE = {
     "torch": "call its namesake in deepmatrixinversion.torch, or convert with "
     "{name}.detach().cpu().numpy()",
-    "jax": "call it outside of jax.jit, or convert with numpy.asarray({name})",
-    "jaxlib": "call it outside of jax.jit, or convert with numpy.asarray({name})",
+    "jax": "call its namesake in deepmatrixinversion.jax, or, outside of jax.jit, convert with "
+    "numpy.asarray({name})",
+    "jaxlib": "call its namesake in deepmatrixinversion.jax, or, outside of jax.jit, convert with "
+    "numpy.asarray({name})",
     "cupy": "convert with cupy.asnumpy({name})",
     "dask": "call its namesake in deepmatrixinversion.dask, or convert with {name}.compute()",
     "tensorflow": "convert with {name}.numpy()",

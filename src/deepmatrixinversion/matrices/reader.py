@@ -125,6 +125,15 @@ class MatrixReader(Iterator[np.ndarray]):
         """The size of the file, or None for a pipe."""
         return self._source.size
 
+    @property
+    def _bytes_due(self) -> int | None:
+        """How much of the file the matrices asked for take, where that is known."""
+        if self._end == self.count or self.bytes_total is None:
+            return self.bytes_total
+        if not self.count or self._end is None:
+            return None
+        return self.bytes_total * self._end // self.count
+
     def __next__(self) -> np.ndarray:
         if self._blocks is None:
             raise StopIteration
@@ -141,7 +150,7 @@ class MatrixReader(Iterator[np.ndarray]):
             raise StopIteration
         self._given += len(block)
         if self._progress is not None:
-            self._progress(self.bytes_read, self.bytes_total)
+            self._progress(self.bytes_read, self._bytes_due)
         return block
 
     def _skip(self, first: int) -> None:
