@@ -274,33 +274,3 @@ def test_parameters_and_buffers_may_be_complex():
     assert not any(t.is_complex() for t in program.state_dict.values())
     found, expected = program.module()(re[:1], im=im[:1]), model(re[:1], im=im[:1])
     assert all(torch.allclose(found[k], expected[k]) for k in ("re", "im"))
-
-
-class Whole(torch.nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-REFUSED = {
-    "inputs and outputs must be real": lambda x: torch.complex(x, x),
-    "not translated for complex tensors: linalg_eig": lambda x: linalg.eig(x)[0].real,
-    "only 1 to 8 are translated": lambda x: (torch.complex(x, x) ** 0.5).real,
-    "einsums of two": lambda x: torch.einsum("ij,jk,kl->il", *[torch.complex(x, x)] * 3).real,
-}
-
-
-@pytest.mark.parametrize("message", REFUSED)
-def test_refuses(message):
-    with pytest.raises(ValueError, match=message):
-        real_program(Whole(REFUSED[message]), (torch.eye(3),))
-
-
-def test_real_models_stay_as_they_are():
-    x = torch.eye(3)
-    found = real_program(Whole(linalg.inv), (x,)).graph
-    given = torch.export.export(Whole(linalg.inv), (x,)).graph
-    assert str(found) == str(given)
