@@ -60,7 +60,9 @@ def cond(A: Tensor, p: float | str | None = None) -> Tensor:
     if p in (None, 2, -2):
         return linalg.cond(A, p)
     X, info = linalg.inv_ex(A)
-    return torch.where(info > 0, torch.inf, matrix_norm(A, p) * matrix_norm(X, p))
+    singular = info > 0
+    inverse = matrix_norm(X.masked_fill(singular[..., None, None], 0), p)
+    return matrix_norm(A, p) * inverse.masked_fill(singular, torch.inf)
 
 
 def vander(x: Tensor, N: int | None = None) -> Tensor:
