@@ -10,7 +10,7 @@ import torch
 from torch import linalg
 from torch.nn import functional
 
-from deepmatrixinversion.export import real_program
+from deepmatrixinversion.export import exportable_program
 from test_translation import export, run
 
 TWIST = cmath.exp(0.7j)
@@ -168,7 +168,7 @@ KAPPA = 100
 def in_planes(functions, inputs, dynamic):
     batch = torch.export.Dim("batch", min=1)
     shapes = {"inputs": tuple({0: batch} for _ in inputs)} if dynamic else None
-    return real_program(Planar(*functions), inputs, dynamic_shapes=shapes)
+    return exportable_program(Planar(*functions), inputs, dynamic_shapes=shapes)
 
 
 @functools.cache
@@ -269,7 +269,7 @@ def test_parameters_and_buffers_may_be_complex():
     model = Steered()
     batch = torch.export.Dim("batch", min=1)
     shapes = {"re": {0: batch}, "im": {0: batch}}
-    program = real_program(model, (re,), {"im": im}, dynamic_shapes=shapes)
+    program = exportable_program(model, (re,), {"im": im}, dynamic_shapes=shapes)
     assert program.graph_signature.user_inputs == ("re", "im")
     assert not any(t.is_complex() for t in program.state_dict.values())
     found, expected = program.module()(re[:1], im=im[:1]), model(re[:1], im=im[:1])

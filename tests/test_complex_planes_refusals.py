@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import linalg
 
-from deepmatrixinversion.export import real_program
+from deepmatrixinversion.export import exportable_program
 
 
 class Whole(torch.nn.Module):
@@ -29,11 +29,11 @@ REFUSED = {
 @pytest.mark.parametrize("message", REFUSED)
 def test_refuses(message):
     with pytest.raises(ValueError, match=message):
-        real_program(Whole(REFUSED[message]), (torch.eye(3),))
+        exportable_program(Whole(REFUSED[message]), (torch.eye(3),))
 
 
 def test_real_models_stay_as_they_are():
     x = torch.eye(3)
-    found = real_program(Whole(linalg.inv), (x,)).graph
+    found = exportable_program(Whole(linalg.inv), (x,)).graph
     given = torch.export.export(Whole(linalg.inv), (x,)).graph
     assert str(found) == str(given)
