@@ -177,8 +177,8 @@ def design(report: Report) -> None:
         )
     report.section(
         "Spectral",
-        "Trained for a few hundred steps on normal matrices of orders 16, 32 and 64 alone.\n",
-        *ablations.compare_spectral(200_000 // few, 4_000 // few, SEED),
+        "Trained for two hundred steps on normal matrices of orders 16, 32 and 64 alone.\n",
+        *ablations.compare_spectral(100_000 // few, 4_000 // few, SEED),
     )
     report.section(
         "Guard",

@@ -51,8 +51,7 @@ is large as well."""
 
 LARGE = 0.913
 """‖R²‖F²/‖R‖F² above which it is. A regression tree fitted to random matrices of 16 kinds found all
-three; on families that neither it nor the network was fitted to, it takes what is lost to greedy
-steps to a half."""
+three; on 30 families, 22 of them new to it, it takes what is lost to greedy steps to less than half."""
 
 SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
