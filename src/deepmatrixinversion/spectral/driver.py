@@ -26,6 +26,7 @@ from deepmatrixinversion.spectral.advice import (
     foresee,
     lift,
     look,
+    unaligned,
 )
 from deepmatrixinversion.spectral.moments import UNSEEN, Moments
 from deepmatrixinversion.spectral.opening import Opening, begin, taken, turned
@@ -43,15 +44,6 @@ Products to 1e-3, normal matrices of order 8: 9.0, the network 11.3, greedy step
 
 GREEDY = (3, 3, 3, OPEN_DEGREE)
 """Degrees of steps without the network."""
-
-ALIGNED, LOOSELY = 0.845, 0.937
-"""Cosine between R² and what the step of degree two leaves, at the start, up to which a matrix goes
-without the network: its polynomials R² Q have little to take hold of. Up to the second where R²
-is large as well."""
-
-LARGE = 0.913
-"""‖R²‖F²/‖R‖F² above which it is. A regression tree fitted to random matrices of 16 kinds found all
-three; on 30 families, 22 of them new to it, it takes what is lost to greedy steps to less than half."""
 
 SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
@@ -202,7 +194,7 @@ class Descent(NamedTuple):
         before = space.seen(seen.fit.remainder)
         choice, opens, hidden = choose(self.weights, seen, live.hidden, space, np)
         done = before[0] <= self.enough
-        plain = first & ~done & self._plain(seen, before, space)
+        plain = first & ~done & unaligned(seen, before, space, np)
         opening = (opens > 0) & ~done & ~plain
         live = live._replace(hidden=hidden)
         if done.any():
@@ -226,14 +218,6 @@ class Descent(NamedTuple):
         seen = seen._replace(fit=seen.fit._replace(remainder=rest))
         found = _combined(space, seen, steps)
         return self._step(live._replace(hidden=hidden), *found, BLOCK_PRODUCTS)
-
-    @staticmethod
-    def _plain(seen: Look, before: Array, space: Moments) -> NDArray[np.bool_]:
-        """Which matrices are better off without the network."""
-        size = space.norm(seen.square)
-        cosine = space.inner(seen.square, seen.fit.remainder) / (size * before)
-        large = size**2 > LARGE * space.inner(space.R, space.R)
-        return (cosine <= np.where(large, LOOSELY, ALIGNED))[0]
 
     def _open(self, live: Live, degrees: Iterable[int], square: Array | None = None) -> Live:
         """Steps up to these degrees, which who is done leaves; ``square`` is R² where it is there.
