@@ -18,7 +18,7 @@ from deepmatrixinversion.inference.arrays import (
     start_like,
 )
 from deepmatrixinversion.inference.interchange import keeps_kind
-from deepmatrixinversion.inference.leaf import leaf_of
+from deepmatrixinversion.inference.leaf import from_start, leaf_of
 from deepmatrixinversion.inference.pseudoinverse import pinv, pinv_ex
 from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
@@ -96,7 +96,13 @@ class Inverter:
         return cls.from_pretrained(name_for_order(order))
 
     @keeps_kind("A")
-    def guess(self, A: ArrayLike, *, max_products: int | None = None) -> NDArray:
+    def guess(
+        self,
+        A: ArrayLike,
+        *,
+        max_products: int | None = None,
+        start: ArrayLike | None = None,
+    ) -> NDArray:
         """The network's raw answer: in float32 for a network of one order, float64 for any order.
 
         Parameters
@@ -105,9 +111,12 @@ class Inverter:
             Of any scale: it is brought to a norm near one by an exact power of two, undone on
             the answer. m is the network's order, and any for ``spectral``.
         max_products : int, optional
-            For ``spectral`` alone: matrix products that each answer may cost, all of them used
-            unless nothing is gained any more. By default a matrix is done when its residual is
-            predicted to be below 1e-3.
+            For ``spectral``, ``prior`` and starts alone: matrix products that each answer may cost,
+            all of them used unless nothing is gained any more. By default a matrix is done when its
+            residual is predicted to be below 1e-3.
+        start : (..., m, m) array_like, optional
+            Approximate inverses of any quality and origin, one for all matrices or one each:
+            minimal residual steps from there, in float64, take the network's place.
 
         Returns
         -------
@@ -116,8 +125,12 @@ class Inverter:
         Raises
         ------
         ValueError
-            When A is no stack of real matrices of order m, NaN and infinities included.
+            When A is no stack of real matrices of order m, NaN and infinities included, or the
+            start does not fit.
         """
+        given = start_like(start, np.shape(A), False)
+        if given is not None:
+            require_finite(given, "start")
         A, is_complex = real_form(A)
         require_finite(A)
         n = A.shape[-1]
@@ -131,8 +144,13 @@ class Inverter:
         X = np.empty(S.shape)
         flat, out = S.reshape(math.prod(A.shape[:-2]), n, n), X.reshape(-1, n, n) if n else X
         with np.errstate(all="ignore"):
+            if given is not None:
+                given = times_power(np.broadcast_to(given, S.shape), exponent[..., None, None])
+                given = given.reshape(flat.shape)
             for part in chunks(len(flat), n) if n else ():
-                if max_products is None:
+                if given is not None:
+                    out[part] = from_start(flat[part], given[part], max_products)
+                elif max_products is None:
                     out[part] = self.leaf(flat[part])
                 else:
                     out[part] = self.leaf.within(flat[part], max_products)
