@@ -157,14 +157,16 @@ def _normal(s: Sums, A: Array) -> Array:
     return s.largest(s.rows(subnormal.astype(jnp.float64))) == 0
 
 
-MATRICES = Sums(
-    lambda X, A: X @ A,
-    lambda A: abs(A).sum(axis=-1, keepdims=True),
-    lambda X, a: abs(X) @ a,
-    lambda x: x.max(axis=-2, keepdims=True),
-    lambda x: x.sum(axis=-2, keepdims=True),
-    jnp.zeros(()),
-)
+def _matrices(n: int) -> Sums:
+    """For stacks, each matrix on one device."""
+    return Sums(
+        lambda A, X: A @ X,
+        lambda A: abs(A).sum(axis=-1, keepdims=True),
+        lambda A, w: abs(A) @ w,
+        lambda x: x.max(axis=-2, keepdims=True),
+        lambda x: x.sum(axis=-2, keepdims=True),
+        jnp.eye(n),
+    )
 
 
 @partial(jax.jit, static_argnums=2)
@@ -175,8 +177,7 @@ def certified(A: Array, X: Array, rtol: float | None) -> InverseResult:
     if not n:
         zero = jnp.zeros(A.shape[:-2])
         return InverseResult(X, zero == 0, zero, zero, zero)
-    s = MATRICES._replace(one=jnp.eye(n))
-    found = bounds(s, doubled(lax.stop_gradient(A)), doubled(lax.stop_gradient(X)), n)
+    found = bounds(_matrices(n), doubled(lax.stop_gradient(A)), doubled(lax.stop_gradient(X)), n)
     return judged(X, Bounds(*(x[..., 0, 0] for x in found)), rtol)
 
 
