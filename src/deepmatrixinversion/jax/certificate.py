@@ -134,10 +134,17 @@ def bounds(s: Sums, A: Array, X: Array, n: int) -> Bounds:
     size = s.rows(X)
     r, _ = through(jnp.ones_like(size))
     left, spread = through(r)
-    alpha = _finite(s.largest(left / r) * factor, _normal(s, A) & _normal(s, X))
+    sound = _conventional() & _normal(s, A) & _normal(s, X)
+    alpha = _finite(s.largest(left / r) * factor, sound)
     rows = (s.weighted(X, r) + tiny) / (1 - alpha) * factor
     error, relative = (_finite(s.largest(x) * factor, alpha < 1) for x in (rows, rows / size))
     return Bounds(_finite(s.largest(r), alpha < jnp.inf), error, relative, s.largest(spread / r))
+
+
+def _conventional() -> Array:
+    """Whether the platform that this is compiled for is one of those, not only the default one."""
+    yes, no = (lambda: jnp.array(True)), (lambda: jnp.array(False))
+    return lax.platform_dependent(default=no, **dict.fromkeys(("cpu", "cuda", "rocm"), yes))
 
 
 def _finite(x: Array, sound: Array) -> Array:
