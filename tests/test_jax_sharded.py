@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,6 +37,17 @@ def residual(M, X):
     """‖I - A X‖F, in float64."""
     M, X = np.asarray(M), np.asarray(X)
     return np.linalg.norm(np.eye(M.shape[-1]) - M @ X, axis=(-2, -1))
+
+
+def test_importing_starts_no_devices():
+    """Flags may still be set."""
+    text = (
+        "import os, jax, deepmatrixinversion.jax.sharded\n"
+        f"os.environ['XLA_FLAGS'] = '{DEVICES}'\n"
+        "assert len(jax.devices()) == 8"
+    )
+    without = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    subprocess.run([sys.executable, "-c", text], env=without, check=True)
 
 
 def mesh_of(p, q, kind=AxisType.Auto):
