@@ -26,6 +26,7 @@ Björck 1996, "Numerical Methods for Least Squares Problems", section 2.4 (modif
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 NOISE = 10.0
@@ -52,7 +53,8 @@ class Space(Protocol):
         ...
 
 
-class Arrays(NamedTuple):
+@dataclass(frozen=True)
+class Arrays:
     """A `Space` of arrays, summed over some axes."""
 
     product: Callable[[Any, Any], Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
 
 
+@dataclass(frozen=True)
 class Stacks(Arrays):
     """Matrices, their inner products in one pass."""
 
