@@ -63,7 +63,7 @@ def exact_errors_of_pair(A, X):
     n = len(A)
     (M, e), (Y, f) = oracle.integers(A), oracle.integers(X)
     try:
-        inverse = flint.fmpq_mat(M.inv()) * oracle.power(-e)
+        inverse = exact(M).inv() * oracle.power(-e)
     except ZeroDivisionError:
         return None
     held = exact(Y) * oracle.power(f)

@@ -70,9 +70,8 @@ def test_solutions_and_pseudo_inverses():
 
 def test_transformations():
     M = jnp.asarray(A)
-    close = {"rtol": 1e-9, "atol": 1e-12}
-    np.testing.assert_allclose(jax.jit(inv)(M), inv(M), **close)
-    np.testing.assert_allclose(jax.vmap(inv)(M), inv(M), **close)
+    np.testing.assert_allclose(jax.jit(inv)(M), inv(M), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(jax.vmap(inv)(M), inv(M), rtol=1e-9, atol=1e-12)
     X = inv(M[0])
     G = jax.grad(lambda A: (inv(A) ** 2).sum())(M[0])
     np.testing.assert_allclose(G, -X.T @ (2 * X) @ X.T, rtol=1e-9)
@@ -168,7 +167,7 @@ def test_inverses_and_solutions_are_those_of_numpy(dtype):
 def test_pseudo_inverses_are_those_of_numpy(dtype):
     """Where singular values leave a gap around what counts as zero."""
     M, sigma = everything(dtype, SINGULAR)
-    eps, rtol = np.finfo(dtype).eps, 8 * ORDER * np.finfo(np.float32).eps
+    eps, rtol = np.finfo(dtype).eps, float(8 * ORDER * np.finfo(np.float32).eps)
     level = sigma / sigma[:, :1]
     gap = ~((level > rtol / 8) & (level < 8 * rtol)).any(axis=1)
     assert gap.sum() > 60
