@@ -62,7 +62,14 @@ def pivot_row(column: Value, free: Value) -> Any:
 
 def units(indices: Any, n: int, axis: int, like: Value) -> Value:
     """Unit vectors along a new axis, 1 where the indices say, as a value of this dtype and rank."""
-    return like.of(op.OneHot(indices, integers(n), constant([0, 1], like.dtype).node, axis=axis))
+    if like.dtype == np.float32:
+        return like.of(
+            op.OneHot(indices, integers(n), constant([0, 1], like.dtype).node, axis=axis)
+        )
+    # onnxruntime has no OneHot in float64, and converters to other precisions change a Cast's.
+    places = integers(np.arange(n).reshape([n if k == axis else 1 for k in range(like.rank)]))
+    here = op.Equal(places, op.Unsqueeze(indices, integers([axis])))
+    return where(like.of(here), constant(1, like.dtype), 0)
 
 
 def _eliminated(S: Value, n: int, finite: bool) -> tuple[Value, Value]:
