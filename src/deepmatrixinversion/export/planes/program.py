@@ -121,7 +121,7 @@ def _check(program: ExportedProgram) -> None:
     complex_edges = [str(n.name) for n in nodes if n.name in edges and _is_complex(n)]
     if complex_edges:
         raise ValueError(
-            f"{', '.join(complex_edges)}: inputs and outputs must be real, "
+            f"{', '.join(map(str, complex_edges))}: inputs and outputs must be real, "
             "planes or torch.view_as_real"
         )
     unknown = sorted({_name(n) for n in nodes if _concerned(n)} - known)
