@@ -35,7 +35,7 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
 
     Notes
     -----
-    Up to order 8 by `bordering`. Beyond, n steps of 14 operators on panels of 16 columns, which lie
+    Up to order 8 by `bordering`. Beyond, n steps of 15 operators on panels of 16 columns, which lie
     with the stack's axes last, so that each operator runs along them; and two products to a panel,
     four at the end.
 
@@ -56,8 +56,12 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
 
 
 def pivot_row(column: Value, free: Value) -> Any:
-    """The row (1, ...) of each column's (n, 1, ...) largest entry among those that are free."""
-    return op.ArgMax((abs(column) * free).node, axis=0, keepdims=0)
+    """The row (1, ...) of each column's (n, 1, ...) largest entry among those that are free.
+
+    Of a column of zeros a free one, too: a pivot of a row already used would hide that the matrix
+    is singular.
+    """
+    return op.ArgMax(where(free > 0, abs(column), -1).node, axis=0, keepdims=0)
 
 
 def units(indices: Any, n: int, axis: int, like: Value) -> Value:

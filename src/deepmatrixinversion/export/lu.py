@@ -71,7 +71,9 @@ def _panel(head: Value, width: int, n: int, free: Value) -> tuple[Value, Value, 
         column = M.take(j, 1)
         index = pivot_row(column, free)
         row = gathered(M, index, 0, 1, width, *[1] * (M.rank - 2))
-        multiplier = column * free / row.take(j, 1)
+        pivot = row.take(j, 1)
+        # Where no pivot is left the column is 0, and so are its multipliers.
+        multiplier = column * free / where(pivot.equals(0), 1, pivot)
         free = free - units(index, n, 0, M)
         M = M - multiplier * row
         indices.append(index)
