@@ -86,7 +86,8 @@ class Value:
 
     def clip(self, least: float) -> Value:
         """The larger of each entry and ``least``."""
-        return self.of(op.Max(self.node, self.like(least).node))
+        # Not Max, which float16 converters leave in float32, with every constant that it takes.
+        return where(self < least, least, self)
 
     def take(self, indices: Any, axis: int) -> Value:
         """Entries along an axis, which stays."""

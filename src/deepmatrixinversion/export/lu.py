@@ -117,21 +117,22 @@ def _interchanges(P: Value, n: int) -> Value:
     return concatenate(found, -1).reshape(2, n)
 
 
-def _permutation(pivots: Value, n: int) -> Value:
+def _permutation(interchanges: Value, n: int, dtype: np.dtype) -> Value:
     """The P of LAPACK's interchanges (..., n)."""
-    order, index = constant(np.arange(float(n)), pivots.dtype), np.arange(float(n))
+    pivots, index = cast(interchanges, np.int64), np.arange(n)
+    order = constant(index, pivots.dtype)
     for j in range(n):
         there = (pivots.take(j, -1) - 1).equals(index)
         here = constant(index == j, np.dtype(bool))
         moved = where(there, order, 0).sum((-1,), True)
         order = where(here, moved, where(there, where(here, order, 0).sum((-1,), True), order))
-    return where(order.reshape(1, n, 1).equals(index), constant(1, pivots.dtype), 0)
+    return where(order.reshape(1, n, 1).equals(index), constant(1, dtype), 0)
 
 
 def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
     """The solution of A X = B, Aᵀ X = B or X A = B."""
     both, n, _ = operand(LU, "lu_solve")
-    P = _permutation(cast(Value(pivots, np.dtype(np.int32), both.rank - 1), both.dtype), n)
+    P = _permutation(Value(pivots, np.dtype(np.int32), both.rank - 1), n, both.dtype)
     L, Ut = Triangle(both, n, unit=True), Triangle(both.mT, n)
     right = both.of(B, len(B.shape))
     right = right if left else right.mT
