@@ -61,7 +61,7 @@ def onnx_translation_table(
         Gauss-Jordan with pivoting, unrolled, as accurate as LAPACK. ``iterative``: minimal
         residual steps, matrix products almost alone, for condition numbers up to about 1e3 in
         float32 and 1e6 in float64, more where few singular values are small. ``auto`` takes
-        cofactors up to order 2, elimination up to 64, and iteration beyond.
+        cofactors up to order 2, elimination up to 128, and iteration beyond.
     blocks : int, optional
         Minimal residual steps of ``iterative``, each of 5 matrix products. The default is
         `deepmatrixinversion.export.iteration.blocks_for`. Spectra spread over many decades
