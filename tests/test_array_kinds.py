@@ -129,9 +129,9 @@ class Standard:
 
 
 def test_an_unknown_library_is_never_read_silently():
-    with pytest.raises(TypeError, match="convert it to a NumPy array"):
+    with pytest.raises(TypeError, match="NumPy array"):
         inv(Standard())
-    with pytest.raises(TypeError, match="convert it to a NumPy array"):
+    with pytest.raises(TypeError, match="NumPy array"):
         inv([Standard(), Standard()])
 
 
@@ -174,7 +174,7 @@ def test_a_data_frame_keeps_its_labels():
         solve(frame, right.rename({"a": "c"}))
     with pytest.raises(SingularMatrixError):
         inv(frame * 0)
-    with pytest.raises(TypeError, match="dtype object"):
+    with pytest.raises(TypeError, match="object"):
         inv(frame.astype(str))
 
 

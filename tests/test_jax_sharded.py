@@ -106,7 +106,7 @@ def test_one_matrix_over_devices_is_inverted_and_certified(monkeypatch, p, q, ki
     S = spread_out(M, mesh_of(p, q, kind))
     result = sharded.inv_ex(S)
     assert result.certified
-    assert result.inverse.sharding.spec == S.sharding.spec
+    assert result.inverse.sharding.is_equivalent_to(S.sharding, 2)
     exact = dmx.inv_ex(M)
     error = np.abs(np.asarray(result.inverse) - exact.inverse).sum(-1).max()
     assert error <= result.error_bound + exact.certificate.error_bound
@@ -114,7 +114,7 @@ def test_one_matrix_over_devices_is_inverted_and_certified(monkeypatch, p, q, ki
         single = sharded.inv_ex(spread_out(M.astype(np.float32), mesh_of(p, q, kind)))
         assert not single.certified
         assert np.isinf(single.error_bound)
-        assert "jax_enable_x64" in single.reason
+        assert "jax_enable_x64" in str(single.reason)
         assert residual(M / rows[:, None], single.inverse * rows) < 0.1
 
 
