@@ -109,9 +109,9 @@ def test_a_refusal_names_the_culprit(read, text, message):
 
 def test_cut_utf16_is_refused(read):
     data = "1,2\n3,4\n".encode("utf-16") + b"\x00"
-    with pytest.raises(MatrixFormatError, match="neither UTF-8 nor whole UTF-16"):
+    with pytest.raises(MatrixFormatError, match=r"UTF-8.*UTF-16"):
         read(data)
-    with pytest.raises(MatrixFormatError, match="neither UTF-8 nor whole UTF-16"):
+    with pytest.raises(MatrixFormatError, match=r"UTF-8.*UTF-16"):
         read(b"\xff\xfe" + b"1\x00\x00\xdc,\x00" * 9)
 
 
@@ -121,13 +121,13 @@ def test_what_is_asked_for_is_not_guessed(read):
     text = "1,2\n0.5,-2\n3,1e-3\n"
     assert read(text, dialect=Dialect(skip_header=1)).tolist() == [MATRIX]
     assert read(text).shape == (1, 3, 2)
-    with pytest.raises(MatrixFormatError, match="'x' is not a number"):
+    with pytest.raises(MatrixFormatError, match="'x'"):
         read("x,y\n1,2\n", dialect=Dialect(skip_header=0))
     text = "7,0.5,-2\n7,3,1e-3\n"
     assert read(text, dialect=Dialect(index_column=True)).tolist() == [MATRIX]
     many = "some\n" * 500_000
     assert read(f"{many}1;2\n", dialect=Dialect(skip_header=500_000)).tolist() == [[[1, 2]]]
-    with pytest.raises(MatrixFormatError, match=r"line 500001\): 'x' is not a number"):
+    with pytest.raises(MatrixFormatError, match=r"line 500001\b.*'x'"):
         read(f"{many}x;2\n", dialect=Dialect(delimiter=";", skip_header=500_000))
 
 

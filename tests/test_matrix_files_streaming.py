@@ -74,7 +74,7 @@ def test_more_than_the_memory_is_refused_before_it_is_allocated(tmp_path):
             file, {"descr": "<f8", "fortran_order": False, "shape": (count, 1, 1)}
         )
         file.truncate(file.tell() + 8 * count)  # zeros that take no space
-    with pytest.raises(MatrixFormatError, match=r"GiB of memory; read it in blocks"):
+    with pytest.raises(MatrixFormatError, match="read_blocks"):
         read_matrices(path)
     with read_blocks(path, block_matrices=10) as reader:
         assert np.array_equal(next(reader), np.zeros((10, 1, 1)))
@@ -84,7 +84,7 @@ def test_more_than_the_memory_is_refused_before_it_is_allocated(tmp_path):
             file, {"descr": "<f8", "fortran_order": False, "shape": (1, count, 1)}
         )
         file.truncate(file.tell() + 8 * count)
-    with pytest.raises(MatrixFormatError, match=r"one matrix of \d+ x 1 takes .* GiB"):
+    with pytest.raises(MatrixFormatError, match=r"\d+ x 1 .*GiB"):
         read_blocks(path)
 
 

@@ -35,10 +35,6 @@ class Leaf(Protocol):
 
     compiled: str | None
 
-    def order_for(self, n: int) -> int:
-        """The order of the matrices that it takes where n is asked for."""
-        ...
-
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Unchecked guesses for (k, m, m) matrices."""
         ...
@@ -60,10 +56,6 @@ class GraphLeaf:
         self.batch = batch
         bundled = model.path.parent == bundled_folder()
         self.compiled = "network" if bundled and model.config.net.net == "feedback" else None
-
-    def order_for(self, n: int) -> int:
-        """The network's own order."""
-        return self.session.order
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
@@ -100,10 +92,6 @@ class SpectralLeaf:
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)
 
-    def order_for(self, n: int) -> int:
-        """Any."""
-        return max(1, n)
-
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses whose residuals are predicted to be below 1e-3."""
         return spectral_guess(self.weights, S, max_products=MOST_PRODUCTS).X
@@ -121,10 +109,6 @@ class PriorLeaf:
 
     def __init__(self, model: ModelDirectory) -> None:
         self.prior = from_tensors(read_weights(model, 1), model.config.net.nlayers)
-
-    def order_for(self, n: int) -> int:
-        """The order of the matrices that it was fitted to."""
-        return self.prior.order
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses whose residuals are predicted to be below 1e-3."""

@@ -184,28 +184,7 @@ class MatrixReader(Iterator[np.ndarray]):
             self._source.file.close()
 
 
-def read_blocks(
-    path: str | os.PathLike[str],
-    *,
-    block_matrices: int | None = None,
-    finite: bool = False,
-    square: bool = False,
-    dialect: Dialect | None = None,
-    first: int = 0,
-    last: int | None = None,
-    progress: Progress | None = None,
-) -> MatrixReader:
-    """Open a file of matrices to be read block by block: see :class:`MatrixReader`."""
-    return MatrixReader(
-        path,
-        block_matrices=block_matrices,
-        finite=finite,
-        square=square,
-        dialect=dialect,
-        first=first,
-        last=last,
-        progress=progress,
-    )
+read_blocks = MatrixReader
 
 
 def read_matrices(
