@@ -143,7 +143,10 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
         shapes are not those of the configured network.
     """
     if model.config.net.net == IMPORTED:
-        raise ModelError(f"{model.path}: an imported model has no weights but those in {GRAPH}")
+        raise ModelError(
+            f"{model.path}: an imported model has no weights but those in {GRAPH}, its export "
+            "(dmxtrain --import writes it)"
+        )
     name = member_file(member)
     where = f"{model.path / name}"
     data = _read(model.path, name, MAX_FILE_BYTES)
