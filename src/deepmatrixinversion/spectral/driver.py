@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from deepmatrixinversion.linalg.greedy import (
     keep_start,
     norm,
 )
-from deepmatrixinversion.linalg.polynomial import Arrays, Fit, corrected, polynomial
+from deepmatrixinversion.linalg.polynomial import TINY, Fit, corrected, polynomial
 from deepmatrixinversion.spectral.advice import (
     BLOCK_PRODUCTS,
     Look,
@@ -50,16 +49,23 @@ SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
 
 
-@dataclass(frozen=True)
-class Stacks(Arrays):
+class Stacks:
     """Matrices, their inner products in one pass."""
+
+    def product(self, a: Array, b: Array) -> Array:
+        """a b of each pair."""
+        return a @ b
 
     def inner(self, a: Array, b: Array) -> Array:
         """<a, b> of each pair: (k, 1, 1)."""
         return np.einsum("kij,kij->k", a, b)[:, None, None]
 
+    def norm(self, a: Array) -> Array:
+        """‖a‖F of each, at least 1e-18."""
+        return self.inner(a, a).clip(TINY) ** 0.5
 
-STACKS = Stacks(lambda a, b: a @ b, (-2, -1))
+
+STACKS = Stacks()
 
 
 class Live(NamedTuple):
