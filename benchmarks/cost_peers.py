@@ -7,6 +7,7 @@ itself where that can be said. Whoever is missing is named.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import os
 import sys
@@ -47,8 +48,7 @@ def warp_inverse(order: int) -> Inverse:
     if not 2 <= order <= 4:
         raise Missing("Warp: orders 2 to 4 alone")
     require("warp")
-    import warp
-
+    warp = importlib.import_module("warp")
     warp.config.quiet = True
     kind: Any = warp.types.matrix(shape=(order, order), dtype=warp.float64)
 
