@@ -20,7 +20,7 @@ pytestmark = [
 
 def proof_violations(A, X, bounds):
     nothing = np.zeros(len(A), dtype=bool)
-    return pairs.violations_of_pairs(A, X, StackProof(*bounds, nothing))
+    return pairs.violations_of_pairs(A, X, StackProof(bounds[0], bounds[1], bounds[2], nothing))
 
 
 def of_certify(mutant):

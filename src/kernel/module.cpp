@@ -165,7 +165,8 @@ nb::object solve_one(nb::handle A, nb::handle B, nb::handle X, nb::handle Y, nb:
   for (long c = 0; c < p; c++) {
     double largest = 0;
     for (long i = 0; i < n; i++) largest = std::max(largest, std::fabs(y[i * p + c]));
-    relative[c] = bound[c] == 0 ? 0 : bound[c] / largest * (1 + 0x1p-50);
+    const double ratio = bound[c] == 0 ? 0 : bound[c] / largest * (1 + 0x1p-50);
+    relative[c] = std::isinf(bound[c]) ? bound[c] : ratio;  // infinity over infinity proves nothing
     worst = std::max(worst, relative[c]);
   }
   return nb::make_tuple(found[0], found[1], found[2], worst);

@@ -15,7 +15,7 @@ FAR = 2.0**400
 
 def serves(n: int) -> bool:
     """Whether the kernel was built, and takes matrices of order n."""
-    return kernel.available() and 1 <= n <= kernel.LARGEST_ORDER
+    return 1 <= n <= kernel.LARGEST_ORDER  # which is 0 without it
 
 
 def kernel_inverses(
