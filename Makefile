@@ -7,7 +7,8 @@ BIN     = $(VENV)/bin
 PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
           $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-without-kernel test-dask test-jax test-browser test-dist test-all lint format \
+.PHONY: help demo test test-without-kernel test-dask test-jax test-keras test-browser \
+        test-dist test-cuda test-all coverage lint format \
         docs kernel zoo report runtimes jobs clean
 
 help:
@@ -32,7 +33,7 @@ test: $(VENV)/.dev ## everything the tests need, then the tests (at most 10 minu
 	$(BIN)/python -m pytest -n 2
 
 WITHOUT = tests/test_functions_*.py tests/test_inverter*.py tests/test_linalg_*.py tests/test_trust.py \
-          tests/test_numpy_suite.py tests/test_cli_certificates.py tests/test_kernel.py
+          tests/test_numpy_suite.py tests/test_cli_certificates.py tests/test_kernel*.py
 
 test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is none
 	DMX_WITHOUT_KERNEL=1 DMX_REQUIRE_KERNEL=0 $(BIN)/python -m pytest -n 2 $(WITHOUT)
@@ -43,8 +44,23 @@ test-dask: $(VENV)/.dev ## Dask on a cluster of this machine, xarray, pandas and
 test-jax: $(VENV)/.dev ## JAX, on one and on eight virtual devices
 	$(BIN)/python -m pytest -m 'jax and not slow'
 
+# Where there is an NVIDIA device, and PyTorch for it: the default tests run the same source here.
+test-cuda: $(VENV)/.dev ## the kernel for NVIDIA devices, on one
+	$(PIP) -e '.[cuda]'
+	$(BIN)/python -m pytest -m cuda tests/test_torch_cuda.py
+
+# Keras and TensorFlow have an environment of their own: they only make what is then read.
+KERAS = build/keras
+test-keras: $(VENV)/.dev ## networks that Keras 2 and 3 write, of the published size
+	test -x $(KERAS)/bin/python || $(PYTHON) -m venv $(KERAS)
+	$(KERAS)/bin/python -m pip install --quiet 'keras==3.15.1' 'tensorflow-cpu==2.21.0' 'tf_keras==2.21.0'
+	DMX_KERAS=$(abspath $(KERAS))/bin/python $(BIN)/python -m pytest -m keras
+
 test-all: $(VENV)/.dev ## the long checks as well
-	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist'
+	$(BIN)/python -m pytest -n 2 -m 'not browser and not dist and not cuda and not keras'
+
+coverage: $(VENV)/.dev ## the default tests, and which lines they run (with a floor; twice the time)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(VENV)/.dev ## ruff and pyright, as CI runs them
 	$(BIN)/ruff check .

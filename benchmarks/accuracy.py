@@ -26,6 +26,7 @@ from deepmatrixinversion.reporting.plots import (
     residual_histogram,
     training_curves,
 )
+from deepmatrixinversion.reporting.worst import Worst
 from deepmatrixinversion.training.curve import read_curve
 
 SEED = 20261
@@ -50,9 +51,16 @@ def raw_predictions(matrices: int) -> Figure:
     truth, X = np.linalg.inv(A), Inverter.from_pretrained("feedback-5").guess(A)
     errors = ErrorAccumulator()
     errors.add(X, truth)
+    worst = Worst()
+    worst.add(1, A, X, truth, np.abs(X - truth).max(axis=(1, 2)))
     title = "feedback-5, raw float32, unseen 5x5 matrices with |det| > 0.1"
     return predicted_against_true(
-        truth.ravel(), X.ravel(), errors.statistics(), title=title, matrices=len(A)
+        truth.ravel(),
+        X.ravel(),
+        errors.statistics(),
+        title=title,
+        matrices=len(A),
+        example=worst.example,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from accuracy_data import residuals
+from curves import Missed, styles
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.nets import build
@@ -97,6 +98,8 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
         "bfloat16": (torch.bfloat16, 2.0**-8),
     }
     edges = np.logspace(0, 6, 25)
+    which = np.digitize(kappa, edges) - 1
+    missed, style = Missed(axes, int(np.bincount(which).max())), styles(formats)
     for name, (dtype, u) in formats.items():
         if dtype is not None:
 
@@ -118,14 +121,13 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
             f"| {name} | {u:.1e} | {np.median(ratio[usable]):.2f} "
             f"| {np.quantile(ratio[usable], 0.99):.2f} | {100 * ok.mean():.2f} % |"
         )
-        which = np.digitize(kappa, edges) - 1
         bins = [ok[which == b].mean() for b in range(len(edges) - 1)]
-        axes.semilogx(np.sqrt(edges[1:] * edges[:-1]), bins, "o-", label=name)
+        missed.draw(np.sqrt(edges[1:] * edges[:-1]), bins, label=name, **style[name])
     axes.set(
+        xscale="log",
         xlabel="condition number (2-norm, dimensionless)",
-        ylabel="share certified after Newton-Schulz in float64",
+        ylabel="share not certified after Newton-Schulz in float64",
         title="feedback-4 with products of rounded factors, float32 accumulation",
-        ylim=(-0.05, 1.05),
     )
     axes.grid(alpha=0.3)
     axes.legend()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 import schedules
 from accuracy_data import HELD_OUT, hostile, normal, residuals
 from accuracy_fixed import learned
+from curves import Missed, styles
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.matrices.spectra import with_singular_values
 from deepmatrixinversion.models.directory import read_weights
@@ -194,12 +195,17 @@ def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
         curves.setdefault("spectral", []).append(
             residuals(A, inverter.guess(A, max_products=products))
         )
+    missed = Missed(right, k)
+    style = styles(curves, "spectral")
     for name, values in curves.items():
-        style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
-        left.semilogy(budgets, [max(np.median(f), 1e-14) for f in values], label=name, **style)
-        right.semilogy(budgets, [max(np.mean(f >= 1e-3), 1e-4) for f in values], **style)
+        left.semilogy(budgets, [np.median(f) for f in values], label=name, **style[name])
+        missed.draw(budgets, [np.mean(f < 1e-3) for f in values], **style[name])
     flop = 2e-6 * n**3
-    left.set(ylabel="median ‖I - AX‖F (dimensionless)", title=f"{k} normal matrices, n = {n}")
+    left.set(
+        ylabel="median ‖I - AX‖F (dimensionless)",
+        title=f"{k} normal matrices, n = {n}",
+        ylim=(1e-12, 10),  # below, exact arithmetic goes on where float64 cannot
+    )
     right.set(ylabel="share with ‖I - AX‖F >= 1e-3", title="not yet there")
     for axes in (left, right):
         axes.set_xlabel("matrix products of order n")
@@ -212,14 +218,16 @@ def by_products(seed: int, n: int = 32, k: int = 1_000) -> Figure:
 
 def by_order(seed: int, k: int = 2_000) -> Figure:
     """Share at 1e-3 by order: 20 products for all but the networks of one order."""
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    figure = Figure(figsize=(10.5, 5.5), layout="constrained")
     axes = figure.subplots()
     orders = [2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64]
     chosen = ("Newton-Schulz", "scaled Newton (exact interval)", "oracle Chebyshev")
     curves: dict[str, list[float]] = {}
+    most = 0
     spectral = Inverter.from_pretrained("spectral")
     for n in orders:
         A = normal(np.random.default_rng([seed, 6, n]), max(200, k * 8 // max(n, 8)), n)
+        most = max(most, len(A))
         r = schedules.first_residual(singular_values(A))
         rows = at_budget(r, BUDGET)
         *_, (_, fixed) = schedules.fixed(r, learned(n, seed, len(A)))
@@ -234,18 +242,19 @@ def by_order(seed: int, k: int = 2_000) -> Figure:
             )
         for name, f in rows.items():
             curves.setdefault(name, []).append(float(np.mean(f < 1e-3)))
+    missed, style = Missed(axes, most), styles(curves, "spectral")
     for name, values in curves.items():
-        style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
-        axes.semilogx(orders[: len(values)], values, "o-", markersize=4, label=name, **style)
+        missed.draw(orders[: len(values)], values, label=name, **style[name])
     axes.set(
+        xscale="log",
         xlabel="order n",
-        ylabel="share with ‖I - AX‖F < 1e-3",
+        ylabel="share with ‖I - AX‖F >= 1e-3",
         title="Normal matrices, 20 products of order n",
     )
     axes.set_xticks(orders, [str(n) for n in orders])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=9)
+    figure.legend(loc="outside right upper", fontsize=9)
     return figure
 
 
@@ -264,13 +273,15 @@ def by_condition(seed: int, n: int = 16, k: int = 6_000) -> Figure:
     which = np.digitize(kappa, edges) - 1
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
+    missed = Missed(axes, int(np.bincount(which).max()))
+    style = styles(rows, "spectral")
     for name, f in rows.items():
-        style = {"linewidth": 3, "color": "black"} if name == "spectral" else {}
         values = [np.mean(f[which == b] < 1e-3) for b in range(len(edges) - 1)]
-        axes.semilogx(np.sqrt(edges[1:] * edges[:-1]), values, label=name, **style)
+        missed.draw(np.sqrt(edges[1:] * edges[:-1]), values, label=name, **style[name])
     axes.set(
+        xscale="log",
         xlabel="condition number (2-norm, dimensionless)",
-        ylabel="share with ‖I - AX‖F < 1e-3",
+        ylabel="share with ‖I - AX‖F >= 1e-3",
         title=f"20 products, n = {n}, singular values log-uniform between 1/kappa and 1",
     )
     axes.grid(alpha=0.3)

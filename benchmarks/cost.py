@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curves import plain_numbers
 from deepmatrixinversion import inv_ex, show_config
 from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.reporting.figure_files import save_figure
@@ -128,7 +129,7 @@ def draw(rows: list[Row], where: str) -> None:
     )
     axes.set_xticks(order, [str(n) for n in order], rotation=45 if len(order) > 8 else 0)
     axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-    axes.grid(alpha=0.2, axis="y", which="minor")
+    plain_numbers(axes.yaxis)
     axes.legend()
     save_figure(figure, where)
 

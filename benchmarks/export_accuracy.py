@@ -13,6 +13,7 @@ import logging
 import numpy as np
 import onnx
 
+from curves import note
 from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
@@ -42,6 +43,8 @@ CASES = (
     (128, "iterative"),
 )
 KAPPAS = {"32": 10.0 ** np.arange(0, 8), "64": 10.0 ** np.arange(0, 15, 2)}
+WORST = 1e4
+"""The largest residual that is drawn."""
 DTYPES = {"32": np.float32, "64": np.float64}
 
 
@@ -101,16 +104,20 @@ def draw(results: dict[str, dict], where: str) -> None:
             for k, (order, net) in enumerate(chosen):
                 if (order, net, spectrum) in results[precision]:
                     ours, _ = results[precision][order, net, spectrum]
-                    finite = np.minimum(ours, 1e4)
                     axes.loglog(
-                        KAPPAS[precision], finite, f"C{k}{'o^sD'[k]}-", label=f"{net}, n = {order}"
-                    )
+                        KAPPAS[precision], np.minimum(ours, WORST), f"C{k}{'o^sD'[k]}-", mfc="none",
+                        markersize=9 - k, label=f"{net}, n = {order}",
+                    )  # fmt: skip
+                    if np.max(ours) > WORST:
+                        note(axes, WORST, "this and worse", side="left")
             if (16, "iterative", spectrum) in results[precision]:
                 _, lapack = results[precision][16, "iterative", spectrum]
                 axes.loglog(KAPPAS[precision], lapack, "k--", label="LAPACK, n = 16")
-            axes.axhline(1, color="#999999", lw=0.8)
+            note(axes, 1, "no inverse from here on", side="left")
             axes.set(
-                title=f"float{precision}, {spectrum}", xlabel="condition number", ylim=(None, 2e4)
+                title=f"float{precision}, {spectrum}",
+                xlabel="condition number",
+                ylim=(None, 2 * WORST),
             )
         row[0].set_ylabel("largest ‖I - AX‖F")
         row[0].legend(fontsize=8)

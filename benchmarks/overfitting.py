@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from curves import plain_numbers
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.training.curve import Look, read_curve
@@ -112,7 +113,8 @@ def draw(runs: list[Run], batch: int) -> Figure:
             xlabel="matrices seen",
             ylabel="mean ‖I - AX‖F (dimensionless)",
         )
-        axes.grid(alpha=0.3, which="both")
+        plain_numbers(axes.yaxis, (1, 1.5, 2, 3, 4, 6, 8))
+        axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure
 

@@ -56,10 +56,14 @@ def write_page(where: str | None, title: str, text: str, body: str, *, figure: s
         atomic_text(where, "\n\n".join([f"# {title}", made, *image, body]))
 
 
-def panels(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list]:
-    """A figure and its axes, row after row, each with a grid."""
+def panels(
+    width: float, height: float, rows: int = 1, columns: int = 1, *, shared: bool = False
+) -> tuple[Figure, list]:
+    """A figure and its axes, row after row, each with a grid; ``shared`` limits, or their own."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    found: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    found: list[Axes] = list(
+        figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat
+    )
     for axes in found:
         axes.grid(alpha=0.3)
     return figure, found

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import flint
 import numpy as np
 
+from curves import note
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.reporting.figure_files import save_figure
@@ -230,18 +231,22 @@ def draw(cases: list[Case], where: str) -> None:
     """Error of both against the condition number."""
     figure, (left, right) = panels(12, 5.5, columns=2)
     condition = [c.condition for c in cases]
-    left.loglog(condition, [max(c.lapack, 1e-18) for c in cases], ".", alpha=0.4, label="LAPACK")
-    left.loglog(
-        condition, [max(c.error, 1e-18) for c in cases], ".", alpha=0.4, label="inv_ex (certified)"
-    )
+    exact = 1e-18  # where errors of 0 are drawn
+    for name, errors, style in (
+        ("LAPACK", [c.lapack for c in cases], "C0o"),
+        ("inv_ex (certified)", [c.error for c in cases], "C1."),
+    ):
+        left.loglog(condition, np.maximum(errors, exact), style, alpha=0.4, mfc="none", label=name)
+    note(left, exact, "0, or below 1e-18")
     left.set(
         xlabel="condition number (2-norm, dimensionless)",
         ylabel="‖X - A⁻¹‖F / ‖A⁻¹‖F (dimensionless)",
         title="true error",
     )
     easy = [c for c in cases if c.condition <= KAPPA]
-    right.loglog([c.order for c in easy], [ratio(c) for c in easy], ".", alpha=0.4)
-    right.axhline(1, color="#777777")
+    spread = np.random.default_rng(0).uniform(0.94, 1.06, len(easy))  # so that points show
+    right.loglog(spread * [c.order for c in easy], [ratio(c) for c in easy], ".", alpha=0.3)
+    note(right, 1, "both below the roundoff unit, or alike")
     right.axhline(4, color="#d95f02", linestyle="--", label="4 times LAPACK's")
     right.set(xlabel="order", ylabel="error over LAPACK's", title="kappa <= 1e10, matrix by matrix")
     left.legend()

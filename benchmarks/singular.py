@@ -19,6 +19,7 @@ from deepmatrixinversion.matrices.datasets import singular_pairs
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
 from deepmatrixinversion.reporting.plots import predicted_against_true
+from deepmatrixinversion.reporting.worst import Worst
 from page import arguments, table, write_page
 
 SHAPES = ((3, 3), (5, 5), (8, 8), (16, 16), (32, 32), (64, 64), (3, 7), (20, 6), (64, 24), (40, 64))
@@ -114,6 +115,8 @@ def main() -> None:
     if options.plot:
         errors, X = ErrorAccumulator(), pinv_ex(A).pseudoinverse
         errors.add(X, target)
+        worst = Worst()
+        worst.add(1, A, X, target, np.abs(X - target).max(axis=(1, 2)))
         figure = predicted_against_true(
             target.ravel(),
             X.ravel(),
@@ -121,6 +124,7 @@ def main() -> None:
             title="Singular 3x3 matrices: pinv against the Moore-Penrose inverse",
             matrices=len(A),
             truth="pseudo-inverse",
+            example=worst.example,
         )
         save_figure(figure, options.plot)
     for p, q in SHAPES:

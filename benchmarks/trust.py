@@ -19,6 +19,7 @@ from typing import NamedTuple
 import flint
 import numpy as np
 
+from curves import note
 from page import arguments, panels, table, write_page
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,6 +34,9 @@ from trust_families import FAMILIES
 COUNTS = {1: 100, 2: 3200, 3: 2400, 4: 1200, 5: 500, 6: 300, 8: 250, 12: 40, 16: 24, 32: 4, 64: 1}
 UNIT = {np.dtype(np.float64): 2.0**-53, np.dtype(np.float32): 2.0**-24}
 REACHES = (1e10, 1e12)
+FEW = 30
+"""Of fewer matrices of like condition no quantiles are drawn."""
+DRAWN_LEAST = 2.0**-60
 
 
 class Result(NamedTuple):
@@ -234,18 +238,21 @@ def draw(results: dict[tuple[str, np.dtype], list[Result]], where: str) -> None:
         rows = []
         for b in range(len(centres)):
             part = values[(which == b) & np.isfinite(values)]
-            quantiles = np.quantile(part, [0.01, 0.5, 0.99]) if part.size else [np.nan] * 3
-            rows.append(np.maximum(quantiles, 2.0**-60))
+            few = part.size < FEW
+            quantiles = [np.nan] * 3 if few else np.quantile(part, [0.01, 0.5, 0.99])
+            rows.append(np.maximum(quantiles, DRAWN_LEAST))
         low, middle, high = np.array(rows).T
         left.loglog(centres, middle, color=colour, label=f"{label}: median, 1 % to 99 %")
         left.fill_between(centres, low, high, color=colour, alpha=0.25)
+    note(left, DRAWN_LEAST, "0, or below 2^-60")
     left.set(
         xlabel="condition number, rows and columns scaled evenly (dimensionless)",
         ylabel="‖A⁻¹ - X‖ / ‖A⁻¹‖ (dimensionless)",
         title="true error, float64",
     )
     share = [
-        certified[which == b].mean() if (which == b).any() else np.nan for b in range(len(centres))
+        certified[which == b].mean() if (which == b).sum() >= FEW else np.nan
+        for b in range(len(centres))
     ]
     right.semilogx(centres, 100 * np.array(share), "o-", color="#1b6ca8")
     right.set(

@@ -14,6 +14,7 @@ from deepmatrixinversion.matrices.datasets import singular_pairs
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
 from deepmatrixinversion.reporting.plots import predicted_against_true
+from deepmatrixinversion.reporting.worst import Worst
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
@@ -32,8 +33,10 @@ except SingularMatrixError as error:
     print(f"certified as inverses: {error.inversion.certificate.certified.sum()} of {len(A)}")
 
 result = pinv_ex(A)
-errors = ErrorAccumulator()
+errors, worst = ErrorAccumulator(), Worst()
 errors.add(result.pseudoinverse, target)
+off = np.abs(result.pseudoinverse - target).max(axis=(1, 2))
+worst.add(1, A, result.pseudoinverse, target, off)
 statistics = errors.statistics()
 for rank, count in enumerate(np.bincount(result.rank)):
     print(f"of rank {rank}: {count}")
@@ -48,6 +51,7 @@ save_figure(
         title="Singular 3x3 matrices: pinv against the Moore-Penrose inverse",
         matrices=len(A),
         truth="pseudo-inverse",
+        example=worst.example,
     ),
     folder / "05_singular.png",
 )

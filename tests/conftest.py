@@ -13,9 +13,11 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from deepmatrixinversion import Inverter
+from deepmatrixinversion import Inverter, kernel
+from deepmatrixinversion.matrices.files import write_matrices
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests import onnxruntime themselves, and would write into the home that they run in.
@@ -36,6 +38,18 @@ def small(tmp_path_factory):
 def model(small, tmp_path):
     """A copy of it, to be spoiled."""
     return shutil.copytree(small, tmp_path / "small")
+
+
+@pytest.fixture
+def here(small, tmp_path, monkeypatch):
+    """A folder to work in with a.npy (matrices), t.npy (their inverses), m (the model)."""
+    import inverting
+
+    monkeypatch.chdir(tmp_path)
+    write_matrices("a.npy", inverting.A)
+    write_matrices("t.npy", np.linalg.inv(inverting.A))
+    (tmp_path / "m").symlink_to(small)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +86,12 @@ def usual_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(params=kernel.show_config().get("instruction_sets", []))
+def instruction_set(request):
+    """Each that this processor has, for the kernel to run."""
+    before = kernel.show_config()["instruction_set"]
+    kernel.use(request.param)
+    yield request.param
+    kernel.use(before)

@@ -17,6 +17,7 @@ LAYERS = [
     "cli",
     "training",
     "torch",
+    "jax",
     "dask",
     "export",
     "inference",
@@ -35,6 +36,15 @@ TORCH = {"nets", "training", "export", "torch"}
 TORCH_NAMES = {"torch", "onnx", "onnxscript", "lightning", "lightning_fabric", "tensorboard"}
 
 MODULES = sorted(ROOT.rglob("*.py"))
+
+CHECKOUT = Path(__file__).parents[1]
+CODE = {".py", ".cpp", ".h", ".cu", ".mjs", ".js"}
+MOST_LINES = 300
+LONGER = {
+    "tests/test_kernel.py": "one matrix, stacks, precisions and failures beside the same oracle",
+    "tests/test_spectral.py": "the driver, its network and its graph beside the same spectra",
+}
+"""Files of one subject that are longer all the same, each with its reason."""
 
 
 def nodes(tree: ast.AST, within_functions: bool):
@@ -117,6 +127,15 @@ def test_what_needs_torch_is_imported_within_functions_only(module):
         parts = name.split(".")
         where = f"{module.relative_to(ROOT)}:{line} imports {name}"
         assert not (parts[0] == NAME and layer(parts[1:]) in TORCH), where
+
+
+@pytest.mark.parametrize("folder", ["src", "benchmarks", "tests", "examples"])
+def test_files_have_one_subject_and_so_few_lines(folder):
+    files = [p for p in sorted((CHECKOUT / folder).rglob("*")) if p.suffix in CODE]
+    assert files
+    lines = {p.relative_to(CHECKOUT).as_posix(): len(p.read_text().splitlines()) for p in files}
+    long = {name: count for name, count in lines.items() if count > MOST_LINES}
+    assert long.keys() <= LONGER.keys(), long
 
 
 def test_no_module_has_a_name_that_says_nothing(module):

@@ -129,9 +129,9 @@ class Standard:
 
 
 def test_an_unknown_library_is_never_read_silently():
-    with pytest.raises(TypeError, match="convert it to a NumPy array"):
+    with pytest.raises(TypeError, match="NumPy array"):
         inv(Standard())
-    with pytest.raises(TypeError, match="convert it to a NumPy array"):
+    with pytest.raises(TypeError, match="NumPy array"):
         inv([Standard(), Standard()])
 
 
@@ -141,7 +141,7 @@ def test_jax():
     jnp = jax.numpy
     with pytest.raises(TypeError, match="torch and jax"):
         solve(torch.eye(3), jnp.eye(3))
-    with pytest.raises(TypeError, match=r"outside of jax\.jit"):
+    with pytest.raises(TypeError, match=r"deepmatrixinversion\.jax.*outside of jax\.jit"):
         jax.jit(inv)(jnp.eye(3))
     with pytest.raises(TypeError, match="jax_enable_x64"):
         inv(jnp.eye(3, dtype=int))
@@ -174,7 +174,7 @@ def test_a_data_frame_keeps_its_labels():
         solve(frame, right.rename({"a": "c"}))
     with pytest.raises(SingularMatrixError):
         inv(frame * 0)
-    with pytest.raises(TypeError, match="dtype object"):
+    with pytest.raises(TypeError, match="object"):
         inv(frame.astype(str))
 
 

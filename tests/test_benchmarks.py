@@ -9,8 +9,10 @@ from pathlib import Path
 import flint
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import cost
+import curves
 import singular
 from accuracy import Report
 from deepmatrixinversion import certify
@@ -183,3 +185,20 @@ def test_the_cost_of_exports(tmp_path):
     for net in ("adjugate", "elimination", "feedback", "iterative"):
         assert f"| 4 | {net} |" in text
     assert "nan" not in text
+
+
+def test_shares_missed_have_a_place_for_none():
+    axes = Figure().subplots()
+    missed = curves.Missed(axes, 1000)
+    missed.draw([1, 2, 3], [0.5, 0.999, 1.0], label="a", **curves.styles(["a"])["a"])
+    *shown, foot = np.asarray(axes.lines[-1].get_ydata())
+    assert axes.get_ylim()[0] < foot < 1e-3  # below the least share that 1000 can miss
+    np.testing.assert_allclose(shown, [0.5, 1e-3])
+    assert "none of 1,000" in [text.get_text() for text in axes.texts]
+
+
+def test_no_two_curves_look_alike():
+    drawn = curves.styles("abcdef", chosen="b")
+    assert set(drawn) == set("abcdef")
+    for part in ("color", "linestyle", "marker"):
+        assert len({str(drawn[name][part]) for name in "acdef"}) == 5

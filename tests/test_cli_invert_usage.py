@@ -22,23 +22,6 @@ from inverting import (
     one_sentence,
     strict,
 )
-from models_for_tests import make_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("models") / "small")
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, model):
-    """A folder with a.npy (matrices), t.npy (their inverses), m (the model)."""
-    monkeypatch.chdir(tmp_path)
-    write_matrices("a.npy", A)
-    write_matrices("t.npy", np.linalg.inv(A))
-    (tmp_path / "m").symlink_to(model)
-    return tmp_path
-
 
 # --- usage ---------------------------------------------------------------------------------------
 
@@ -70,9 +53,9 @@ def test_a_log_gets_a_line_now_and_then(here, capsys, monkeypatch, quiet):
 
 
 @pytest.fixture
-def several(here, model):
+def several(here, small):
     for stamp in ("20250101000000", "20260101000000", "20250601000000"):
-        shutil.copytree(model, f"Model_3x3_{stamp}")
+        shutil.copytree(small, f"Model_3x3_{stamp}")
     os.mkdir("Model_3x3_20270101000000")  # a training that is not finished
     return sorted(p.name for p in here.glob("Model*"))
 
@@ -95,9 +78,9 @@ def test_a_pattern_without_a_finished_model(here, capsys):
     one_sentence(capsys, "no model directory")
 
 
-def test_without_a_stamp_the_newest_is_the_one_written_last(here, model, capsys):
+def test_without_a_stamp_the_newest_is_the_one_written_last(here, small, capsys):
     for age, name in ((300, "b"), (100, "a"), (200, "c")):
-        config = shutil.copytree(model, here / "all" / name) / "config.json"
+        config = shutil.copytree(small, here / "all" / name) / "config.json"
         os.utime(config, (1e9 - age, 1e9 - age))
     assert call("--report", "r.json", "--model", "all/*", model=None) == 0
     assert strict("r.json")["model"] == "a"

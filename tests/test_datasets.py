@@ -98,13 +98,13 @@ def test_order_one():
 
 def test_sets_without_inverses_are_refused(monkeypatch):
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="no inverses"):
+    with pytest.raises(ValueError, match="low_rank"):
         next(invertible_pairs(rng, 4, 3, -1, 1, distribution="uniform+low_rank"))
-    with pytest.raises(ValueError, match="out of reach"):
+    with pytest.raises(ValueError, match="det_min"):
         next(invertible_pairs(rng, 4, 3, -0.01, 0.01))
-    with pytest.raises(ValueError, match="min < max"):
+    with pytest.raises(ValueError, match="min"):
         next(singular_pairs(rng, 4, 3, 1, 1))
-    with pytest.raises(ValueError, match="count >= 1"):
+    with pytest.raises(ValueError, match="count"):
         next(singular_pairs(rng, 0, 3, -1, 1))
     monkeypatch.setattr(datasets, "RANK_GAP", 1e30)  # no singular value is clear of that
     with pytest.raises(ValueError, match="no clear rank"):
@@ -215,7 +215,7 @@ def test_invalid_outranks_a_larger_valid_residual():
 
 def test_verify_blocks_refuses_what_it_cannot_compare():
     a, x = one_block("invertible")
-    with pytest.raises(ValueError, match="unknown kind 'regular'"):
+    with pytest.raises(ValueError, match="'regular'"):
         verify_blocks([(a, x)], "regular")
     with pytest.raises(ValueError, match="square and alike"):
         verify_blocks([(a, x[1:])], "invertible")

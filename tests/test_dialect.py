@@ -109,9 +109,9 @@ def test_a_refusal_names_the_culprit(read, text, message):
 
 def test_cut_utf16_is_refused(read):
     data = "1,2\n3,4\n".encode("utf-16") + b"\x00"
-    with pytest.raises(MatrixFormatError, match="neither UTF-8 nor whole UTF-16"):
+    with pytest.raises(MatrixFormatError, match=r"UTF-8.*UTF-16"):
         read(data)
-    with pytest.raises(MatrixFormatError, match="neither UTF-8 nor whole UTF-16"):
+    with pytest.raises(MatrixFormatError, match=r"UTF-8.*UTF-16"):
         read(b"\xff\xfe" + b"1\x00\x00\xdc,\x00" * 9)
 
 
@@ -121,13 +121,13 @@ def test_what_is_asked_for_is_not_guessed(read):
     text = "1,2\n0.5,-2\n3,1e-3\n"
     assert read(text, dialect=Dialect(skip_header=1)).tolist() == [MATRIX]
     assert read(text).shape == (1, 3, 2)
-    with pytest.raises(MatrixFormatError, match="'x' is not a number"):
+    with pytest.raises(MatrixFormatError, match="'x'"):
         read("x,y\n1,2\n", dialect=Dialect(skip_header=0))
     text = "7,0.5,-2\n7,3,1e-3\n"
     assert read(text, dialect=Dialect(index_column=True)).tolist() == [MATRIX]
     many = "some\n" * 500_000
     assert read(f"{many}1;2\n", dialect=Dialect(skip_header=500_000)).tolist() == [[[1, 2]]]
-    with pytest.raises(MatrixFormatError, match=r"line 500001\): 'x' is not a number"):
+    with pytest.raises(MatrixFormatError, match=r"line 500001\b.*'x'"):
         read(f"{many}x;2\n", dialect=Dialect(delimiter=";", skip_header=500_000))
 
 
@@ -199,3 +199,20 @@ def test_any_stack_comes_back_from_any_spelling(tmp_path_factory):
         assert read_matrices(path).tobytes() == stack.tobytes()
 
     check()
+
+
+@pytest.mark.parametrize(
+    "text, culprit",
+    [
+        ("Name;A;B\nr1;1,5;2\nr2;3;1.234,5\n", "(line 3): '1.234,5' is not a number: what parts"),
+        ('"1,234.5",2\n3,4\n', "'1,234.5' is not a number: what parts its thousands must go"),
+        ("A;B\n1,5;2\n3;x\n", "(line 3): 'x' is not a number"),
+        ("A,B\n1.5,2\n3,x\n", "(line 3): 'x' is not a number"),
+        ("A B\n1.5 2\n3 x\n", "(line 3): 'x' is not a number"),
+    ],
+)
+def test_one_field_that_spoils_a_table_is_the_one_that_is_named(tmp_path, text, culprit):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(MatrixFormatError) as caught:
+        read_matrices(tmp_path / "a.csv")
+    assert culprit in str(caught.value)

@@ -48,7 +48,7 @@ def test_filter_keeps_the_distribution_of_what_passes():
     ],
 )
 def test_hopeless_filters_say_so(kind, name, n, det_min):
-    with pytest.raises(ValueError, match=r"det_min .* is out of reach.*lower det_min") as error:
+    with pytest.raises(ValueError, match="det_min") as error:
         sample(make_source(kind), name, 4, n, -1.0, 1.0, det_min)
     assert f"{det_min:g}" in str(error.value)
     assert f"'{name.rpartition('+')[2]}'" in str(error.value)
@@ -90,7 +90,7 @@ def test_mixture_shares(kind):
 def test_names():
     assert mixture("uniform + spd") == ["uniform", "spd"]
     for bad in ("cauchy", "uniform+", "", "uniform+cauchy"):
-        with pytest.raises(ValueError, match=r"unknown distribution '(cauchy)?'") as error:
+        with pytest.raises(ValueError, match=r"'(cauchy)?'") as error:
             mixture(bad)
         assert all(name in str(error.value) for name in DISTRIBUTIONS)
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+import deepmatrixinversion
 from deepmatrixinversion import (
     inv,
     inv_ex,
@@ -15,7 +16,6 @@ from deepmatrixinversion import (
     solve,
     solve_ex,
 )
-from deepmatrixinversion.inference import functions
 from menagerie import EMPTY, VIEWS
 from truth import DTYPES, one_sentence, sample
 
@@ -86,7 +86,7 @@ def test_integers_that_float64_lacks_are_refused(call, value):
     A = np.eye(2, dtype=value.dtype)
     A[1, 1] = value
     for matrices in (A, A.astype(A.dtype.newbyteorder(">")), A[None]):
-        with pytest.raises(ValueError, match="integers beyond 2\\^53") as caught:
+        with pytest.raises(ValueError, match=r"A .*2\^53") as caught:
             call(matrices)
         one_sentence(caught)
 
@@ -121,7 +121,7 @@ UNFIT = {
 @pytest.mark.parametrize("A, words", UNFIT.values(), ids=UNFIT.keys())
 @pytest.mark.parametrize("name", ["inv", "inv_ex", "pinv", "pinv_ex", "solve", "solve_ex"])
 def test_what_is_no_stack_of_matrices_is_refused(name, A, words):
-    call = getattr(functions, name)
+    call = getattr(deepmatrixinversion, name)
     arguments = (A, np.ones(3)) if name.startswith("solve") else (A,)
     with pytest.raises(ValueError, match=words) as caught:
         call(*arguments)
@@ -132,7 +132,7 @@ def test_what_is_no_stack_of_matrices_is_refused(name, A, words):
 def test_only_pinv_takes_what_is_not_square(shape):
     A, words = np.ones(shape), re.escape(str(shape))
     for call in (inv, inv_ex, lambda A: solve(A, np.ones(shape[-1]))):
-        with pytest.raises(ValueError, match=f"square matrices, not of shape {words}"):
+        with pytest.raises(ValueError, match=f"A .*{words}"):
             call(A)
     assert pinv(A).shape == (*shape[:-2], shape[-1], shape[-2])
 
@@ -180,7 +180,7 @@ def test_what_is_not_finite_is_named(shape, value):
             assert (bound[matrix] == np.inf).all()
     C = np.ones(shape, dtype=np.complex64)
     C[..., -1, 0].imag = value
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="index"):
         inv(C)
 
 

@@ -68,7 +68,7 @@ def test_the_tolerance_decides_the_rank():
     with pytest.raises(ValueError, match="does not fit"):
         pinv(np.stack([A, A]), rtol=[0.1, 0.2, 0.3])
     for rtol in (-1e-3, np.nan):
-        with pytest.raises(ValueError, match="rtol must be at least 0"):
+        with pytest.raises(ValueError, match="rtol"):
             pinv(A, rtol=rtol)
 
 

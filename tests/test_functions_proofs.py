@@ -54,7 +54,7 @@ def test_no_singular_matrix_is_certified(name):
         assert not result.certificate.certified
         assert result.certificate.error_bound == np.inf
         assert np.isfinite(result.inverse).all()
-    with pytest.raises(SingularMatrixError, match="the matrix could not be certified"):
+    with pytest.raises(SingularMatrixError):
         inv(A)
 
 

@@ -74,7 +74,7 @@ def test_large_stacks_are_named_and_right():
     A[singular] = np.ones((3, 3))
     result = inv_ex(A)
     np.testing.assert_array_equal(np.flatnonzero(~result.certificate.certified), singular)
-    with pytest.raises(SingularMatrixError, match=r"matrices \[0, 17, 29999, 59999\] of 60000"):
+    with pytest.raises(SingularMatrixError, match=r"\[0, 17, 29999, 59999\] of 60000"):
         inv(A)
 
 
@@ -97,5 +97,5 @@ def test_the_error_names_and_carries_everything():
     assert str(again) == message
     np.testing.assert_array_equal(again.inversion.inverse, found.inverse)
     np.testing.assert_array_equal(again.inversion.certificate[1], found.certificate[1])
-    with pytest.raises(SingularMatrixError, match="use solve_ex"):
+    with pytest.raises(SingularMatrixError, match="solve_ex"):
         solve(A, np.ones(4))

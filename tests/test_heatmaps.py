@@ -50,3 +50,11 @@ def test_without_a_truth_the_residual_is_shown():
     figure = Figure()
     draw_example(figure, Example(0, 2 * np.eye(2), np.eye(2) / 2, None))
     assert any("|I - A X|: 0 everywhere" in axes.get_title() for axes in figure.axes)
+
+
+def test_hundreds_are_written_without_an_exponent():
+    entries = np.array([[-310.0, 0.01234], [1234.5, 3.1e8]])
+    figure = Figure()
+    draw_example(figure, Example(1, np.eye(2), entries, None))
+    cells = [text.get_text() for text in figure.axes[1].texts]
+    assert cells == ["-310", "0.012", "1234", "3.1e+08"]

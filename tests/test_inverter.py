@@ -41,7 +41,7 @@ def test_the_batch_size_changes_nothing_but_the_last_bits(small, invert, batch):
 @pytest.mark.parametrize("batch", [0, -1])
 def test_a_batch_of_nothing(small, batch):
     """A negative step would skip every matrix and return memory as it was found."""
-    with pytest.raises(ValueError, match=f"batch is {batch}"):
+    with pytest.raises(ValueError, match=f"batch.*{batch}"):
         Inverter.from_pretrained(small, batch=batch).guess(well_conditioned(7))
 
 

@@ -1,6 +1,5 @@
 """What holds for every file format: bitwise round trips, blocks, all-or-nothing writing."""
 
-import importlib.util
 import io
 import os
 import subprocess
@@ -14,20 +13,13 @@ from hypothesis.extra import numpy as hnp
 
 from deepmatrixinversion.errors import MatrixFormatError, MatrixFormatWarning
 from deepmatrixinversion.matrices import (
-    FORMATS,
     MatrixReader,
     MatrixWriter,
     read_blocks,
     read_matrices,
     write_matrices,
 )
-
-# What this Python has the libraries for.
-NEEDS = {".parquet": "pyarrow"}
-FORMATS = [suffix for suffix in FORMATS if importlib.util.find_spec(NEEDS.get(suffix, "numpy"))]
-STACKS = [suffix for suffix in FORMATS if suffix != ".mtx"]
-TEXT = [".mx", ".csv", ".tsv", ".txt"]
-BINARY = [".npy", ".npz", ".safetensors"]
+from file_formats import BINARY, FORMATS, STACKS, TEXT, same_bits
 
 # Where decimals go wrong: signed zero, subnormals, the ends of the range, integers, 17 digits.
 AWKWARD = [
@@ -36,10 +28,6 @@ AWKWARD = [
     [9007199254740993.0, 1e16, 1e22, 123456789.0],
     [0.1 + 0.2, 1e-5, -1.0, 3.0],
 ]
-
-
-def same_bits(a, b):
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def stacks(dtype: type[np.floating] = np.float64):
@@ -112,7 +100,7 @@ def test_nan_and_infinities_pass_unless_they_are_forbidden(tmp_path, suffix):
     stack = np.array([[[1.0, 2.0], [np.nan, -np.inf]]])
     write_matrices(path, stack)
     assert np.array_equal(read_matrices(path), stack, equal_nan=True)
-    with pytest.raises(MatrixFormatError, match=r"matrix 0.*nan.* is not finite"):
+    with pytest.raises(MatrixFormatError, match=r"matrix 0.*nan"):
         read_matrices(path, finite=True)
 
 
@@ -201,77 +189,11 @@ def test_suffixes_are_read_in_either_case(tmp_path):
     assert np.load(tmp_path / "a.NPY").shape == (1, 2, 2)
 
 
-@pytest.mark.parametrize("act", [read_matrices, read_blocks, MatrixWriter])
-def test_an_unknown_suffix_is_answered_with_the_known_ones(act):
-    with pytest.raises(MatrixFormatError, match=r"a\.xyz: the suffix '\.xyz' is unknown.*\.mx, \."):
-        act("a.xyz")
-    with pytest.raises(MatrixFormatError, match=r"no suffix.*safetensors"):
-        act("somewhere/a")
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_a_missing_file_and_a_directory_are_os_errors(tmp_path, suffix):
-    with pytest.raises(FileNotFoundError) as caught:
-        read_matrices(tmp_path / f"a{suffix}")
-    assert caught.value.filename == str(tmp_path / f"a{suffix}")
-    (tmp_path / f"d{suffix}").mkdir()
-    with pytest.raises(OSError):
-        read_matrices(tmp_path / f"d{suffix}")
-    with pytest.raises(OSError):
-        write_matrices(tmp_path / f"d{suffix}", np.eye(2))
-
-
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_matrices_that_are_not_square_are_refused_on_demand(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    write_matrices(path, np.ones((2, 3)))
-    assert read_matrices(path).shape == (1, 2, 3)
-    with pytest.raises(MatrixFormatError, match=r"matrix 0 is 2 x 3, but only square"):
-        read_matrices(path, square=True)
-
-
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_integers_and_booleans_become_float64(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     write_matrices(path, [[2**53, -1], [True, 0]])
     assert same_bits(read_matrices(path), np.array([[[2.0**53, -1], [1, 0]]]))
-
-
-@pytest.mark.parametrize(
-    "bad, message",
-    [
-        (np.zeros((0, 2, 2)), "no matrix to write"),
-        (np.zeros((2, 0, 0)), "holds no matrix"),
-        (np.zeros(3), r"\(3,\) is no stack of matrices"),
-        (np.zeros((1, 1, 2, 2)), "reshape it"),
-        (np.eye(2) * 1j, r"complex matrices.*\[\[Re, -Im\], \[Im, Re\]\]"),
-        (np.array([["a"]]), "type <U1 are not supported"),
-        (np.array([[None]]), "type object are not supported"),
-        (np.array([[2**53 + 1]]), r"matrix 0 holds an integer beyond 2\^53"),
-        (np.array([[2**64 - 1]], np.uint64), r"beyond 2\^53"),
-    ],
-)
-@pytest.mark.parametrize("suffix", [".mx", ".npy"])
-def test_what_is_no_stack_of_real_matrices_is_not_written(tmp_path, suffix, bad, message):
-    with pytest.raises(ValueError, match=message):
-        write_matrices(tmp_path / f"a{suffix}", bad)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("suffix", STACKS)
-def test_a_file_holds_one_shape_and_one_dtype(tmp_path, suffix):
-    with MatrixWriter(tmp_path / f"a{suffix}") as writer:
-        writer.write(np.eye(2))
-        with pytest.raises(ValueError, match=r"matrix 1 is 3 x 3 float64.* 2 x 2 float64"):
-            writer.write(np.eye(3))
-        with pytest.raises(ValueError, match="matrix 1 is 2 x 2 float32"):
-            writer.write(np.eye(2, dtype=np.float32))
-    assert read_matrices(tmp_path / f"a{suffix}").shape == (1, 2, 2)
-
-
-def test_the_writer_must_be_opened():
-    with pytest.raises(ValueError, match="use it in a with statement"):
-        MatrixWriter("a.mx").write(np.eye(2))
 
 
 def test_a_reader_that_is_closed_has_ended(tmp_path):
@@ -280,7 +202,7 @@ def test_a_reader_that_is_closed_has_ended(tmp_path):
     assert len(next(reader)) == 2
     reader.close()
     assert list(reader) == []
-    with pytest.raises(ValueError, match="block_matrices is 0"):
+    with pytest.raises(ValueError, match=r"block_matrices.*0"):
         MatrixReader(tmp_path / "a.mx", block_matrices=0)
 
 

@@ -139,7 +139,7 @@ def test_a_file_that_shrinks_while_it_is_read_names_the_matrix(tmp_path):
         next(reader)
         with open(path, "r+b") as file:
             file.truncate(128 + 7 * 80_000)
-        with pytest.raises(MatrixFormatError, match="matrix 7: the file ends here"):
+        with pytest.raises(MatrixFormatError, match="matrix 7"):
             list(reader)
 
 

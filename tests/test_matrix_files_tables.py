@@ -103,7 +103,7 @@ def test_mat_files_that_will_not_do(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "free_memory", lambda: 20 * 2**20)
     fails(path, "one matrix of 2000 x 2000 takes .* GiB, more than the free")
     monkeypatch.setattr("deepmatrixinversion.matrices.mat_writer._MOST", 100)
-    with pytest.raises(MatrixFormatError, match=r"holds 2 GiB at most; write \.npy"):
+    with pytest.raises(MatrixFormatError, match=r"2 GiB.*\.npy"):
         write_matrices(tmp_path / "b.mat", STACK)
     assert not (tmp_path / "b.mat").exists()
 
@@ -177,9 +177,7 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
 def test_files_of_other_kinds_are_told_how_to_go_on(suffix):
     assert suffix not in FORMATS
     remedy = re.escape(REMEDIES.get(suffix, "numpy.save('a.npy', A)"))
-    with pytest.raises(
-        MatrixFormatError, match=rf"the suffix '\{suffix}' is unknown; .*; .*{remedy}"
-    ):
+    with pytest.raises(MatrixFormatError, match=rf"'\{suffix}'.*{remedy}"):
         read_matrices(f"a{suffix}")
 
 
@@ -189,9 +187,9 @@ def test_what_is_no_array_of_numbers_is_told_the_remedy_that_works(tmp_path):
     column[:] = [np.eye(3), 2 * np.eye(3)]
     with pytest.raises(ValueError, match=r"numpy.stack\(A\)"):
         inv(column)
-    with pytest.raises(ValueError, match="convert to float64"):
+    with pytest.raises(ValueError, match="float64"):
         inv(np.eye(2).astype(object))
-    with pytest.raises(ValueError, match=r"convert to float32 or float64"):
+    with pytest.raises(ValueError, match="float32 or float64"):
         inv(np.eye(2, dtype=np.float16))
     with pytest.raises(ValueError, match=r"numpy.stack"):
         write_matrices(path, column)

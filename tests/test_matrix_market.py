@@ -106,11 +106,11 @@ def test_matrix_market_is_read_from_a_pipe(tmp_path):
 
 def test_matrix_market_holds_one_matrix(tmp_path):
     path = tmp_path / "a.mtx"
-    with pytest.raises(MatrixFormatError, match=r"holds one matrix; write several as .mx or .npy"):
+    with pytest.raises(MatrixFormatError, match=r"\.mx.*\.npy"):
         write_matrices(path, STACK)
     assert list(tmp_path.iterdir()) == []
     with MatrixWriter(path) as writer:
         writer.write(STACK[0])
-        with pytest.raises(MatrixFormatError, match="holds one matrix"):
+        with pytest.raises(MatrixFormatError, match=r"\.mtx"):
             writer.write(STACK[1])
     assert np.array_equal(read_matrices(path), STACK[:1])

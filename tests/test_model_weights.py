@@ -176,5 +176,5 @@ def test_spectral_weights_that_do_not_fit(tmp_path, spoil):
     else:
         tensors["more"] = np.zeros(1, np.float32)
     replace(folder, "member_1.safetensors", save(tensors))
-    with pytest.raises(ModelError, match="weights of member 1 do not fit"):
+    with pytest.raises(ModelError, match="member 1"):
         Inverter.from_pretrained(folder)

@@ -100,7 +100,7 @@ def test_every_valid_size_builds_and_answers(name, n, nlayers, nunits):
 @pytest.mark.parametrize("name", ONE_ORDER)
 def test_configurations_without_sense_are_refused(name):
     for msize, nunits, nlayers in [(0, 8, 1), (3, 0, 1), (3, 8, 0), (3.0, 8, 1), (True, 8, 1)]:
-        with pytest.raises(ModelError, match="must be a whole number"):
+        with pytest.raises(ModelError):
             build(NetConfig(name, msize, nunits, nlayers))
 
 

@@ -137,6 +137,16 @@ def test_training_curves(rows, tmp_path):
     drawn(training_curves(rows, title="title"), tmp_path / "p.png")
 
 
+def test_batches_without_failures_have_a_place_on_the_logarithmic_axis():
+    figure = training_curves([row(1, k, 0.1, 1 - (k == 3) / 10) for k in range(1, 9)], title="t")
+    right = figure.axes[1]
+    heights = [np.asarray(line.get_ydata()) for line in right.lines]
+    assert [len(drawn) for drawn in heights] == [1, 7]
+    assert "a batch without failures" in texts(figure)
+    assert "held out" not in texts(figure)
+    assert all(drawn.min() >= right.get_ylim()[0] > 0 for drawn in heights)
+
+
 # --- what is on them -----------------------------------------------------------------------------
 
 
@@ -214,9 +224,9 @@ def test_unknown_suffixes(figure, tmp_path, name):
 
 
 def test_a_folder_that_is_not_there(figure, tmp_path):
-    with pytest.raises(ModelError, match="there is no folder"):
+    with pytest.raises(ModelError, match="nowhere"):
         check_plot_target(tmp_path / "nowhere" / "p.png")
-    with pytest.raises(ModelError, match="there is no folder"):
+    with pytest.raises(ModelError, match="nowhere"):
         save_figure(figure, tmp_path / "nowhere" / "p.png")
     check_plot_target(None)
 
@@ -225,7 +235,7 @@ def test_no_screen(figure, monkeypatch):
     import matplotlib
 
     monkeypatch.setattr(matplotlib, "get_backend", lambda: "agg")
-    with pytest.raises(ModelError, match="no screen to show the plot on"):
+    with pytest.raises(ModelError, match="screen"):
         save_figure(figure, "screen")
-    with pytest.raises(ModelError, match="no screen to show the plot on"):
+    with pytest.raises(ModelError, match="screen"):
         check_plot_target("screen")

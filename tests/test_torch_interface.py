@@ -136,7 +136,7 @@ def test_bad_input_is_a_value_error(call, message):
 def test_the_layer_checks_on_request():
     A = torch.stack([torch.eye(3), torch.ones(3, 3), torch.full((3, 3), torch.nan)])
     assert Inverse()(A).shape == A.shape
-    with pytest.raises(SingularMatrixError, match=r"matrices \[1, 2\] of 3 were not inverted"):
+    with pytest.raises(SingularMatrixError, match=r"\[1, 2\] of 3"):
         Inverse(check=True)(A)
     torch.testing.assert_close(Inverse(check=True)(A[0]), A[0])
     layer = Inverse(3, blocks=4, refine=2, return_residual=True)

@@ -236,7 +236,7 @@ def test_singular_values_near_rtol_do_not_make_it_diverge(dtype):
 def test_pseudo_inverse_of_zero_is_zero_and_rtol_is_checked():
     assert (pseudo_inverse(torch.zeros(2, 3, 4)) == 0).all()
     for rtol in (1e-9, 1.0, float("nan")):
-        with pytest.raises(ValueError, match="rtol must be at least"):
+        with pytest.raises(ValueError, match="rtol"):
             pseudo_inverse(torch.eye(2), rtol)
 
 

@@ -206,7 +206,7 @@ def test_two_processes_hold_the_same_weights_see_different_matrices_and_fail_in_
     options = {"net": "dense", "nunits": 32, "lr": 0.1}
     recipe = tiny(devices=2, **options)
     job = functools.partial(_both_processes, recipe=recipe, directory=tmp_path)
-    with pytest.raises(TrainingError, match=r"checkpoint_1\.safetensors: not a check") as raised:
+    with pytest.raises(TrainingError, match=r"checkpoint_1\.safetensors") as raised:
         run._launch(make_fabric(recipe), job)
     assert "\n" not in str(raised.value)
     checkpoint_file(tmp_path, 1).unlink()

@@ -69,7 +69,7 @@ def test_nothing_but_infinite_gradients_stops_with_a_sentence(tmp_path, monkeypa
     assert progress.step == 5 + loop.MOST_SKIPPED_IN_A_ROW
     assert progress.best_step == 50
     assert not (directory / "config.json").exists()
-    with pytest.raises(TrainingError, match="not finite"):
+    with pytest.raises(TrainingError):
         train(directory, Recipe.from_options(_recipe(directory)), quiet=True)
 
 

@@ -115,7 +115,7 @@ def test_a_step_that_does_not_fit_is_one_sentence(here, monkeypatch):
         return torch.empty(1 << 55)
 
     monkeypatch.setattr(run, "train_member", train_member)
-    with pytest.raises(TrainingError, match="does not fit into memory: try a smaller --batch_size"):
+    with pytest.raises(TrainingError, match="--batch_size"):
         train(directory, recipe, quiet=True)
     monkeypatch.setattr(run, "train_member", lambda *_: torch.ones(2) @ torch.ones(3))
     with pytest.raises(RuntimeError, match="size"):

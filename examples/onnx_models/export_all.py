@@ -20,6 +20,8 @@ MODELS = (
     "polynomial_fit",
     "thin_plate_spline",
     "mimo_detector",
+    "mimo_complex",
+    "beamformer",
     "kornia_camera",
     "kornia_spline",
     "gpytorch_posterior",
@@ -30,17 +32,17 @@ def export(model, inputs, file) -> None:
     """Write a model with the table's inverses, its leading axis dynamic."""
     import torch
 
-    from deepmatrixinversion.export import onnx_translation_table
+    from deepmatrixinversion.export import onnx_translation_table, real_program
 
     batch = torch.export.Dim("batch", min=1)
+    shapes = tuple({0: batch} for _ in inputs)
     torch.onnx.export(
-        model.eval(),
-        inputs,
-        file,
+        real_program(model.eval(), inputs, dynamic_shapes=shapes),
+        f=file,
         dynamo=True,
         external_data=False,
         verbose=False,
-        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        dynamic_shapes=shapes,
         custom_translation_table=onnx_translation_table(),
     )
 

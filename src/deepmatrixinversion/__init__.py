@@ -16,9 +16,10 @@ from deepmatrixinversion.errors import (
     TrainingError,
     UnsupportedArrayError,
 )
-from deepmatrixinversion.inference.functions import inv, inv_ex, pinv, pinv_ex, solve, solve_ex
+from deepmatrixinversion.inference.functions import inv, inv_ex, solve, solve_ex
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.proof import certify, entrywise_error_bound
+from deepmatrixinversion.inference.pseudoinverse import pinv, pinv_ex
 from deepmatrixinversion.inference.results import Solution
 from deepmatrixinversion.inference.tracker import Tracker
 from deepmatrixinversion.kernel import show_config

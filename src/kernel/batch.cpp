@@ -1,88 +1,12 @@
 // Orders 1 to 16: many matrices side by side, one in each lane, everything while it is in cache.
 #include "batch.h"
 
-#include "kernel.h"
+#include "block.h"
 #include "propose_gj.h"
 #include "propose_net.h"
-#include "series.h"
-#include "tiles.h"
 
 namespace dmx::DMX_ISA {
 namespace {
-
-// What the block works on: LF matrices, in halves of LD where numbers are doubles.
-template <int n> struct Block {
-  static constexpr int N = n * n;
-  alignas(64) Vd B1[2][N], B2[2][N], X0[2][N], R[2][N];
-  alignas(64) Vf X[N], S[N], Y[N];
-  int last;  // the last half that has matrices in it: 0 or 1
-  Vd scale[2];
-  Id in_range[2], usual[2];
-  If even, zeros;
-  Vf B_sum, X0_sum, R_sum;
-};
-
-template <int n> DMX_INLINE Vf largest_row_sum(const Vf* M) {
-  Vf top{}, total{};
-  for (int i = 0; i < n; i++) {
-    Vf sum{};
-    unrolled<n>([&](auto j) DMX_LAMBDA { sum += absolute(M[i * n + j]); });
-    top = larger(sum, top);
-    total += sum;
-  }
-  return top + (total - total);  // NaN where a sum is not finite
-}
-
-// The largest row sum, whether rows and columns are even, and whether an entry may be zero.
-template <int n> DMX_INLINE void survey(Block<n>& w) {
-  Vf columns[n] = {}, low = splat(-2.0f), entry = low, top{}, total{};
-  for (int i = 0; i < n; i++) {
-    Vf sum{}, row{};
-    unrolled<n>([&](auto j) DMX_LAMBDA {
-      const Vf a = absolute(w.X[i * n + j]);
-      sum += a;
-      row = larger(a, row);
-      columns[j] = larger(a, columns[j]);
-      entry = larger(-a, entry);
-    });
-    low = larger(-row, low);
-    top = larger(sum, top);
-    total += sum;
-  }
-  w.B_sum = top + (total - total);  // NaN where a sum is not finite
-  top = columns[0];
-  unrolled<n>([&](auto j) DMX_LAMBDA {
-    low = larger(-columns[j], low);
-    top = larger(columns[j], top);
-  });
-  w.even = low * -even_lines > top;
-  w.zeros = entry > splat(-0x1p-100f);
-}
-
-// Scale and split; -B1 and -B2 are what the residual adds. B in float32 goes to the proposer.
-template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
-  constexpr int N = n * n;
-  constexpr double shift = splits.of[n].shift;
-  unrolled<2>([&](auto h) DMX_LAMBDA {
-    load<N>(A + (h <= w.last ? h : 0) * LD * N, w.B1[h]);
-    const Vd top = largest<N>(w.B1[h]);
-    w.in_range[h] = (top >= 0x1p-900) & (top <= 0x1p900);
-    w.usual[h] = usual_magnitude(top);
-    w.scale[h] = (Vd)((2046LL << 52) - (Id)power_below(top));
-  });
-  for (int e = 0; e < N; e++) {
-    Vd b[2];
-    unrolled<2>([&](auto h) DMX_LAMBDA {
-      b[h] = w.B1[h][e] * w.scale[h];
-      keep(b[h]);
-      const Vd first = (b[h] + shift) - shift;
-      w.B1[h][e] = -first;
-      w.B2[h][e] = first - b[h];
-    });
-    w.X[e] = narrowed(b[0], b[1]);
-  }
-  survey(w);
-}
 
 // The candidate in w.X, rounded to a common unit in each lane.
 template <int n> DMX_INLINE void quantise(Block<n>& w) {
@@ -159,14 +83,16 @@ template <int n, Method method> DMX_APART void propose_order(Vf* A) {
   if constexpr (method == Method::network) propose<n>(A);
   else eliminate<n>(A);
 }
+using Proposer = void (*)(Vf*);
 
 // LF matrices at A, or LD where last is 0; results from entry `first` on.
-template <int n, Method method>
-DMX_APART void invert_block(const double* A, const Results& to, long first, int last) {
+template <int n>
+DMX_APART void invert_block(Proposer proposer, const double* A, const Results& to, long first,
+                            int last) {
   Block<n> w;
   w.last = last;
   prepare(w, A);
-  propose_order<n, method>(w.X);
+  proposer(w.X);
   quantise(w);
   residual(w);
   series(w);
@@ -175,18 +101,18 @@ DMX_APART void invert_block(const double* A, const Results& to, long first, int 
 }
 
 // Whole blocks, and a last one that is filled up with copies of its first matrix.
-template <int n, Method method> void invert_order(const double* A, Results to, long count) {
+template <int n> void invert_order(Method method, const double* A, Results to, long count) {
   constexpr int N = n * n;
+  const Proposer proposer = method == Method::network ? propose_order<n, Method::network>
+                                                      : propose_order<n, Method::elimination>;
   long k = 0;
-  for (; k + LF <= count; k += LF) invert_block<n, method>(A + k * N, to, k, 1);
+  for (; k + LF <= count; k += LF) invert_block<n>(proposer, A + k * N, to, k, 1);
   const int rest = (int)(count - k);
   if (!rest) return;
   alignas(64) double a[LF * N], x[LF * N], error[LF], residual[LF], relative[LF];
   uint8_t state[LF];
-  const int last = rest > LD;
-  for (int b = 0; b < LD * (last + 1); b++)
-    std::memcpy(a + b * N, A + (k + (b < rest ? b : 0)) * N, N * sizeof(double));
-  invert_block<n, method>(a, Results{x, error, residual, relative, state}, 0, last);
+  fill<n>(a, A + k * N, rest);
+  invert_block<n>(proposer, a, Results{x, error, residual, relative, state}, 0, rest > LD);
   std::memcpy(to.X + k * N, x, rest * N * sizeof(double));
   std::memcpy(to.error + k, error, rest * sizeof(double));
   std::memcpy(to.residual + k, residual, rest * sizeof(double));
@@ -194,14 +120,14 @@ template <int n, Method method> void invert_order(const double* A, Results to, l
   std::memcpy(to.state + k, state, rest);
 }
 
-using Order = void (*)(const double*, Results, long);
-template <Method method, int... n>
-void choose(int order, const double* A, Results to, long count, std::integer_sequence<int, n...>) {
-  static constexpr Order orders[] = {invert_order<n + 1, method>...};
-  orders[order - 1](A, to, count);
+using Order = void (*)(Method, const double*, Results, long);
+template <int... n>
+void choose(int order, Method method, const double* A, Results to, long count,
+            std::integer_sequence<int, n...>) {
+  static constexpr Order orders[] = {invert_order<n + 1>...};
+  orders[order - 1](method, A, to, count);
 }
 
-using Proposer = void (*)(Vf*);
 template <Method method, int... n>
 void choose(int order, Vf* A, std::integer_sequence<int, n...>) {
   static constexpr Proposer proposers[] = {propose_order<n + 1, method>...};
@@ -218,8 +144,7 @@ void propose_lanes(int n, Method method, Vf* A) {
 }
 
 void invert_batch(int n, Method method, const double* A, Results to, long count) {
-  if (method == Method::network) choose<Method::network>(n, A, to, count, orders);
-  else choose<Method::elimination>(n, A, to, count, orders);
+  choose(n, method, A, to, count, orders);
 }
 
 }  // namespace dmx::DMX_ISA

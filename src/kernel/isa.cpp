@@ -4,10 +4,12 @@
 #include <vector>
 
 #include "batch.h"
+#include "certify.h"
 #include "float32.h"
 #include "rows.h"
 #include "series.h"
 #include "slow.h"
+#include "solve.h"
 #include "vec.h"
 #include "zeros.h"
 
@@ -119,6 +121,6 @@ void invert32(int n, Method method, const float* A, Results32 to, long count) {
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32};
+const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs};
 
 }  // namespace dmx::DMX_ISA

@@ -33,6 +33,22 @@ using Results32 = ResultsOf<float>;
 using Invert = void (*)(int n, Method method, const double* A, Results to, long count);
 using Invert32 = void (*)(int n, Method method, const float* A, Results32 to, long count);
 
+// Systems A Y = B of order n with p right-hand sides, and inverses X of A that are proven.
+struct Systems {
+  int n, p;
+  const double *A, *X;   // matrix after matrix
+  const double* error;   // at least ||A^-1 - X||inf
+  const double* B;       // n x p numbers a system
+  long A_step, B_step;   // from one system to the next: n n or 0, n p or 0
+  double *Y, *bound;     // the solutions, n x p, and p bounds on their largest errors: inf where
+                         // there is nothing to be said or more careful code would do better
+};
+using Solve = void (*)(const Systems& systems, long first, long last);
+
+// What is said of `count` given X, beside what Results says: X is not written, and `finished` means
+// that bounds are the error itself, but for a twentieth or roundings.
+using Certify = void (*)(int n, const double* A, const double* X, Results to, long count);
+
 // One instruction set.
 struct Kernel {
   const char* name;
@@ -40,6 +56,8 @@ struct Kernel {
   bool (*supported)();
   Invert invert;
   Invert32 invert32;
+  Solve solve;
+  Certify certify;
 
   void run(int n, Method m, const double* A, Results to, long k) const { invert(n, m, A, to, k); }
   void run(int n, Method m, const float* A, Results32 to, long k) const { invert32(n, m, A, to, k); }

@@ -5,16 +5,15 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstring>
-#include <exception>
+#include <cmath>
 #include <stdexcept>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <vector>
 
+#include "buffer.h"
 #include "environment.h"
 #include "kernel.h"
+#include "threads.h"
 
 namespace nb = nanobind;
 
@@ -40,49 +39,6 @@ namespace {
 const Kernel* const kernels[] = {DMX_EACH_ISA(DMX_LIST)};
 #undef DMX_LIST
 
-// Matrices first to last of a stack.
-template <class T>
-void invert_part(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
-                 long first, long last) {
-  const DefaultEnvironment environment;
-  kernel.run(n, method, A + first * n * n, to.from(first, n), last - first);
-}
-
-// Threads that the work is worth: starting one costs what about 400,000 multiplications do.
-int worthwhile(int threads, int n, long count, long blocks) {
-  const double work = (double)count * (n * n * n + 64) / 400000;
-  return (int)std::max(1.0, std::min({(double)threads, (double)blocks, work}));
-}
-
-// The stack in whole blocks of lanes, as even as they go.
-template <class T>
-void invert_stack(const Kernel& kernel, int n, Method method, const T* A, ResultsOf<T> to,
-                  long count, int threads) {
-  const long blocks = (count + kernel.lanes - 1) / kernel.lanes;
-  threads = worthwhile(threads, n, count, blocks);
-  std::vector<std::exception_ptr> failures(threads);
-  const auto part = [&](int t) {
-    const auto bound = [&](int i) { return std::min(count, blocks * i / threads * kernel.lanes); };
-    try {
-      invert_part(kernel, n, method, A, to, bound(t), bound(t + 1));
-    } catch (...) {  // memory
-      failures[t] = std::current_exception();
-    }
-  };
-  std::vector<std::thread> others;
-  for (int t = 1; t < threads; t++) {
-    try {
-      others.emplace_back(part, t);
-    } catch (const std::system_error&) {  // no more threads to be had
-      part(t);
-    }
-  }
-  part(0);
-  for (auto& other : others) other.join();
-  for (const auto& failure : failures)
-    if (failure) std::rethrow_exception(failure);
-}
-
 const Kernel* best() {
   for (const Kernel* kernel : kernels)
     if (kernel->supported()) return kernel;
@@ -94,59 +50,126 @@ const Kernel* chosen = nullptr;
 template <class T, int dims>
 using Array = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
 
+void require(bool fits) {
+  if (!fits) throw std::invalid_argument("the arrays' shapes do not belong together");
+}
+
+// The order of a stack of matrices.
+template <class T> int order(const Array<T, 3>& A) {
+  require(A.shape(1) == A.shape(2) && A.shape(1) >= 1 && A.shape(1) <= (size_t)largest_order);
+  return (int)A.shape(1);
+}
+template <class T> bool alike(const Array<const T, 3>& A, size_t count, size_t rows, size_t columns) {
+  return A.shape(0) == count && A.shape(1) == rows && A.shape(2) == columns;
+}
+
+// Where bounds and states of so many matrices go.
+template <class T>
+ResultsOf<T> results(T* X, const Array<double, 2>& bounds, const Array<uint8_t, 1>& state,
+                     size_t count) {
+  require(bounds.shape(0) == 3 && bounds.shape(1) == count && state.shape(0) == count);
+  double* b = bounds.data();
+  return {X, b, b + count, b + 2 * count, state.data()};
+}
+
 template <class T>
 void invert_into(Array<const T, 3> A, Array<T, 3> X, Array<double, 2> bounds,
                  Array<uint8_t, 1> state, bool network, int threads) {
-  const size_t count = A.shape(0), n = A.shape(1);
-  if (n < 1 || n > (size_t)largest_order || A.shape(2) != n || X.shape(0) != count ||
-      X.shape(1) != n || X.shape(2) != n || bounds.shape(0) != 3 || bounds.shape(1) != count ||
-      state.shape(0) != count)
-    throw std::invalid_argument("the arrays' shapes do not belong together");
-  double* b = bounds.data();
-  const ResultsOf<T> to{X.data(), b, b + count, b + 2 * count, state.data()};
+  const int n = order(A);
+  const size_t count = A.shape(0);
+  require(X.shape(0) == count && X.shape(1) == (size_t)n && X.shape(2) == (size_t)n);
+  const ResultsOf<T> to = results(X.data(), bounds, state, count);
+  const Method method = network ? Method::network : Method::elimination;
   const nb::gil_scoped_release unlocked;
-  invert_stack(*chosen, (int)n, network ? Method::network : Method::elimination, A.data(), to,
-               (long)count, threads);
+  in_parts(chosen->lanes, n, (long)count, threads, [&](long first, long last) {
+    chosen->run(n, method, A.data() + first * n * n, to.from(first, n), last - first);
+  });
 }
 
-// The numbers of a C-contiguous matrix in native order, got in a tenth of a microsecond.
-class Matrix {
-  Py_buffer view;
+void certify_into(Array<const double, 3> A, Array<const double, 3> X, Array<double, 2> bounds,
+                  Array<uint8_t, 1> state, int threads) {
+  const int n = order(A);
+  const size_t count = A.shape(0);
+  require(alike(X, count, n, n));
+  const Results to = results<double>(nullptr, bounds, state, count);
+  const nb::gil_scoped_release unlocked;
+  in_parts(chosen->lanes, n, (long)count, threads, [&](long first, long last) {
+    const Results part{nullptr, to.error + first, to.residual + first, to.relative + first,
+                       to.state + first};
+    chosen->certify(n, A.data() + first * n * n, X.data() + first * n * n, part, last - first);
+  });
+}
 
- public:
-  explicit Matrix(nb::handle array, bool writable) {
-    const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(array.ptr(), &view, flags)) throw nb::python_error();
-  }
-  Matrix(const Matrix&) = delete;
-  ~Matrix() { PyBuffer_Release(&view); }
-
-  template <class T> T* numbers() const { return (T*)view.buf; }
-  long order() const {  // 0 where it is not square
-    return view.ndim == 2 && view.shape[0] == view.shape[1] ? (long)view.shape[0] : 0;
-  }
-  bool is(const char* format) const { return !std::strcmp(view.format, format); }
-};
+// One matrix for all right-hand sides or one each, and the other way round.
+void solve_into(Array<const double, 3> A, Array<const double, 3> X, Array<const double, 1> error,
+                Array<const double, 3> B, Array<double, 3> Y, Array<double, 2> bound, int threads) {
+  const int n = order(A), p = (int)B.shape(2);
+  const size_t count = Y.shape(0), matrices = A.shape(0), sides = B.shape(0);
+  require(alike(X, matrices, n, n) && error.shape(0) == matrices && B.shape(1) == (size_t)n &&
+          Y.shape(1) == (size_t)n && Y.shape(2) == (size_t)p && bound.shape(0) == count &&
+          bound.shape(1) == (size_t)p && (matrices == count || matrices == 1) &&
+          (sides == count || sides == 1));
+  const Systems systems{n, p, A.data(), X.data(), error.data(), B.data(),
+                        matrices == count ? n * n : 0, sides == count ? n * p : 0,
+                        Y.data(), bound.data()};
+  const nb::gil_scoped_release unlocked;
+  in_parts(chosen->lanes, n, (long)count * p, threads, [&](long first, long last) {
+    // Whole systems: those whose first column is in the part.
+    chosen->solve(systems, (first + p - 1) / p, (last + p - 1) / p);
+  });
+}
 
 template <class T>
-nb::object invert_matrix(int n, Method method, const Matrix& A, const Matrix& X) {
+nb::object invert_matrix(int n, Method method, const Buffer& A, const Buffer& X) {
+  const DefaultEnvironment environment;
   double bounds[3];
   uint8_t state;
-  invert_part(*chosen, n, method, A.numbers<T>(),
-              ResultsOf<T>{X.numbers<T>(), bounds, bounds + 1, bounds + 2, &state}, 0, 1);
+  chosen->run(n, method, A.numbers<T>(),
+              ResultsOf<T>{X.numbers<T>(), bounds, bounds + 1, bounds + 2, &state}, 1);
   return nb::make_tuple(bounds[0], bounds[1], bounds[2], state);
 }
 
 // One matrix: error, residual and relative bound, and state. None where the arrays are not of a
 // kind that is inverted here, and in an environment that needs care.
 nb::object invert_one(nb::handle A, nb::handle X, bool network) {
-  const Matrix from(A, false), to(X, true);
+  const Buffer from(A, false), to(X, true);
   const long n = from.order();
   const Method method = network ? Method::network : Method::elimination;
   if (n < 1 || n > largest_order || to.order() != n || !usual_environment()) return nb::none();
   if (from.is("d") && to.is("d")) return invert_matrix<double>((int)n, method, from, to);
   if (from.is("f") && to.is("f")) return invert_matrix<float>((int)n, method, from, to);
   return nb::none();
+}
+
+// One float64 system by the network, (n,) or (n, p): X, Y and bounds (2, p), absolute and relative
+// to the largest component, are written. As `invert_one`, and the largest relative bound of the
+// columns; None, too, where the inverse is not settled.
+nb::object solve_one(nb::handle A, nb::handle B, nb::handle X, nb::handle Y, nb::handle bounds) {
+  const Buffer from(A, false), right(B, false), inverse(X, true), to(Y, true), about(bounds, true);
+  const long n = from.order(), p = right.length(1);
+  if (n < 1 || n > largest_order || right.axes() > 2 || right.length(0) != n || p < 1 ||
+      !from.is("d") || !right.is("d") || !usual_environment())
+    return nb::none();
+  require(inverse.order() == n && inverse.is("d") && to.is("d") && to.length(0) == n &&
+          to.length(1) == p && about.is("d") && about.length(0) == 2 && about.length(1) == p);
+  const DefaultEnvironment environment;
+  double found[3];
+  uint8_t state;
+  double *x = inverse.numbers<double>(), *y = to.numbers<double>();
+  chosen->invert((int)n, Method::network, from.numbers<double>(),
+                 Results{x, found, found + 1, found + 2, &state}, 1);
+  if (state != (finished | plain)) return nb::none();
+  double *bound = about.numbers<double>(), *relative = bound + p, worst = 0;
+  chosen->solve({(int)n, (int)p, from.numbers<double>(), x, found, right.numbers<double>(), 0, 0, y,
+                 bound}, 0, 1);
+  for (long c = 0; c < p; c++) {
+    double largest = 0;
+    for (long i = 0; i < n; i++) largest = std::max(largest, std::fabs(y[i * p + c]));
+    const double ratio = bound[c] == 0 ? 0 : bound[c] / largest * (1 + 0x1p-50);
+    relative[c] = std::isinf(bound[c]) ? bound[c] : ratio;  // infinity over infinity proves nothing
+    worst = std::max(worst, relative[c]);
+  }
+  return nb::make_tuple(found[0], found[1], found[2], worst);
 }
 
 std::vector<std::string> supported() {
@@ -187,5 +210,11 @@ NB_MODULE(_kernel, m) {
   m.def("invert_into", invert_into<float>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
         nb::arg("threads"));
+  m.def("certify_into", certify_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"));
+  m.def("solve_into", solve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
+        nb::arg("error").noconvert(), nb::arg("B").noconvert(), nb::arg("Y").noconvert(),
+        nb::arg("bound").noconvert(), nb::arg("threads"));
   m.def("invert_one", invert_one);
+  m.def("solve_one", solve_one);
 }

@@ -36,6 +36,7 @@
 #include <cstring>
 #include <utility>
 
+#include "exact.h"
 #include "series.h"
 
 namespace dmx::DMX_ISA {
@@ -115,23 +116,6 @@ void eliminate_one(Work& s) {
   for (int k = n - 1; k >= 0; k--)
     if (pivot[k] != k)
       for (int i = 0; i < n; i++) std::swap(X[i * n + k], X[i * n + pivot[k]]);
-}
-
-// p + e = a b
-DMX_INLINE void two_product(double a, double b, double& p, double& e) {
-  p = a * b;
-#if defined(__FMA__) || defined(__aarch64__)
-  e = __builtin_fma(a, b, -p);
-#else  // Dekker's, with halves of 26 bits
-  const double s = 0x1p27 + 1, ta = s * a, tb = s * b;
-  const double ah = ta - (ta - a), al = a - ah, bh = tb - (tb - b), bl = b - bh;
-  e = al * bl - (((p - ah * bh) - al * bh) - ah * bl);
-#endif
-}
-DMX_INLINE void two_sum(double a, double b, double& s, double& e) {
-  s = a + b;
-  const double t = s - a;
-  e = (a - (s - t)) + (b - t);
 }
 
 // R = I - B X, as if computed in twice the precision

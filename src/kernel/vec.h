@@ -98,6 +98,12 @@ template <int h> DMX_INLINE Id half(If a) {  // of a mask
   return __builtin_convertvector((Ih)half<h>((Vf)a), Id);
 }
 
+DMX_INLINE bool none(Id mask) {
+  int64_t any = 0;
+  for (int l = 0; l < LD; l++) any |= mask[l];
+  return !any;
+}
+
 // 2^k of the largest power of two that is not above |a|, for normal numbers.
 DMX_INLINE Vd power_below(Vd a) { return (Vd)((Id)a & 0x7ff0000000000000LL); }
 DMX_INLINE Vf power_below(Vf a) { return (Vf)((If)a & 0x7f800000); }

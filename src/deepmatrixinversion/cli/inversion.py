@@ -117,6 +117,8 @@ def invert_file(options: argparse.Namespace) -> int:
                     f"go on with the same command: finished blocks are in {job.pieces.folder}",
                     file=sys.stderr,
                 )
+            elif job.seconds > WORTH_KEEPING:
+                print("nothing was kept; with --resume finished blocks are", file=sys.stderr)
             raise
     if job.pieces is not None:
         job.pieces.remove()
@@ -141,6 +143,9 @@ def invert_file(options: argparse.Namespace) -> int:
     if not options.quiet:
         Console(stderr=options.inverseout == "-").print(report.to_table())
     return _status(options, seen, how)
+
+
+WORTH_KEEPING = 10.0  # seconds of inverting that somebody might not want to lose
 
 
 class _Job:

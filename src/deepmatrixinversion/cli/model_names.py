@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from deepmatrixinversion.models.directory import CONFIG
+from deepmatrixinversion.models.directory import CONFIG, is_model
 
 _STAMP = re.compile(r"_(\d{14})$")  # the end of a name that a training makes
 
@@ -21,7 +21,7 @@ def newest(words: Sequence[str]) -> str:
     expanded here. When more than one model matches, a line on stderr says which was taken.
     """
     names = [name for word in words for name in (_expanded(word) or [word])]
-    models = [name for name in names if os.path.isfile(os.path.join(name, CONFIG))]
+    models = [name for name in names if is_model(name)]
     if len(models) > 1:
         models.sort(key=_made)
         print(f"of {len(models)} models the newest: {models[-1]}", file=sys.stderr)
@@ -38,5 +38,6 @@ def _made(name: str) -> tuple[str, str]:
     """When a model was made: as its name says, else as the file system does."""
     if stamp := _STAMP.search(name.rstrip("/\\")):
         return stamp[1], name
-    seconds = os.stat(os.path.join(name, CONFIG)).st_mtime
+    config = os.path.join(name, CONFIG)
+    seconds = os.stat(config if os.path.exists(config) else name).st_mtime
     return time.strftime("%Y%m%d%H%M%S", time.localtime(seconds)), name

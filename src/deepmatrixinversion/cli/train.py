@@ -82,6 +82,12 @@ def parser() -> Parser:
     add("--mout", default=None, help="prefix of the model directory (default: ./Model)")
     add("--plotout", help="plot of predictions on fresh matrices: a file name, or 'screen'")
     add("--resume", metavar="DIR", help="go on with the training in this directory")
+    add(
+        "--import",
+        dest="source",
+        metavar="DIR",
+        help="make a model directory of the Keras files in this one (needs h5py); trains nothing",
+    )
     add("--config", metavar="FILE.toml", help="options from a TOML file; the command line wins")
     add("--quiet", action="store_true", help="no progress bar")
     return p
@@ -102,6 +108,10 @@ def _train(options: argparse.Namespace) -> int:
     check_plot_target(options.plotout)
     names = [f.name for f in dataclasses.fields(Recipe)]
     given = {k: v for k in names if (v := getattr(options, k)) is not None}
+    if options.source is not None:
+        if given or options.config or options.resume:
+            raise ValueError("--import takes its networks as they are: give --mout with it alone")
+        return _import(options)
     if options.resume is not None:
         if given or options.config or options.mout:
             raise ValueError("--resume goes on with the recipe of its directory: give no other")
@@ -199,7 +209,28 @@ def _train_network(directory: Path, recipe: Any, command: str, options: argparse
 
     train(directory, recipe, quiet=options.quiet)
     finished = finish(directory, recipe, command=command, plotout=options.plotout)
-    for e in finished.evaluations:
+    _tell(finished.evaluations)
+    if finished.untrained:
+        which = ", ".join(map(str, finished.untrained))
+        print(
+            "warning: training did not improve on the untrained network; that is what was saved"
+            + (f" (member {which} of {recipe.n_repeats})" if recipe.n_repeats > 1 else ""),
+            file=sys.stderr,
+        )
+
+
+def _import(options: argparse.Namespace) -> int:
+    from deepmatrixinversion.training.imported import import_model
+
+    directory, evaluations = import_model(Path(options.source), options.mout or "./Model")
+    _tell(evaluations)
+    print(directory)
+    return 0
+
+
+def _tell(evaluations: list[Any]) -> None:
+    """What raw answers are worth, on stderr."""
+    for e in evaluations:
         kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
         failures = 1 - e.residual.below_one
         print(
@@ -213,13 +244,6 @@ def _train_network(directory: Path, recipe: Any, command: str, options: argparse
                 "inverses (a residual of 1 or more), before refinement",
                 file=sys.stderr,
             )
-    if finished.untrained:
-        which = ", ".join(map(str, finished.untrained))
-        print(
-            "warning: training did not improve on the untrained network; that is what was saved"
-            + (f" (member {which} of {recipe.n_repeats})" if recipe.n_repeats > 1 else ""),
-            file=sys.stderr,
-        )
 
 
 def repeat_command(recipe: dict) -> str:

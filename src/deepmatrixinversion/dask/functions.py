@@ -12,8 +12,9 @@ from dask.base import tokenize
 
 from deepmatrixinversion import kernel
 from deepmatrixinversion.inference import functions as by_numpy
+from deepmatrixinversion.inference import pseudoinverse
+from deepmatrixinversion.inference.arrays import as_array
 from deepmatrixinversion.inference.functions import Model
-from deepmatrixinversion.inference.kinds import as_array
 from deepmatrixinversion.inference.labels import answer_labels, unlabelled
 from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
@@ -65,7 +66,7 @@ def pinv(A: Any, *, rtol: float | None = None) -> Any:
 
     Parameters and errors are those of `inv`, but that nothing wants a certificate.
     """
-    return _by_block(by_numpy.pinv, A, square=False, rtol=rtol)
+    return _by_block(pseudoinverse.pinv, A, square=False, rtol=rtol)
 
 
 def inv_ex(

@@ -86,11 +86,20 @@ class Value:
 
     def clip(self, least: float) -> Value:
         """The larger of each entry and ``least``."""
-        return self.of(op.Max(self.node, self.like(least).node))
+        # Not Max, which float16 converters leave in float32, with every constant that it takes.
+        return where(self < least, least, self)
 
     def take(self, indices: Any, axis: int) -> Value:
         """Entries along an axis, which stays."""
         return self.of(op.Gather(self.node, integers(np.atleast_1d(indices)), axis=axis))
+
+    def expanded(self, *shape: int) -> Value:
+        """Repeated along axes of length 1."""
+        return self.of(op.Expand(self.node, integers(shape)))
+
+    def unsqueezed(self, axis: int) -> Value:
+        """With one more axis, of length 1."""
+        return self.of(op.Unsqueeze(self.node, integers([axis])), self.rank + 1)
 
     def reshape(self, replaced: int, *last: int) -> Value:
         """With the last ``replaced`` axes in this shape."""
@@ -115,6 +124,11 @@ def constant(value: Any, dtype: np.dtype) -> Value:
 def integers(values: Any) -> Any:
     """A constant of 64-bit integers: axes, indices, shapes."""
     return _constant(np.asarray(values, dtype=np.int64))
+
+
+def gathered(A: Value, index: Any, axis: int, *shape: int) -> Value:
+    """Entries A[..., index[...], ...] along an axis, the index broadcast to this shape."""
+    return A.of(op.GatherElements(A.node, op.Expand(index, integers(shape)), axis=axis))
 
 
 def where(condition: Value, a: Any, b: Any) -> Value:

@@ -8,7 +8,6 @@ import numpy as np
 
 from deepmatrixinversion.export.algebra import (
     Value,
-    cast,
     concatenate,
     constant,
     integers,
@@ -56,10 +55,17 @@ def eliminated(A: Value, n: int) -> Pivots:
 
 def _parity(places: list[Value], n: int, dtype: np.dtype) -> Value:
     """1 for an even permutation, -1 for an odd one: by the number of inversions."""
-    order = cast(concatenate(places, -2), dtype)
-    inverted = cast(order < order.mT, dtype) * np.tri(n, k=-1)
-    half = inverted.sum((-2, -1), False) / 2
-    return 1 - 4 * (half - half.of(op.Floor(half.node)))
+    order = concatenate(places, -2)
+    below = constant(np.tri(n, k=-1), np.dtype(bool))
+    inverted = where((order < order.mT) & below, constant(1, dtype), 0)
+    rows = _remainder(inverted.sum((-1,), False))  # whose sum no float16 need hold
+    return 1 - 2 * _remainder(rows.sum((-1,), False))
+
+
+def _remainder(count: Value) -> Value:
+    """A count modulo 2."""
+    half = count / 2
+    return 2 * (half - half.of(op.Floor(half.node)))
 
 
 def sign_and_logarithm(A: Value, n: int) -> tuple[Value, Value]:

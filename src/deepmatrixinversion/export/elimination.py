@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from deepmatrixinversion.export import bordering
 from deepmatrixinversion.export.algebra import (
     Value,
     concatenate,
     constant,
     floor_power,
+    gathered,
     integers,
     op,
-    size,
     where,
 )
 from deepmatrixinversion.export.blocks import columns, stack_first, stack_last, widths
@@ -20,72 +23,85 @@ LARGEST = 64
 """Where ``auto`` changes to iteration, whose file is as large there (130 KiB) and smaller beyond
 (order 128: 204 KiB, elimination 311), though in onnxruntime it takes four to six times as long."""
 
-PANEL = 8
-"""Columns eliminated one by one before a product takes them out of all others. onnxruntime's time
-over torch's, 1,000 matrices of order 32 and 64 at once: 1.3 and 1.5; with 16 columns 1.4 and 1.4,
-with 32, and no step of refinement, 1.8 and 1.8."""
+PANEL = 16
+"""Columns eliminated one by one before a product takes them out of all others."""
 
 
 def inverse(A: Value, n: int, finite: bool = False) -> Value:
     """The inverse of each matrix, as accurate as LAPACK's, at any condition number.
 
-    NaN where a pivot is 0. With ``finite`` it is taken as 1, so that the result is finite as long
-    as nothing overflows, and its residual says that it is no inverse.
+    NaN where a pivot is 0. With ``finite`` it is finite as long as nothing overflows, and its
+    residual says that it is no inverse.
 
     Notes
     -----
-    n steps of 15 operators on panels of 8 columns, which lie with the stack's axes last, so that
-    each operator runs along them; and two products to a panel, five at the end.
+    Up to order 8 by `bordering`. Beyond, n steps of 14 operators on panels of 16 columns, which lie
+    with the stack's axes last, so that each operator runs along them; and two products to a panel,
+    four at the end.
 
     Rows stay where they are: each step picks its pivot among the rows not yet used, and two
     products with the permutation matrix put rows and columns in order at the end. The inverse
     grows in the place of A. A panel's pivots give the columns T of the transformation that
-    eliminates it; rest + (T - P) (Pᵀ rest), with P the pivots' unit vectors, takes it out of the
-    rest. A Newton-Schulz step takes back the digit that eliminating above the pivot as well as
-    below it costs at larger orders.
+    eliminates it; rest + (T - Pᵀ) (P rest), with P the pivots' unit vectors as rows, takes it out
+    of the rest. A Newton-Schulz step takes back the digit that eliminating above the pivot as well
+    as below it costs: without it, errors are up to 14 times those allowed where pivots grow.
     """
-    scale = floor_power(size(A, (-1,)))
-    S = given = A / scale
-    free, chosen = constant(1, A.dtype), []
+    if n <= bordering.LARGEST:
+        return bordering.inverse(A, n, finite)
+    S = stack_last(A)
+    scale = floor_power(abs(S).sum((1,), False))
+    S, P = _eliminated(S / scale.unsqueezed(1), n, finite)
+    X = stack_first(P) @ (S @ stack_first(P / scale.unsqueezed(0)))
+    return X + X @ (constant(np.eye(n), A.dtype) - A @ X)
+
+
+def pivot_row(column: Value, free: Value) -> Any:
+    """The row (1, ...) of each column's (n, 1, ...) largest entry among those that are free."""
+    return op.ArgMax((abs(column) * free).node, axis=0, keepdims=0)
+
+
+def units(indices: Any, n: int, axis: int, like: Value) -> Value:
+    """Unit vectors along a new axis, 1 where the indices say, as a value of this dtype and rank."""
+    return like.of(op.OneHot(indices, integers(n), constant([0, 1], like.dtype).node, axis=axis))
+
+
+def _eliminated(S: Value, n: int, finite: bool) -> tuple[Value, Value]:
+    """S = (n, n, ...) to X (..., n, n), its inverse as P X P, and P (n, n, ...)."""
+    free = constant(np.ones((n, 1, *[1] * (S.rank - 2))), S.dtype)
+    if n <= PANEL:
+        T, _, P, _ = _panel(S, n, n, free, finite)
+        return stack_first(T), P
+    S, chosen = stack_first(S), []
     for width in widths(n, PANEL):
-        head, rest = columns(S, 0, width), columns(S, width, n) if width < n else None
-        T, units, free = _panel(stack_last(head), width, n, free, finite)
-        P = stack_first(units).mT
-        if rest is None:
-            S = stack_first(T)
-        else:
-            rest = rest + stack_first(T - units) @ (P @ rest)
-            S = concatenate([rest, stack_first(T)], -1)
+        head, rest = columns(S, 0, width), columns(S, width, n)
+        T, change, P, free = _panel(stack_last(head), width, n, free, finite)
+        rest = rest + stack_first(change) @ (stack_first(P) @ rest)
+        S = concatenate([rest, stack_first(T)], -1)
         chosen.append(P)
-    P = concatenate(chosen, -2)
-    X = P @ (S @ P)
-    return (X + X @ (constant(np.eye(n), A.dtype) - given @ X)) / scale.mT
+    return S, concatenate(chosen, 0)
 
 
-def pivot_unit(column: Value, free: Value, n: int) -> Value:
-    """The unit vector (n, 1, ...) of a column's largest entry in the rows that are free."""
-    rows = integers(np.arange(n).reshape(n, 1, *[1] * (column.rank - 2)))
-    largest = op.ArgMax((abs(column) * free).node, axis=0, keepdims=1)
-    # No Cast: converters to other precisions change what it casts to.
-    return where(column.of(op.Equal(rows, largest)), constant(1, column.dtype), 0)
-
-
-def _panel(M: Value, width: int, n: int, free: Value, finite: bool) -> tuple[Value, Value, Value]:
-    """The transformation's columns and unit vectors (n, width, ...), and the rows left free.
+def _panel(M: Value, width: int, n: int, free: Value, finite: bool) -> tuple[Value, ...]:
+    """T and T - Pᵀ (n, width, ...), P (width, n, ...), and the rows left free.
 
     A step turns column c and pivot row r with pivot p into -c/p and r/p, the pivot into 1/p, and
     subtracts c r/p elsewhere: all that is M - (c - unit) (r + e)/p, with e the column's unit
     vector. Rows whose magnitudes sum to 1 to 2 keep p from being so large that this cancels.
     """
-    stack, units = [1] * (M.rank - 2), []
+    stack, rows, chosen = [1] * (M.rank - 2), [], []
     for j, e in enumerate(np.eye(width)):
         column = M.take(j, 1)
-        unit = pivot_unit(column, free, n)
+        index = pivot_row(column, free)
+        unit = units(index, n, 0, M)
         free = free - unit
-        row = (unit * M).sum((0,), True)
+        row = gathered(M, index, 0, 1, width, *stack)
         pivot = row.take(j, 1)
         if finite:
             pivot = where(pivot.equals(0), 1, pivot)
-        M = M - (column - unit) * ((row + e.reshape(1, width, *stack)) / pivot)
-        units.append(unit)
-    return M, concatenate(units, 1), free
+        row = (row + e.reshape(1, width, *stack)) / pivot
+        # One operand as large as the product: onnxruntime is slow where both are spread.
+        M = M - (column - unit).expanded(1, width, *stack) * row
+        rows.append(index)
+        chosen.append(unit)
+    P = units(op.Concat(*rows, axis=0), n, 1, M)
+    return M, M - concatenate(chosen, 1), P, free

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from deepmatrixinversion.export import algebra
-from deepmatrixinversion.export.algebra import Value, cast, floor_power, size
+from deepmatrixinversion.export.algebra import Value, constant, floor_power, size, where
 from deepmatrixinversion.export.loop import loop
 from deepmatrixinversion.linalg import purification
 from deepmatrixinversion.linalg.algebra import Algebra, Candidate, candidate
@@ -56,7 +56,7 @@ def _loop(a: Algebra, S: Value, start: Candidate, blocks: int, name: str) -> Val
         slow, halved = new.norm > 0.1, new.norm < 0.5 * old.norm
         open_ = shrunk & worth & (slow | halved)
         # ReduceMax of booleans is newer than the opsets served here.
-        count = cast(open_, np.float32).sum(tuple(range(open_.rank)), False)
+        count = where(open_, constant(1, S.dtype), 0).sum(tuple(range(open_.rank)), False)
         return count > 0, list(new)
 
     return loop(body, list(start), blocks, name)[0]

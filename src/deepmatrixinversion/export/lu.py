@@ -12,6 +12,8 @@ from deepmatrixinversion.export.algebra import (
     cast,
     concatenate,
     constant,
+    gathered,
+    op,
     where,
 )
 from deepmatrixinversion.export.blocks import (
@@ -23,9 +25,12 @@ from deepmatrixinversion.export.blocks import (
     widths,
 )
 from deepmatrixinversion.export.cholesky import first_bad
-from deepmatrixinversion.export.elimination import PANEL, pivot_unit
+from deepmatrixinversion.export.elimination import pivot_row, units
 from deepmatrixinversion.export.operand import operand
 from deepmatrixinversion.export.triangular import Triangle, inverse, lower
+
+PANEL = 8
+"""Columns eliminated one by one before a product takes them out of the others."""
 
 
 def factor(A: Value, n: int) -> tuple[Value, Value, Value]:
@@ -33,7 +38,7 @@ def factor(A: Value, n: int) -> tuple[Value, Value, Value]:
 
     Notes
     -----
-    n steps of 14 operators on panels of 8 columns, and n³/3 multiplications in products. Rows stay
+    n steps of 13 operators on panels of 8 columns, and n³/3 multiplications in products. Rows stay
     where they are until the end: each step picks its pivot among those not yet used.
     """
     rest, free = A, constant(1, A.dtype)
@@ -61,18 +66,18 @@ def factor(A: Value, n: int) -> tuple[Value, Value, Value]:
 def _panel(head: Value, width: int, n: int, free: Value) -> tuple[Value, Value, Value, Value]:
     """The pivots' unit vectors as rows, multipliers, pivot rows, and the rows left free."""
     M = stack_last(head)
-    units, multipliers, rows = [], [], []
+    indices, multipliers, rows = [], [], []
     for j in range(width):
         column = M.take(j, 1)
-        unit = pivot_unit(column, free, n)
-        row = (unit * M).sum((0,), True)
+        index = pivot_row(column, free)
+        row = gathered(M, index, 0, 1, width, *[1] * (M.rank - 2))
         multiplier = column * free / row.take(j, 1)
-        free = free - unit
+        free = free - units(index, n, 0, M)
         M = M - multiplier * row
-        units.append(unit)
+        indices.append(index)
         multipliers.append(multiplier)
         rows.append(row)
-    P = stack_first(concatenate(units, 1)).mT
+    P = stack_first(units(op.Concat(*indices, axis=0), n, 1, M))
     return P, stack_first(concatenate(multipliers, 1)), stack_first(concatenate(rows, 0)), free
 
 
@@ -112,21 +117,22 @@ def _interchanges(P: Value, n: int) -> Value:
     return concatenate(found, -1).reshape(2, n)
 
 
-def _permutation(pivots: Value, n: int) -> Value:
+def _permutation(interchanges: Value, n: int, dtype: np.dtype) -> Value:
     """The P of LAPACK's interchanges (..., n)."""
-    order, index = constant(np.arange(float(n)), pivots.dtype), np.arange(float(n))
+    pivots, index = cast(interchanges, np.int64), np.arange(n)
+    order = constant(index, pivots.dtype)
     for j in range(n):
         there = (pivots.take(j, -1) - 1).equals(index)
         here = constant(index == j, np.dtype(bool))
         moved = where(there, order, 0).sum((-1,), True)
         order = where(here, moved, where(there, where(here, order, 0).sum((-1,), True), order))
-    return where(order.reshape(1, n, 1).equals(index), constant(1, pivots.dtype), 0)
+    return where(order.reshape(1, n, 1).equals(index), constant(1, dtype), 0)
 
 
 def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
     """The solution of A X = B, Aᵀ X = B or X A = B."""
     both, n, _ = operand(LU, "lu_solve")
-    P = _permutation(cast(Value(pivots, np.dtype(np.int32), both.rank - 1), both.dtype), n)
+    P = _permutation(Value(pivots, np.dtype(np.int32), both.rank - 1), n, both.dtype)
     L, Ut = Triangle(both, n, unit=True), Triangle(both.mT, n)
     right = both.of(B, len(B.shape))
     right = right if left else right.mT

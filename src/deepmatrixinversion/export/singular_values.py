@@ -9,7 +9,7 @@ import numpy as np
 from deepmatrixinversion.export.algebra import Value, concatenate, constant, where
 from deepmatrixinversion.export.reflections import Reflection, orthogonal, triangular
 from deepmatrixinversion.export.rotations import Rotations, sweeps
-from deepmatrixinversion.export.scale import Scaled, nan_unless_finite, scaled
+from deepmatrixinversion.export.scale import Scaled, nan_unless_finite, roundoff, scaled
 from deepmatrixinversion.export.sorting import ordered
 
 LARGEST = 16
@@ -76,8 +76,8 @@ def _nan_unless_orthogonal(Y: Value, norms: Value, n: int) -> Value:
     parts = (Y.mT @ Y) * (1 - np.eye(n)) / where(divisor > 0, divisor, 1)
     error = (parts * parts).sum((-2, -1), True) ** 0.5
     size = (Y * Y).sum((-2, -1), True) ** 0.5
-    bound = CONVERGED * n * float(np.finfo(Y.dtype).eps)
-    return where(error > size * bound, constant(np.nan, Y.dtype), 0)
+    bound = size * (CONVERGED * n * roundoff(size * 0))
+    return where(error > bound, constant(np.nan, Y.dtype), 0)
 
 
 def svd(A: Value, m: int, n: int, *, full: bool) -> tuple[Value, Value, Value]:

@@ -7,7 +7,7 @@ import numpy as np
 from deepmatrixinversion.export.algebra import Value, concatenate, constant, where
 from deepmatrixinversion.export.reflections import triangular
 from deepmatrixinversion.export.rotations import Rotations, sweeps
-from deepmatrixinversion.export.scale import nan_unless_finite, scaled
+from deepmatrixinversion.export.scale import nan_unless_finite, roundoff, scaled
 from deepmatrixinversion.export.sorting import ordered
 
 PREPARED = 5
@@ -45,9 +45,9 @@ def eigen(A: Value, n: int) -> tuple[Value, Value]:
     B, V = _diagonalised(B, V, n)
     rest = B * (1 - np.eye(n))
     error = (rest * rest).sum((-2, -1), True) ** 0.5
-    bound = CONVERGED * n * float(np.finfo(A.dtype).eps)
     size = (S * S).sum((-2, -1), True) ** 0.5
-    spoiled = nan_unless_finite(A) + where(error > size * bound, constant(np.nan, A.dtype), 0)
+    bound = size * (CONVERGED * n * roundoff(size * 0))
+    spoiled = nan_unless_finite(A) + where(error > bound, constant(np.nan, A.dtype), 0)
     # Rounding errors of all rotations add up in V; a step towards the nearest orthogonal matrix
     # takes them back, and Rayleigh quotients of its columns are eigenvalues to their square.
     V = V @ (1.5 * np.eye(n) - 0.5 * (V.mT @ V))

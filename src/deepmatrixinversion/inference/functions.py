@@ -14,9 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.inference.results import Solution
-from deepmatrixinversion.inference.single import single_inverse, single_inversion
+from deepmatrixinversion.inference.single import (
+    single_columns,
+    single_inverse,
+    single_inversion,
+    single_solution,
+)
 from deepmatrixinversion.linalg.engine import Inversion
-from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion
 from deepmatrixinversion.models.zoo import is_path, name_for_order
 
 Model = Inverter | str | os.PathLike[str]
@@ -56,37 +60,10 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    one = None
-    if model is None and tol is None and start is None:
-        one = single_inversion(A, rtol)
+    one = single_inversion(A, rtol) if model is None and tol is None and start is None else None
     if one is not None:
         return one
     return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
-
-
-def pinv(
-    A: ArrayLike,
-    rcond: ArrayLike | None = None,
-    hermitian: bool = False,
-    *,
-    rtol: ArrayLike | None = None,
-) -> NDArray:
-    """Moore-Penrose inverses: see ``Inverter.pinv`` and ``Inverter.pinv_ex``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from deepmatrixinversion import pinv
-    >>> pinv(np.ones((2, 2)))
-    array([[0.25, 0.25],
-           [0.25, 0.25]])
-    """
-    return _inverter(None, A).pinv(A, rcond, hermitian, rtol=rtol)
-
-
-def pinv_ex(A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
-    """Moore-Penrose inverses with rank and Penrose residuals: see ``Inverter.pinv_ex``."""
-    return _inverter(None, A).pinv_ex(A, rtol=rtol)
 
 
 def solve(
@@ -100,7 +77,8 @@ def solve(
     >>> solve([[2, 0], [0, 4]], [1, 1])
     array([0.5 , 0.25])
     """
-    return _inverter(model, A).solve(A, B, rtol=rtol)
+    Y = single_columns(A, B, rtol) if model is None else None
+    return _inverter(model, A).solve(A, B, rtol=rtol) if Y is None else Y
 
 
 def solve_ex(
@@ -112,15 +90,15 @@ def solve_ex(
     start: ArrayLike | None = None,
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start)
+    one = single_solution(A, B, rtol) if model is None and start is None else None
+    return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start) if one is None else one
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     if isinstance(model, Inverter):
         return model
     if model is None:
-        shape = np.shape(A)
-        return _loaded(name_for_order(shape[-1] if shape else 1))
+        return _for_order(np.shape(A)[-1] if np.ndim(A) else 1)
     if not is_path(model):
         return _loaded(os.fspath(model))
     # A directory is known by its path, whatever the working directory, and read again when its
@@ -128,6 +106,11 @@ def _inverter(model: Model | None, A: ArrayLike) -> Inverter:
     path = os.path.abspath(os.path.expanduser(os.fspath(model)))
     config = os.path.join(path, "config.json")
     return _loaded(path, os.stat(config).st_mtime_ns if os.path.isfile(config) else 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _for_order(order: int) -> Inverter:
+    return _loaded(name_for_order(order))
 
 
 @functools.lru_cache(maxsize=16)

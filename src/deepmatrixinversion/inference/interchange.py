@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.errors import SingularMatrixError, UnsupportedArrayError
-from deepmatrixinversion.inference.kinds import ELSEWHERE, package_of, refusal
+from deepmatrixinversion.inference.arrays import ELSEWHERE, package_of, refusal
 from deepmatrixinversion.inference.labels import Labels, answer_labels, unlabelled
 
 P = ParamSpec("P")
@@ -55,7 +55,7 @@ def _namespace(A: Any) -> Namespace | None:
     if isinstance(A, np.ndarray | np.generic | list | tuple):
         return None
     package = package_of(A)
-    if package == "torch":
+    if package == "torch" and package in sys.modules:
         return Namespace(package, sys.modules[package])
     if package in ("jax", "jaxlib") and "jax.numpy" in sys.modules:
         return Namespace("jax", sys.modules["jax.numpy"])

@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.inference.arrays import (
+    embed,
     extract,
-    from_lower_triangle,
+    like,
     real_form,
     require_finite,
     start_like,
 )
 from deepmatrixinversion.inference.interchange import keeps_kind
-from deepmatrixinversion.inference.kinds import as_array, like
 from deepmatrixinversion.inference.leaf import from_start, leaf_of
-from deepmatrixinversion.inference.proof import certify
+from deepmatrixinversion.inference.pseudoinverse import pinv, pinv_ex
 from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.inference.solution import solve_by
+from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import Inversion, invert
-from deepmatrixinversion.linalg.pseudoinverse import PseudoInversion, pseudo_inverse
 from deepmatrixinversion.linalg.scaling import normalise, times_power
 from deepmatrixinversion.linalg.stack import chunks
 from deepmatrixinversion.models.directory import ModelDirectory
@@ -249,64 +249,11 @@ class Inverter:
             return inversion
         # Certify the complex array that is returned, not the real one it is taken from.
         X = extract(inversion.inverse)
-        return Inversion(X, certify(A, X, rtol=rtol), inversion.steps)
+        return Inversion(X, certify(E, embed(X), rtol=rtol), inversion.steps)
 
-    @keeps_kind("A")
-    def pinv(
-        self,
-        A: ArrayLike,
-        rcond: ArrayLike | None = None,
-        hermitian: bool = False,
-        *,
-        rtol: ArrayLike | None = None,
-    ) -> NDArray:
-        """Moore-Penrose inverses (..., n, m) of matrices (..., m, n): see ``pinv_ex``.
-
-        ``rcond`` is NumPy's older name for ``rtol``; ``hermitian`` says that the matrices are, so
-        that their lower triangle alone is read, as NumPy does. Raises ``ValueError`` for NaN and
-        infinities.
-        """
-        if rcond is not None and rtol is not None:
-            raise ValueError("`rtol` and `rcond` can't be both set.")
-        require_finite(A)
-        M = from_lower_triangle(as_array(A, "A")) if hermitian else A
-        result = self.pinv_ex(M, rtol=rtol if rcond is None else rcond)
-        return like(result.pseudoinverse, A)
-
-    @keeps_kind("A")
-    def pinv_ex(self, A: ArrayLike, *, rtol: ArrayLike | None = None) -> PseudoInversion:
-        """Moore-Penrose inverses with numerical rank and the four Penrose residuals.
-
-        A matrix with NaN or infinite entries gives NaN, and rank -1.
-
-        Parameters
-        ----------
-        A : (..., m, n) array_like
-            Of any rank and shape; dtypes as for ``inv``.
-        rtol : (...) array_like, optional
-            Singular values up to ``rtol`` times the largest count as zero, as in NumPy: one value
-            for all matrices or one each. By default max(m, n) eps of A's dtype, the rule of
-            ``numpy.linalg.matrix_rank`` (``numpy.linalg.pinv`` itself takes 1e-15 unless told).
-
-        Returns
-        -------
-        PseudoInversion
-            ``pseudoinverse`` (..., n, m), ``rank`` (...), ``penrose`` (..., 4).
-
-        Notes
-        -----
-        Matrix products alone; the network has no part in it: the iteration from a multiple of the
-        transpose is a spectral filter, and a guess would not be.
-        """
-        form = real_form(A, square=False)
-        if rtol is None and form.is_complex:  # the embedding is twice as large
-            rtol = max(form.array.shape[-2:]) // 2 * float(np.finfo(form.array.dtype).eps)
-        result = pseudo_inverse(form.array, rtol)
-        if not form.is_complex:
-            return result
-        # Each singular value of a complex matrix is there twice in its embedding.
-        rank = np.asarray(result.rank // 2)
-        return PseudoInversion(extract(result.pseudoinverse), rank, result.penrose)
+    # The network has no part in them.
+    pinv = staticmethod(pinv)
+    pinv_ex = staticmethod(pinv_ex)
 
     @keeps_kind("A", "B")
     def solve(self, A: ArrayLike, B: ArrayLike, *, rtol: float | None = None) -> NDArray:
@@ -361,5 +308,5 @@ class Inverter:
 
     def _invert(self, E: NDArray, **options: Any) -> Inversion:
         """Real matrices by this network, or by the kernel that has it built in."""
-        leaf = self.leaf
-        return invert(E, leaf, leaf.order_for(E.shape[-1]), compiled=leaf.compiled, **options)
+        order = self.order or max(1, E.shape[-1])
+        return invert(E, self.leaf, order, compiled=self.leaf.compiled, **options)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
 from deepmatrixinversion.linalg.greedy import improved
-from deepmatrixinversion.models.config import ANY_ORDER
+from deepmatrixinversion.linalg.scaling import times_power
+from deepmatrixinversion.models.config import ANY_ORDER, IMPORTED
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import bundled_folder
 from deepmatrixinversion.prior.driver import prior_guess
@@ -35,10 +36,6 @@ class Leaf(Protocol):
 
     compiled: str | None
 
-    def order_for(self, n: int) -> int:
-        """The order of the matrices that it takes where n is asked for."""
-        ...
-
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Unchecked guesses for (k, m, m) matrices."""
         ...
@@ -61,10 +58,6 @@ class GraphLeaf:
         bundled = model.path.parent == bundled_folder()
         self.compiled = "network" if bundled and model.config.net.net == "feedback" else None
 
-    def order_for(self, n: int) -> int:
-        """The network's own order."""
-        return self.session.order
-
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
         return self.session(S, self.batch).astype(np.float64)
@@ -74,6 +67,24 @@ class GraphLeaf:
         raise ValueError(BUDGET)
 
 
+class ImportedLeaf(GraphLeaf):
+    """A network made elsewhere, which saw matrices with entries within a range, and no others.
+
+    Each matrix is multiplied by the power of two that brings its largest entry between half the
+    range's end and that end, and so seen as it is where it has one there.
+    """
+
+    def __init__(self, model: ModelDirectory, batch: int = DEFAULT_BATCH) -> None:
+        super().__init__(model, batch)
+        self.reach = max(abs(model.config.data.rmin), abs(model.config.data.rmax))
+
+    def __call__(self, S: NDArray) -> NDArray[np.float64]:
+        """Guesses in float32."""
+        part, exponent = np.frexp(np.abs(S).max(axis=(1, 2), initial=0.0) / self.reach)
+        exponent = -(exponent - (part == 0.5))[:, None, None]
+        return times_power(super().__call__(times_power(S, exponent)), exponent)
+
+
 class SpectralLeaf:
     """The network that takes any order, in NumPy."""
 
@@ -81,10 +92,6 @@ class SpectralLeaf:
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)
-
-    def order_for(self, n: int) -> int:
-        """Any."""
-        return max(1, n)
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses whose residuals are predicted to be below 1e-3."""
@@ -103,10 +110,6 @@ class PriorLeaf:
 
     def __init__(self, model: ModelDirectory) -> None:
         self.prior = from_tensors(read_weights(model, 1), model.config.net.nlayers)
-
-    def order_for(self, n: int) -> int:
-        """The order of the matrices that it was fitted to."""
-        return self.prior.order
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses whose residuals are predicted to be below 1e-3."""
@@ -135,6 +138,8 @@ def leaf_of(model: ModelDirectory, **options: Any) -> Leaf:
     """The leaf of a model directory; ``batch`` is for graphs."""
     if model.config.net.net == "prior":
         return PriorLeaf(model)
+    if model.config.net.net == IMPORTED:
+        return ImportedLeaf(model, **options)
     if model.config.net.msize == ANY_ORDER:
         return SpectralLeaf(model)
     return GraphLeaf(model, **options)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.inference.arrays import embed, real_form
+from deepmatrixinversion.inference.arrays import as_array, embed, real_form
 from deepmatrixinversion.inference.interchange import keeps_kind
-from deepmatrixinversion.inference.kinds import as_array
 from deepmatrixinversion.linalg import certify as of_reals
 from deepmatrixinversion.linalg.certificate import Certificate
 

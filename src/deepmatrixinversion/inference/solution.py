@@ -12,6 +12,7 @@ from deepmatrixinversion.inference.arrays import embed, from_parts, real_form
 from deepmatrixinversion.inference.results import Solution
 from deepmatrixinversion.linalg.arithmetic import flushed
 from deepmatrixinversion.linalg.certificate import default_rtol
+from deepmatrixinversion.linalg.compiled import kernel_solutions, serves
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.solution import Columns, solve_columns
 from deepmatrixinversion.linalg.stack import Array, chunks
@@ -56,31 +57,46 @@ def _columns(E: NDArray, F: NDArray, inversion: Inversion) -> Columns:
     n, p = F.shape[-2:]
     batch = np.broadcast_shapes(E.shape[:-2], F.shape[:-2])
     k = math.prod(batch)
-    a, x = E.reshape(-1, n, n) if n else E, inversion.inverse.reshape(-1, n, n) if n else E
-    f = F.reshape(math.prod(F.shape[:-2]), n, p)
+    if not (k and n and p):
+        return Columns(np.empty((*batch, n, p), dtype=E.dtype), np.zeros((*batch, p)))
+    a, x = E.reshape(-1, n, n), inversion.inverse.reshape(-1, n, n)
+    f = F.reshape(-1, n, p)
     of_E, of_F = (_places(M.shape[:-2], batch) for M in (E, F))
-    Y, bound = np.empty((k, n, p), dtype=E.dtype), np.zeros((k, p))
-    if not (n and p):
-        return Columns(Y.reshape(*batch, n, p), bound.reshape(*batch, p))
+    proof = inversion.certificate
     # A residual bound of inf: not finite, or flushed, or not rounded to nearest.
-    sound = np.isfinite(inversion.certificate.residual_bound).ravel()
+    sound = np.isfinite(proof.residual_bound).ravel()
     with np.errstate(all="ignore"):
-        for part in chunks(k, max(n, math.isqrt(n * p))):
-            A, B = a[of_E[part]], f[of_F[part]]
-            # What is not finite is solved as something that is: neighbours never notice.
-            good = np.asarray(np.isfinite(A).all(axis=(1, 2)))
-            A = np.where(good[:, None, None], A, np.eye(n, dtype=A.dtype))
-            fine = np.asarray(np.isfinite(B).all(axis=1))
-            safe = np.where(fine[:, None, :], B, 0)
-            found = solve_columns(
-                A.astype(np.float64), x[of_E[part]], safe.astype(np.float64), E.dtype
-            )
-            fine &= good[:, None]
-            Y[part] = np.where(fine[:, None, :], found.solution, np.nan)
-            fine &= sound[of_E[part], None] & ~flushed(safe)[:, None]
-            fine &= ~flushed(found.solution)[:, None]
-            bound[part] = np.where(fine, found.error_bound, np.inf)
+        if serves(n):
+            matrices = _one_or_each(k, of_E, a, x, proof.error_bound.ravel())
+            Y, bound = kernel_solutions(*matrices, *_one_or_each(k, of_F, f))
+            todo = np.flatnonzero((bound == np.inf).any(axis=1))
+        else:
+            Y, bound, todo = np.empty((k, n, p), dtype=E.dtype), np.empty((k, p)), np.arange(k)
+        for part in chunks(len(todo), max(n, math.isqrt(n * p))):
+            where = todo[part]
+            of_A = of_E[where]
+            found = _carefully(a[of_A], x[of_A], f[of_F[where]], sound[of_A])
+            Y[where], bound[where] = found
     return Columns(Y.reshape(*batch, n, p), bound.reshape(*batch, p))
+
+
+def _one_or_each(k: int, places: NDArray[np.intp], *stacks: NDArray) -> tuple[NDArray, ...]:
+    """The stacks as they are where they hold one or k, and otherwise broadcast to k."""
+    return stacks if len(stacks[0]) in (1, k) else tuple(s[places] for s in stacks)
+
+
+def _carefully(A: NDArray, X: NDArray, B: NDArray, sound: NDArray[np.bool_]) -> Columns:
+    """A chunk of systems, whatever is in them."""
+    # What is not finite is solved as something that is: neighbours never notice.
+    good = np.asarray(np.isfinite(A).all(axis=(1, 2)))
+    safe_A = np.where(good[:, None, None], A, np.eye(A.shape[-1], dtype=A.dtype))
+    fine = np.asarray(np.isfinite(B).all(axis=1))
+    safe = np.where(fine[:, None, :], B, 0)
+    found = solve_columns(safe_A.astype(np.float64), X, safe.astype(np.float64), A.dtype)
+    fine &= good[:, None]
+    Y = np.where(fine[:, None, :], found.solution, np.nan)
+    fine &= sound[:, None] & ~flushed(safe)[:, None] & ~flushed(found.solution)[:, None]
+    return Columns(Y, np.where(fine, found.error_bound, np.inf))
 
 
 def _places(shape: tuple[int, ...], batch: tuple[int, ...]) -> NDArray[np.intp]:
@@ -93,7 +109,8 @@ def _relative(bound: Array, Y: NDArray) -> Array:
     if not Y.shape[-2]:
         return np.zeros_like(bound)
     with np.errstate(all="ignore"):
-        largest = np.abs(Y).astype(np.float64).max(axis=-2)
+        moduli = np.moveaxis(np.abs(Y), -2, 0)  # short columns, one after the other, are slow
+        largest = np.ascontiguousarray(moduli, dtype=np.float64).max(axis=0)
         # The modulus of a complex number is off by a few roundings of its dtype.
         slack = 8 * float(np.finfo(Y.dtype).eps) if Y.dtype.kind == "c" else 2.0**-50
         relative = np.nextafter(bound / largest * (1 + slack), np.inf)

@@ -1,5 +1,6 @@
 """Certified inverses of stacks of small matrices by the compiled kernel, where it was built."""
 
+from deepmatrixinversion.kernel.pairs import OneSolution, certify_stack, solve_one, solve_stack
 from deepmatrixinversion.kernel.stack import (
     LARGEST_ORDER,
     METHODS,
@@ -13,11 +14,15 @@ from deepmatrixinversion.kernel.state import available, show_config, threads, us
 __all__ = [
     "LARGEST_ORDER",
     "METHODS",
+    "OneSolution",
     "StackInversion",
     "available",
+    "certify_stack",
     "invert_one",
     "invert_stack",
     "show_config",
+    "solve_one",
+    "solve_stack",
     "threads",
     "use",
     "usual_environment",

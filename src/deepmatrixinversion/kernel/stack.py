@@ -19,6 +19,15 @@ WORTH_THREADS = 1 << 18
 """Multiplications below which a second thread is never worth starting."""
 
 
+def threads_for(work: int, threads: int | None = None) -> int:
+    """How many threads so many multiplications may take: those asked for, or the default."""
+    if threads is None:
+        return default_threads() if work > WORTH_THREADS else 1
+    if threads < 1:
+        raise ValueError(f"at least one thread is needed, not {threads}")
+    return threads
+
+
 class StackInversion(NamedTuple):
     """Inverses and their proofs; each bound is inf where nothing is proven.
 
@@ -94,10 +103,7 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
     count, n = A.shape[:2]
-    if threads is None:
-        threads = default_threads() if A.size * n > WORTH_THREADS else 1
-    elif threads < 1:
-        raise ValueError(f"at least one thread is needed, not {threads}")
+    threads = threads_for(A.size * n, threads)
     if not 1 <= n <= LARGEST_ORDER:
         raise ValueError(f"the kernel takes orders from 1 to {LARGEST_ORDER}, not {n}")
     X = np.empty(A.shape, A.dtype)

@@ -15,7 +15,7 @@ FAR = 2.0**400
 
 def serves(n: int) -> bool:
     """Whether the kernel was built, and takes matrices of order n."""
-    return kernel.available() and 1 <= n <= kernel.LARGEST_ORDER
+    return 1 <= n <= kernel.LARGEST_ORDER  # which is 0 without it
 
 
 def kernel_inverses(
@@ -49,6 +49,47 @@ def kernel_inverses(
     certified = good & (relative <= rtol)
     certificate = Certificate(certified, found.residual_bound, found.error_bound, relative)
     return found.inverse, certificate, good
+
+
+def kernel_certificates(
+    A: NDArray, X: NDArray, rtol: float
+) -> tuple[Certificate, NDArray[np.bool_]]:
+    """Certificates of (k, n, n) pairs, and where they are as good as the careful code's, (k,).
+
+    Nothing is where this thread's arithmetic is not the usual one.
+    """
+    if not kernel.usual_environment():
+        return Certificate.blank(len(A)), np.zeros(len(A), dtype=bool)
+    found = kernel.certify_stack(_float64(A), _float64(X))
+    relative = found.relative_error_bound
+    good = found.settled
+    return Certificate(
+        good & (relative <= rtol), found.residual_bound, found.error_bound, relative
+    ), good
+
+
+def kernel_solutions(
+    A: NDArray, X: NDArray, error_bound: NDArray[np.float64], B: NDArray
+) -> tuple[NDArray, NDArray[np.float64]]:
+    """Solutions (k, n, p) of A's dtype by inverses (k, n, n) or (1, n, n), and bounds (k, p).
+
+    B is (k, n, p) or (1, n, p). A bound of inf is for the careful code; all are where this thread's
+    arithmetic is not the usual one.
+    """
+    Y, bound = kernel.solve_stack(_float64(A), _float64(X), error_bound, _float64(B))
+    if A.dtype != Y.dtype:
+        held = Y.astype(A.dtype)
+        rounding = np.abs(Y - held).max(axis=1)
+        together = np.nextafter((bound + rounding) * (1.0 + 2.0**-50), np.inf)
+        bound = np.where(bound == 0, 0.0, np.where(together < np.inf, together, np.inf))
+        Y = held
+    if not kernel.usual_environment():
+        bound[...] = np.inf
+    return Y, bound
+
+
+def _float64(A: NDArray) -> NDArray[np.float64]:
+    return np.ascontiguousarray(A, dtype=np.float64)
 
 
 def _invert_far(

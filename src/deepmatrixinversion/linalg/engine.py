@@ -15,7 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepmatrixinversion.kernel import usual_environment
 from deepmatrixinversion.linalg.arithmetic import flushed, warn_unless_nearest
-from deepmatrixinversion.linalg.attempts import ELIMINATION_ORDER, Attempt, attempts_for
+from deepmatrixinversion.linalg.attempts import (
+    ELIMINATION_ORDER,
+    Attempt,
+    attempts_for,
+    first_pursued,
+    pursued,
+)
 from deepmatrixinversion.linalg.candidates import Candidates, Problem, as_good_as_singular
 from deepmatrixinversion.linalg.certificate import (
     Certificate,
@@ -26,7 +32,6 @@ from deepmatrixinversion.linalg.certificate import (
 from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
 from deepmatrixinversion.linalg.greedy import improved
 from deepmatrixinversion.linalg.newton import transpose_start
-from deepmatrixinversion.linalg.pursuit import first_pursued, pursued
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.linalg.schur import Leaf
 from deepmatrixinversion.linalg.stack import Array, Stack, chunks
@@ -106,6 +111,31 @@ def _reach(A: Array) -> Stack | None:
     factor = np.ones(A.shape)
     factor[some] = reachable(A[some])
     return None if factor.all() else Stack.of(factor)
+
+
+def _carefully(
+    block: NDArray,
+    starts: NDArray | None,
+    rtol: float,
+    tol: float | None,
+    attempts: list[Attempt],
+    nearest: bool,
+) -> Candidates:
+    """A chunk of finite matrices by every attempt that it needs, with their certificates."""
+    values = block.astype(np.float64, copy=False)
+    scaled = Scaled.of(values)
+    start = None if starts is None else scaled.scaled(Stack.of(starts))
+    problem = Problem(scaled, block.dtype, rtol, tol, _reach(values), start)
+    found = _invert_chunk(problem, attempts)
+    proof = found.certificate
+    unsound = flushed(block) | (not nearest)
+    proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
+    unknown = np.flatnonzero(np.isinf(proof.error_bound))
+    if unknown.size:
+        measured = measured_residual(block[unknown], found.held[unknown])
+        proof.residual_bound[unknown] = measured
+    proof.residual_bound[unsound] = np.inf
+    return found
 
 
 def invert(
@@ -197,33 +227,23 @@ def invert(
             todo = np.arange(k)
         if not n:
             certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
-        attempts = attempts_for(guess, order, n, seed, compiled is not None)
-        for part in chunks(len(todo), n) if n else ():
-            where = todo[part]
-            block = a[where] if where.size < k else a
-            finite = np.isfinite(block).all(axis=(1, 2))
-            index = np.flatnonzero(finite)
-            inverse[where[~finite]] = np.nan
-            if not index.size:
-                continue
-            where, block = where[index], block if finite.all() else block[index]
-            values = block.astype(np.float64, copy=False)
-            scaled = Scaled.of(values)
-            given = None if starts is None else scaled.scaled(Stack.of(starts[where]))
-            problem = Problem(scaled, A.dtype, tolerance, tol, _reach(values), given)
-            found = _invert_chunk(problem, attempts)
-            proof = found.certificate
-            unsound = flushed(block) | (not nearest)
-            proof.put(np.flatnonzero(unsound), Certificate.blank(int(unsound.sum())))
-            unknown = np.flatnonzero(np.isinf(proof.error_bound))
-            if unknown.size:
-                measured = measured_residual(block[unknown], found.held[unknown])
-                proof.residual_bound[unknown] = measured
-            proof.residual_bound[unsound] = np.inf
-            steps[where] = found.steps
-            if where.size == k:
-                inverse = found.held
-            else:
-                inverse[where] = found.held
-            certificate.put(where, proof)
+        elif todo.size:
+            attempts = attempts_for(guess, order, n, seed, compiled is not None)
+            for part in chunks(todo.size, n):
+                where = todo[part]
+                block = a[where] if where.size < k else a
+                finite = np.isfinite(block).all(axis=(1, 2))
+                inverse[where[~finite]] = np.nan
+                if not finite.any():
+                    continue
+                if not finite.all():
+                    where, block = where[finite], block[finite]
+                given = None if starts is None else starts[where]
+                found = _carefully(block, given, tolerance, tol, attempts, nearest)
+                if where.size == k:
+                    inverse = found.held
+                else:
+                    inverse[where] = found.held
+                steps[where] = found.steps
+                certificate.put(where, found.certificate)
     return Inversion(inverse.reshape(A.shape), certificate.reshaped(batch), steps.reshape(batch))

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from deepmatrixinversion.kernel import available, invert_stack
+from deepmatrixinversion.kernel import invert_stack
 from deepmatrixinversion.linalg.stack import Array
 
 LEAF_ORDER = 36
@@ -61,11 +61,6 @@ def halved(A: Array) -> Array:
     for matrix, inverse in zip(A, X, strict=True):
         _halve(matrix, inverse, 0)
     return X
-
-
-def can_halve() -> bool:
-    """Whether there is a kernel for the leaves."""
-    return available()
 
 
 def _halve(A: Array, X: Array, depth: int) -> None:

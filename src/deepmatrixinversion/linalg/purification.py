@@ -54,6 +54,7 @@ def scaled_steps(rtol: float) -> list[tuple[float, float]]:
     Each is the Chebyshev polynomial of degree 2 on the interval that the steps before have left,
     scaled to 0 at 0 and to deviate least from 1.
     """
+    rtol = float(rtol)  # numpy.float32 would lose high - low, and never end
     low, high, rest, steps = rtol * rtol, 1.0, 1.0, []
     while rest > 0.1:
         # 1 - T2((high + low - 2 t)/(high - low)) / T2((high + low)/(high - low)), T2 = 2 x² - 1

@@ -1,8 +1,8 @@
 """The file formats, by suffix.
 
 To add a format: write a file beside this one with a reader and a writer, and add a line to
-``FORMATS``. A reader takes a :class:`InputFile` and has what :class:`Blocks` lists; a writer takes
-a binary file and a name for messages, and has what :class:`Sink` lists.
+``FORMATS``. A reader takes a :class:`InputFile` and has what :class:`Blocks` lists; a writer is
+a :class:`Sink`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from deepmatrixinversion.matrices.npy_file import NpyBlocks, NpySink
 from deepmatrixinversion.matrices.npz_file import NpzBlocks, NpzSink
 from deepmatrixinversion.matrices.parquet_file import ParquetSink, read_parquet
 from deepmatrixinversion.matrices.safetensors_file import SafetensorsBlocks, SafetensorsSink
+from deepmatrixinversion.matrices.sinks import Sink
 from deepmatrixinversion.matrices.text_reader import TextBlocks
 from deepmatrixinversion.matrices.text_writer import CsvSink, MxSink, TsvSink, TxtSink
 
@@ -39,14 +40,6 @@ class Blocks(Protocol):
     def position(self) -> int: ...
 
     def read(self, limit: int) -> np.ndarray: ...
-    def close(self) -> None: ...
-
-
-class Sink(Protocol):
-    """A file being written: stacks of one shape and dtype, then ``finish``; ``close`` always."""
-
-    def write(self, stack: np.ndarray) -> None: ...
-    def finish(self) -> None: ...
     def close(self) -> None: ...
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import BinaryIO
 
 import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.sinks import CountedSink
 
 _HEADER = b"MATLAB 5.0 MAT-file, written by deepmatrixinversion".ljust(124) + b"\x00\x01IM"
 _NAME = b"matrices"  # eight bytes: no padding
@@ -16,43 +16,28 @@ _CLASS_AND_TYPE = {8: (6, 9), 4: (7, 7)}  # of double and single
 _MOST = 2**31 - 1  # bytes that MATLAB reads from an array in this version
 
 
-class MatSink:
+class MatSink(CountedSink):
     """A ``.mat`` file with one array "matrices" (rows, columns, count), not deflated."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        if not file.seekable():
-            raise MatrixFormatError(
-                f"{name}: a .mat file begins with the number of matrices, so it cannot be streamed;"
-                " write .mx instead"
-            )
-        self._file, self._name = file, name
-        self._count = 0
-        self._shape: tuple[int, ...] = ()
-        self._dtype = np.dtype(np.float64)
+    suffix = ".mat"
 
-    def write(self, stack: np.ndarray) -> None:
-        """Append matrices (b, rows, cols) of one dtype."""
-        if not self._count:
-            self._shape, self._dtype = stack.shape[1:], stack.dtype.newbyteorder("<")
-            self._write_header()
-        self._count += len(stack)
+    def arranged(self, stack: np.ndarray) -> np.ndarray:
+        """Column by column; refused where MATLAB would not read so many."""
         if self._count * self._shape[0] * self._shape[1] * self._dtype.itemsize > _MOST:
             raise MatrixFormatError(
                 f"{self._name}: a .mat file of this version holds 2 GiB at most; write .npy"
             )
-        self._file.write(np.ascontiguousarray(stack.transpose(0, 2, 1), self._dtype).data)
+        return stack.transpose(0, 2, 1)
 
     def finish(self) -> None:
         """Pad the numbers and fill in their number."""
         self._file.write(bytes(-self._file.tell() % 8))
         self._file.seek(0)
-        self._write_header()
+        self.write_header()
         self._file.seek(0, io.SEEK_END)
 
-    def close(self) -> None:
-        """Nothing of its own to close."""
-
-    def _write_header(self) -> None:
+    def write_header(self) -> None:
+        """The file's header, and the array's with its dimensions."""
         rows, cols = self._shape
         size = self._count * rows * cols * self._dtype.itemsize
         kind, number = _CLASS_AND_TYPE[self._dtype.itemsize]

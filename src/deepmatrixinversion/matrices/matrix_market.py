@@ -8,7 +8,7 @@ symmetric or skew-symmetric matrix only what is below the diagonal is given.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from deepmatrixinversion.matrices.elements import EXACT, as_elements, stack_shap
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.line_chunks import LineChunks
 from deepmatrixinversion.matrices.memory import check_memory
+from deepmatrixinversion.matrices.sinks import Sink
 
 _BANNER = b"%%matrixmarket matrix "
 _FIELDS = {"real": "real", "double": "real", "integer": "integer", "pattern": "pattern"}
@@ -233,29 +234,19 @@ class MatrixMarketBlocks:
         return float(value)
 
 
-class MatrixMarketSink:
+class MatrixMarketSink(Sink):
     """A ``.mtx`` file: one dense matrix, in the shortest decimals that are exact in float64."""
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file, self._name = file, name
-        self._written = False
 
     def write(self, stack: np.ndarray) -> None:
         """Write the only matrix, (1, rows, cols)."""
-        if self._written or len(stack) > 1:
+        if self._count or len(stack) > 1:
             raise MatrixFormatError(
                 f"{self._name}: a .mtx file holds one matrix; write several as .mx or .npy"
             )
-        self._written = True
+        self._count = 1
         rows, cols = stack.shape[1:]
         self._file.write(b"%%%%MatrixMarket matrix array real general\n%d %d\n" % (rows, cols))
         step = max(1, _NUMBERS // rows)
         for start in range(0, cols, step):
             numbers = stack[0, :, start : start + step].T.astype(np.float64).ravel().tolist()
             self._file.write("".join(f"{number!r}\n" for number in numbers).encode())
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def close(self) -> None:
-        """Nothing of its own to close."""

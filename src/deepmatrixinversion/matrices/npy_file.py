@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.matrices.elements import as_elements, element_type, stack_shape
 from deepmatrixinversion.matrices.input_file import InputFile
+from deepmatrixinversion.matrices.sinks import CountedSink
 
 _LONGEST_HEADER = 64 * 2**10
 _SLAB = 64 * 2**10  # bytes worth reading at once rather than seeking between them
@@ -218,43 +219,23 @@ def fill(file: BinaryIO, array: np.ndarray) -> int:
     return got
 
 
-class NpySink:
+class NpySink(CountedSink):
     """A ``.npy`` file of shape (count, rows, cols), C order, little-endian float32 or float64."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        if not file.seekable():
-            raise MatrixFormatError(
-                f"{name}: a .npy file begins with the number of matrices, so it cannot be"
-                " streamed; write .mx instead"
-            )
-        self._file = file
-        self._count = 0
-        self._shape: tuple[int, ...] = ()
-        self._dtype = np.dtype(np.float64)
-        self._header_size = 0
-
-    def write(self, stack: np.ndarray) -> None:
-        """Append matrices (b, rows, cols) of one dtype."""
-        if not self._count:
-            self._shape = stack.shape[1:]
-            self._dtype = stack.dtype.newbyteorder("<")
-            self._write_header()
-            self._header_size = self._file.tell()
-        self._count += len(stack)
-        self._file.write(np.ascontiguousarray(stack, self._dtype).data)
+    suffix = ".npy"
+    _header_size = 0
 
     def finish(self) -> None:
         """Fill in the number of matrices."""
+        size = self._header_size
         self._file.seek(0)
-        self._write_header()
+        self.write_header()
         # NumPy pads the header so that the first axis can grow in place.
-        assert self._file.tell() == self._header_size
+        assert self._header_size == size
         self._file.seek(0, io.SEEK_END)
 
-    def close(self) -> None:
-        """Nothing of its own to close."""
-
-    def _write_header(self) -> None:
+    def write_header(self) -> None:
+        """NumPy's, version 1.0."""
         npy.write_array_header_1_0(
             self._file,
             {
@@ -263,3 +244,4 @@ class NpySink:
                 "shape": (self._count, *self._shape),
             },
         )
+        self._header_size = self._file.tell()

@@ -18,6 +18,7 @@ import numpy as np
 from deepmatrixinversion.errors import MatrixFormatError, listed, printable
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.npy_file import ArrayBlocks, NpySink, read_header
+from deepmatrixinversion.matrices.sinks import Sink
 
 KEY = "matrices"
 _MOST_DEFLATE = 1032  # deflate makes a kilobyte of at least one byte, never more
@@ -138,11 +139,11 @@ def _choose(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return member
 
 
-class NpzSink:
+class NpzSink(Sink):
     """A ``.npz`` file with one array "matrices", not compressed, as ``numpy.savez`` writes it."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file = file
+        super().__init__(file, name)
         # The checksum and the shape come before the numbers, so these wait in a file of their own.
         self._copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
         self._array = NpySink(self._copy, name)

@@ -12,6 +12,7 @@ import numpy as np
 from deepmatrixinversion.errors import MatrixFormatError, listed, printable
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.memory import check_memory
+from deepmatrixinversion.matrices.sinks import Sink
 from deepmatrixinversion.matrices.whole_array import WholeArray
 
 KEY = "matrices"
@@ -93,12 +94,12 @@ def _numbers(column: Any, name: str) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False)
 
 
-class ParquetSink:
+class ParquetSink(Sink):
     """A ``.parquet`` file with one column "matrices" of lists of rows."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
+        super().__init__(file, name)
         self._pa, self._parquet = _pyarrow(name)
-        self._file = file
         self._writer: Any = None
         self._waiting: np.ndarray | None = None
 
@@ -116,9 +117,6 @@ class ParquetSink:
         if self._waiting is not None and len(self._waiting):
             self._write(self._waiting)
         self._writer.close()
-
-    def close(self) -> None:
-        """Nothing of its own to close."""
 
     def _write(self, stack: np.ndarray) -> None:
         pa = self._pa

@@ -125,6 +125,15 @@ class MatrixReader(Iterator[np.ndarray]):
         """The size of the file, or None for a pipe."""
         return self._source.size
 
+    @property
+    def _bytes_due(self) -> int | None:
+        """How much of the file the matrices asked for take, where that is known."""
+        if self._end == self.count or self.bytes_total is None:
+            return self.bytes_total
+        if not self.count or self._end is None:
+            return None
+        return self.bytes_total * self._end // self.count
+
     def __next__(self) -> np.ndarray:
         if self._blocks is None:
             raise StopIteration
@@ -141,7 +150,7 @@ class MatrixReader(Iterator[np.ndarray]):
             raise StopIteration
         self._given += len(block)
         if self._progress is not None:
-            self._progress(self.bytes_read, self.bytes_total)
+            self._progress(self.bytes_read, self._bytes_due)
         return block
 
     def _skip(self, first: int) -> None:
@@ -175,28 +184,7 @@ class MatrixReader(Iterator[np.ndarray]):
             self._source.file.close()
 
 
-def read_blocks(
-    path: str | os.PathLike[str],
-    *,
-    block_matrices: int | None = None,
-    finite: bool = False,
-    square: bool = False,
-    dialect: Dialect | None = None,
-    first: int = 0,
-    last: int | None = None,
-    progress: Progress | None = None,
-) -> MatrixReader:
-    """Open a file of matrices to be read block by block: see :class:`MatrixReader`."""
-    return MatrixReader(
-        path,
-        block_matrices=block_matrices,
-        finite=finite,
-        square=square,
-        dialect=dialect,
-        first=first,
-        last=last,
-        progress=progress,
-    )
+read_blocks = MatrixReader
 
 
 def read_matrices(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from deepmatrixinversion.errors import MatrixFormatError, listed, printable, quo
 from deepmatrixinversion.matrices.elements import stack_shape
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.npy_file import ArrayBlocks, Header
+from deepmatrixinversion.matrices.sinks import CountedSink
 
 KEY = "matrices"
 _READABLE = {
@@ -126,32 +127,20 @@ def _is_tensor(tensor: Any) -> bool:
     return whole and len(shape) < 100 and isinstance(tensor["dtype"], str)
 
 
-class SafetensorsSink:
+class SafetensorsSink(CountedSink):
     """A ``.safetensors`` file with one tensor "matrices" (count, rows, cols), F32 or F64."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        if not file.seekable():
-            raise MatrixFormatError(
-                f"{name}: a .safetensors file begins with the number of matrices, so it cannot be"
-                " streamed; write .mx instead"
-            )
-        self._file = file
-        self._count = 0
-        self._shape: tuple[int, ...] = ()
-        self._dtype = np.dtype(np.float64)
-
-    def write(self, stack: np.ndarray) -> None:
-        """Append matrices (b, rows, cols) of one dtype."""
-        if not self._count:
-            self._shape = stack.shape[1:]
-            self._dtype = stack.dtype.newbyteorder("<")
-            self._file.write(bytes(_HEADER))
-        self._count += len(stack)
-        self._file.write(np.ascontiguousarray(stack, self._dtype).data)
+    suffix = ".safetensors"
 
     def finish(self) -> None:
-        """Fill in the header, padded with spaces as the format allows."""
-        size = self._file.tell() - _HEADER
+        """Fill in the header."""
+        self._file.seek(0)
+        self.write_header()
+        self._file.seek(0, io.SEEK_END)
+
+    def write_header(self) -> None:
+        """Padded with spaces, as the format allows."""
+        size = self._count * math.prod(self._shape) * self._dtype.itemsize
         tensor = {
             "dtype": f"F{8 * self._dtype.itemsize}",
             "shape": [self._count, *self._shape],
@@ -159,9 +148,4 @@ class SafetensorsSink:
         }
         header = json.dumps({KEY: tensor}, separators=(",", ":")).encode().ljust(_HEADER - 8)
         assert len(header) == _HEADER - 8
-        self._file.seek(0)
         self._file.write(len(header).to_bytes(8, "little") + header)
-        self._file.seek(0, io.SEEK_END)
-
-    def close(self) -> None:
-        """Nothing of its own to close."""

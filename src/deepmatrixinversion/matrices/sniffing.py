@@ -16,8 +16,8 @@ def sniff(head: bytes, asked: Dialect) -> Dialect:
 
     The first dialect in which every line is numbers, and as many of them, is it; commas between
     and points within numbers are tried first. Lines before the first number are a header. Where no
-    dialect fits all lines, one that fits the first of them is taken: the parser will say which
-    line is wrong.
+    dialect fits all lines, one that fits the first of them is taken, or the likeliest: the parser
+    will say which field is wrong.
 
     Parameters
     ----------
@@ -43,11 +43,29 @@ def sniff(head: bytes, asked: Dialect) -> Dialect:
         for dialect in candidates:
             if found := _fitting(dialect, some):
                 return found
-    return replace(
-        candidates[0],
-        skip_header=asked.skip_header or 0,
-        index_column=bool(asked.index_column),
-    )
+    return _likeliest(candidates, lines)
+
+
+def _likeliest(candidates: list[Dialect], lines: list[bytes]) -> Dialect:
+    """The dialect in which the largest share of fields are numbers, where none fits all of them."""
+
+    def share(dialect: Dialect) -> float:
+        rows = [dialect.all_fields(line) for line in lines]
+        if dialect.delimiter != "," and max(map(len, rows), default=0) < 2:
+            return 0.0
+        fields = [field for row in rows for field in row]
+        return sum(dialect.number(field) is not None for field in fields) / max(1, len(fields))
+
+    best = max(candidates, key=share)
+    rows = [best.all_fields(line) for line in lines]
+    skip = best.skip_header
+    if skip is None:
+        skip = next((k for k, row in enumerate(rows) if not _is_header(best, row)), 0)
+    rows = [row for row in rows[skip:] if row and row != [b"END"]]
+    index = best.index_column
+    if index is None:
+        index = len(rows) > 1 and min(map(len, rows)) > 1 and _has_index(best, [], rows)
+    return replace(best, skip_header=skip, index_column=index)
 
 
 def _candidates(asked: Dialect, quoted: bool) -> Iterator[Dialect]:

@@ -25,6 +25,7 @@ from deepmatrixinversion.matrices.sniffing import sniff
 # What numbers and the spaces around them are made of; taking it away leaves the separators.
 _NUMERIC = b"0123456789+-.eE \t\r"
 _TO_COMMA = bytes.maketrans(b"\n;", b",,")
+_THOUSANDS = re.compile(rb"[+-]?\d{1,3}([.,' ])\d{3}(\1\d{3})*([.,]\d*)?")
 _NUMBER_AND_MORE = re.compile(rb"\s*([+-]?\d[\d.,]*?(?:[eE][+-]?\d+)?)(\s*[;|:/\t]|\s|,)")
 
 
@@ -242,6 +243,8 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile, dialect: Dialec
 def _no_number(field: bytes, dialect: Dialect) -> str:
     """Say what is wrong with a field, naming the culprit where a number comes before it."""
     shown = f"{quoted(field, 20)} is not a number"
+    if _THOUSANDS.fullmatch(field):
+        return f"{shown}: what parts its thousands must go, such as in 1234{dialect.decimal}5"
     more = _NUMBER_AND_MORE.match(field)
     if more is None:
         return shown

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import numpy as np
 import orjson
 
+from deepmatrixinversion.matrices.sinks import Sink
+
 _NUMBERS = 2**16  # turned into text at a time: about 1 MB, which the cache still holds
 
 
-class MxSink:
+class MxSink(Sink):
     """A ``.mx`` file: LF line ends, END after every matrix.
 
     Each number is the shortest decimal that reads back as the same float64. A float32 is written
@@ -21,10 +22,6 @@ class MxSink:
 
     end_after_single = True
     separator = b","
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file = file
-        self._count = 0
 
     def write(self, stack: np.ndarray) -> None:
         """Append matrices (b, rows, cols)."""
@@ -42,9 +39,6 @@ class MxSink:
         """Complete the file."""
         ended = self.end_after_single or self._count > 1
         self._file.write(b"\nEND\n" if ended else b"\n")
-
-    def close(self) -> None:
-        """Nothing of its own to close."""
 
     def _write_rows(self, matrix: np.ndarray) -> None:
         """Write one matrix, which may be too large to be turned into text at once."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from deepmatrixinversion.atomic import atomic_write
 from deepmatrixinversion.matrices.elements import as_elements, element_type, stack_shape
-from deepmatrixinversion.matrices.formats import Sink, format_of
+from deepmatrixinversion.matrices.formats import format_of
+from deepmatrixinversion.matrices.sinks import Sink
 
 
 class MatrixWriter:

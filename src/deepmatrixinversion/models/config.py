@@ -13,6 +13,7 @@ _T = TypeVar("_T")
 
 FORMAT_VERSION = 1
 NET_NAMES = ("dense", "resnet", "feedback", "spectral", "prior")
+IMPORTED = "imported"  # a graph made elsewhere, which is all there is of it
 ANY_ORDER = 0  # the msize of a network that knows no order
 
 # Upper limits for what a file may ask of this process: far above any model of use, far below
@@ -29,14 +30,15 @@ class NetConfig:
 
     Parameters
     ----------
-    net : {"dense", "resnet", "feedback", "spectral", "prior"}
+    net : {"dense", "resnet", "feedback", "spectral", "prior", "imported"}
     msize : int
         Order n of the matrices; 0 for ``spectral``, which takes any.
     nunits : int
         Width of a layer; of ``prior`` the number of stored inverses, which may be 0.
     nlayers : int
         Number of layers (``dense``) or blocks (``resnet``, ``feedback``); ``spectral`` has a fixed
-        number. Of ``prior`` how many stored inverses a start combines.
+        number. Of ``prior`` how many stored inverses a start combines. Of ``imported`` both only
+        tell what it is.
     """
 
     net: str
@@ -45,7 +47,8 @@ class NetConfig:
     nlayers: int = 7
 
     def __post_init__(self) -> None:
-        _require(self.net in NET_NAMES, f"net is {self.net!r}: choose one of {NET_NAMES}")
+        known = (*NET_NAMES, IMPORTED)
+        _require(self.net in known, f"net is {self.net!r}: choose one of {known}")
         for name, most in (("msize", MAX_ORDER), ("nunits", MAX_UNITS), ("nlayers", MAX_LAYERS)):
             value = getattr(self, name)
             if name == "msize" and self.net == "spectral":

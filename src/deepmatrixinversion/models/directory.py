@@ -4,7 +4,8 @@
 
     config.json             what the networks are and what they saw (``ModelConfig``)
     member_1.safetensors …  the weights of each member of the ensemble, float32
-    model.onnx              the members' mean as one graph, float32, dynamic batch (none of `prior`)
+    model.onnx              the members' mean as one graph, float32, dynamic batch (none of `prior`;
+                            all there is of `imported`)
     README.md               the model card
     training.csv            the training curve
     *.png                   plots
@@ -25,8 +26,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from deepmatrixinversion.errors import ModelError, printable, quoted
-from deepmatrixinversion.models.config import ModelConfig
+from deepmatrixinversion.models.config import IMPORTED, ModelConfig
 from deepmatrixinversion.models.graph import check_graph
+from deepmatrixinversion.models.keras_ensemble import keras_files, read_ensemble
 from deepmatrixinversion.models.weights import first_misfit, weight_shapes
 
 CONFIG = "config.json"
@@ -42,11 +44,15 @@ MAX_HEADER_BYTES = 1 << 20  # of a safetensors file
 
 
 class ModelDirectory(NamedTuple):
-    """A model directory whose configuration has been read and whose files have been verified."""
+    """A model directory whose configuration has been read and whose files have been verified.
+
+    ``graph`` holds the graph of one that has no file of it: an ensemble of Keras files.
+    """
 
     path: Path
     config: ModelConfig
     name: str
+    graph: bytes | None = None
 
 
 def member_file(member: int) -> str:
@@ -57,8 +63,11 @@ def member_file(member: int) -> str:
 def model_files(net: str, members: int) -> list[str]:
     """The files that ``config.json`` lists: weights, and the graph but for ``prior``.
 
-    A prior is fitted without torch, which alone could write its graph: ``dmxexport`` does.
+    A prior is fitted without torch, which alone could write its graph: ``dmxexport`` does. What is
+    imported is a graph alone.
     """
+    if net == IMPORTED:
+        return [GRAPH]
     weights = [member_file(k + 1) for k in range(members)]
     return weights if net == "prior" else [GRAPH, *weights]
 
@@ -72,6 +81,8 @@ def digest(path: Path) -> str:
 def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDirectory:
     """Read and verify a model directory, to be called ``name`` (default: its last component).
 
+    A directory without ``config.json`` may be an ensemble of Keras files (``keras_ensemble``).
+
     Raises
     ------
     ModelError
@@ -81,6 +92,10 @@ def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDi
     path = Path(path)
     if not path.is_dir():
         raise ModelError(f"{path}: no model directory there")
+    name = name or path.resolve().name
+    if not (path / CONFIG).exists() and keras_files(path):
+        config, graph = read_ensemble(path)
+        return ModelDirectory(path, config, name, graph)
     config = ModelConfig.from_json(_read(path, CONFIG, MAX_CONFIG_BYTES))
     expected = set(model_files(config.net.net, config.members))
     if set(config.files) != expected:
@@ -92,7 +107,12 @@ def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDi
                 f"{path / file}: not the file that {CONFIG} describes (its SHA-256 differs); "
                 "copy the whole model directory again"
             )
-    return ModelDirectory(path, config, name or path.resolve().name)
+    return ModelDirectory(path, config, name)
+
+
+def is_model(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory holds a finished model, or an ensemble of Keras files."""
+    return (Path(path) / CONFIG).is_file() or bool(keras_files(Path(path)))
 
 
 def read_graph(model: ModelDirectory) -> bytes:
@@ -105,7 +125,7 @@ def read_graph(model: ModelDirectory) -> bytes:
     """
     if model.config.net.net == "prior":
         raise ModelError(f"{model.path}: a prior has no {GRAPH}; dmxexport writes one")
-    data = _read(model.path, GRAPH, MAX_FILE_BYTES)
+    data = model.graph or _read(model.path, GRAPH, MAX_FILE_BYTES)
     check_graph(data, model.config.net.msize, str(model.path / GRAPH))
     return data
 
@@ -119,6 +139,8 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
         When the file is no safetensors file, a tensor is not float32 or not finite, or names and
         shapes are not those of the configured network.
     """
+    if model.config.net.net == IMPORTED:
+        raise ModelError(f"{model.path}: an imported model has no weights but those in {GRAPH}")
     name = member_file(member)
     where = f"{model.path / name}"
     data = _read(model.path, name, MAX_FILE_BYTES)

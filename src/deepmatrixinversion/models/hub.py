@@ -7,7 +7,7 @@ from pathlib import Path
 from deepmatrixinversion.errors import ModelError
 
 # Data only: no Python, no pickles, whatever else the repository holds.
-PATTERNS = ["config.json", "model.onnx", "member_*.safetensors"]
+PATTERNS = ["config.json", "model.onnx", "member_*.safetensors", "config.toml", "*.keras"]
 
 
 def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""Protocol Buffers' wire format, as far as a reader needs it who trusts nothing.
+"""Protocol Buffers' wire format, for a reader who trusts nothing and a writer of plain graphs.
 
 A message is a row of fields, each a key (number and wire type) and a value: a varint, eight or four
 bytes, or a length and as many bytes, which may be another message.
@@ -69,3 +69,24 @@ def integers(value: int | memoryview) -> list[int]:
         number, at = varint(value, at)
         found.append(signed(number))
     return found
+
+
+def number(field: int, value: int) -> bytes:
+    """A field that holds a whole number, to be written."""
+    return _varint(field << 3 | VARINT) + _varint(value)
+
+
+def message(field: int, content: bytes | str) -> bytes:
+    """A field that holds bytes, a text or a message, to be written."""
+    data = content.encode() if isinstance(content, str) else content
+    return _varint(field << 3 | BYTES) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1
+    found = bytearray()
+    while value >= 0x80:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)

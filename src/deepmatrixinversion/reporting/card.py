@@ -138,7 +138,7 @@ def model_card(
         rmax=f"{data.rmax:g}",
         filtered=f", kept where |det| > {data.det_min:g}" if data.det_min else ", none left out",
     )
-    rows = "\n".join(_row(e) for e in evaluations)
+    rows = "\n".join(measured_row(e) for e in evaluations)
     settings = "\n".join(f"| `{k}` | {v} |" for k, v in recipe.items())
     plural = "network" if config.members == 1 else "networks, whose answers are averaged"
 
@@ -168,7 +168,8 @@ def model_card(
     )
 
 
-def _row(e: Measured) -> str:
+def measured_row(e: Measured) -> str:
+    """A line of the table of what was measured."""
     kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}]"
     if e.det_min:
         kind += f", \\|det\\| > {e.det_min:g}"

@@ -57,7 +57,12 @@ def _finish(axes: Axes, M: np.ndarray, title: str, dark: np.ndarray) -> None:
         return
     for (i, j), value in np.ndenumerate(M):
         colour = "white" if dark[i, j] else "black"
-        axes.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=9, color=colour)
+        axes.text(j, i, _short(value), ha="center", va="center", fontsize=9, color=colour)
+
+
+def _short(value: float) -> str:
+    """Two digits, and no exponent where whole numbers are as short."""
+    return f"{value:.0f}" if 99.5 <= abs(value) < 9999.5 else f"{value:.2g}"
 
 
 def _ticks(n: int) -> list[int]:

@@ -16,6 +16,7 @@ from deepmatrixinversion.reporting.worst import Example
 
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
 DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200
+NEAR_ONE = 1e-4  # residuals below lie too far from 1 for it to be on their axis
 
 
 def predicted_against_true(
@@ -90,13 +91,13 @@ def residual_histogram(
     title, residual : str
         Heading, and what the residual is.
     limit : bool
-        Mark 1, from which on a residual proves nothing.
+        Mark 1, from which on a residual proves nothing, where any comes near it.
     example : Example, optional
         One matrix to draw as heat maps above.
     """
     figure, (axes,) = _figure(1, example)
     _decades(axes, residuals, f"{residual} (dimensionless)", "matrices")
-    if limit:
+    if limit and (residuals > NEAR_ONE).any():
         axes.axvline(1.0, color=ORANGE, linestyle="--", label="residual 1: no inverse beyond it")
         axes.legend(loc="best", fontsize=9)
     figure.suptitle(title)
@@ -118,25 +119,27 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figur
     members = sorted({int(row["member"]) for row in rows})
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(members)))
     drawn: dict[Axes, list[np.ndarray]] = {left: [], right: []}
+    spotless: list[tuple[np.ndarray, np.ndarray]] = []  # batches without failures, by member
     for member, colour in zip(members, colours, strict=True):
         own = [row for row in rows if int(row["member"]) == member]
         seen = np.array([row["matrices"] for row in own])
         medians = np.array([row["residual_median"] for row in own])
         failures = np.array([1 - row["below_one"] for row in own])
         for axes, values, style in ((left, medians, "-"), (right, failures, ".")):
-            # What is zero has no place on a logarithmic axis; it is left out.
             shown = (values > 0) & np.isfinite(values)
             marker = "o" if style == "-" and shown.sum() == 1 else style
             axes.plot(seen[shown], values[shown], marker, color=colour, label=f"member {member}")
             drawn[axes].append(values[shown])
+        spotless.append((seen[failures == 0], colour))
         held_out = [row for row in own if row.get("validation_median")]
-        left.plot(
-            [row["matrices"] for row in held_out],
-            [row["validation_median"] for row in held_out],
-            "x--",
-            color=colour,
-            label=f"member {member}, held out",
-        )
+        if held_out:  # an empty curve would still be in the legend
+            left.plot(
+                [row["matrices"] for row in held_out],
+                [row["validation_median"] for row in held_out],
+                "x--",
+                color=colour,
+                label=f"member {member}, held out",
+            )
     left.set(
         title="typical matrix",
         xlabel="matrices seen",
@@ -159,8 +162,20 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figur
         else:
             axes.text(0.5, 0.5, "none in any batch", transform=axes.transAxes, ha="center")
             axes.set(xticks=[], yticks=[])
+    if any(len(failures) for failures in drawn[right]) and any(len(s) for s, _ in spotless):
+        _draw_spotless(right, spotless)
     figure.suptitle(title)
     return figure
+
+
+def _draw_spotless(axes: Axes, members: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Batches without failures, which have no place on a logarithmic axis, at its foot."""
+    foot = axes.get_ylim()[0]
+    for seen, colour in members:
+        axes.plot(seen, np.full(len(seen), foot), "|", color=colour)
+    label = "| a batch without failures"
+    axes.text(0.02, 0.04, label, transform=axes.transAxes, fontsize=9, color=GREY)
+    axes.set_ylim(foot / 1.5, None)
 
 
 def _figure(columns: int, example: Example | None = None) -> tuple[Figure, list[Axes]]:
@@ -205,7 +220,7 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         slope, intercept = _regression(x, y)
         line = np.linspace(ends[0], ends[1], 400)
         sign = "-" if intercept < 0 else "+"
-        label = f"regression y = {slope:.6g} x {sign} {abs(intercept):.1e}"
+        label = f"regression y = {slope:.6g} x" + f" {sign} {abs(intercept):.1e}" * (intercept != 0)
         axes.plot(line, slope * line + intercept, "--", color=ORANGE, linewidth=1, label=label)
     axes.set(xlim=ends, ylim=ends)
     axes.grid(alpha=0.3)

@@ -60,7 +60,7 @@ def _inverse(A: Tensor, blocks: int | None, refine: int) -> Tensor:
 
     def function(M: Tensor) -> Tensor:
         count = default_blocks(M.shape[-1], M.dtype) if blocks is None else blocks
-        return invert(M, count, refine)
+        return invert(M, count, refine, blocks is None and refine == 0)
 
     return _over_reals(function, A)
 
@@ -77,8 +77,10 @@ def default_blocks(order: int, dtype: torch.dtype) -> int:
 def inv(A: Tensor, *, blocks: int | None = None, refine: int = 0) -> Tensor:
     r"""Inverses by matrix products, with implicit derivatives of all orders.
 
-    Minimal residual steps from A^T, see `linalg.minimal_residual`. Never raises for
-    singular matrices, and proves nothing: `inv_ex` tells the residual.
+    Minimal residual steps from A^T, see `linalg.minimal_residual`; on NVIDIA devices, with the
+    extra ``cuda``, matrices of order up to 32 by elimination and a correction, see
+    `certified_inv`, unless ``blocks`` or ``refine`` are given. Never raises for singular matrices,
+    and proves nothing: `inv_ex` tells the residual.
 
     Parameters
     ----------

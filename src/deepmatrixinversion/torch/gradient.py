@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from deepmatrixinversion.torch import cuda_stack
 from deepmatrixinversion.torch.iterations import (
     equilibrated,
     full_precision,
@@ -32,16 +33,32 @@ def _nested_forward_mode() -> contextlib.AbstractContextManager:
     return forward_ad._set_fwd_grad_enabled(True)
 
 
+def _iterated(A: Tensor, blocks: int, refine: int) -> Tensor:
+    S, r, c = equilibrated(A)
+    X = minimal_residual_inverse(S, blocks)
+    X = newton_schulz(S, X, refine) if refine else X
+    # Contiguous, since forward-mode derivatives need the layout of their own function.
+    return (X / c.mT / r.mT).contiguous()
+
+
+def _eliminated(A: Tensor, blocks: int) -> Tensor:
+    """By the device's kernel, and where that settles nothing by iteration."""
+    stack = A.reshape(-1, *A.shape[-2:])
+    X, settled, *_ = cuda_stack.invert_stack(stack)
+    left = (~settled).nonzero()[:, 0]
+    if left.numel():
+        X[left] = _iterated(stack[left], blocks, 0)
+    return X.reshape(A.shape)
+
+
 class _CompiledInverse(Function):
     """X = A^-1 with dA = -X^T G X^T."""
 
     @staticmethod
-    def forward(A: Tensor, blocks: int, refine: int) -> Tensor:
-        S, r, c = equilibrated(A)
-        X = minimal_residual_inverse(S, blocks)
-        X = newton_schulz(S, X, refine) if refine else X
-        # Contiguous, since forward-mode derivatives need the layout of their own function.
-        return (X / c.mT / r.mT).contiguous()
+    def forward(A: Tensor, blocks: int, refine: int, direct: bool) -> Tensor:
+        if direct and cuda_stack.serves(A):
+            return _eliminated(A, blocks)
+        return _iterated(A, blocks, refine)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -49,17 +66,17 @@ class _CompiledInverse(Function):
         ctx.save_for_forward(output)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         (G,) = grad_outputs
         (X,) = ctx.saved_tensors
         with full_precision(X):
-            return -X.mT @ G @ X.mT, None, None
+            return -X.mT @ G @ X.mT, None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
-        A, blocks, refine = inputs
+        A, *how = inputs
         # One more dimension of the stack, in front.
-        return invert(A.movedim(in_dims[0], 0), blocks, refine), 0
+        return invert(A.movedim(in_dims[0], 0), *how), 0
 
 
 class _Inverse(_CompiledInverse):
@@ -113,10 +130,13 @@ class _PseudoInverse(_CompiledPseudoInverse):
             return -X @ dA @ X + X @ (V - (V @ A) @ X) + (W - X @ (A @ W)) @ X
 
 
-def invert(A: Tensor, blocks: int, refine: int) -> Tensor:
-    """`minimal_residual_inverse` and ``refine`` Newton-Schulz steps, (..., n, n) float32 or 64."""
+def invert(A: Tensor, blocks: int, refine: int, direct: bool = False) -> Tensor:
+    """`minimal_residual_inverse` and ``refine`` Newton-Schulz steps, (..., n, n) float32 or 64.
+
+    ``direct``: or by `cuda_stack`, where that serves.
+    """
     kind = _CompiledInverse if torch.compiler.is_compiling() else _Inverse
-    return kind.apply(A, blocks, refine)
+    return kind.apply(A, blocks, refine, direct)
 
 
 def pseudo_invert(A: Tensor, rtol: float | None) -> Tensor:

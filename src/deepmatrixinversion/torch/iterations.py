@@ -11,13 +11,10 @@ import contextlib
 import torch
 from torch import Tensor
 
-from deepmatrixinversion.linalg import minimal_residual, purification
+from deepmatrixinversion.linalg import balance, minimal_residual, purification
 from deepmatrixinversion.linalg.algebra import Algebra
 from deepmatrixinversion.linalg.polynomial import MATRICES, Arrays, Space
 from deepmatrixinversion.nets.algebra import ELEMENTWISE_ORDER
-
-SWEEPS = 5
-"""Each leaves the square root of the spread of lines: 2^30 is 2 after five."""
 
 ENTRIES = Arrays(lambda M, N: (M.unsqueeze(2) * N.unsqueeze(0)).sum(dim=1), (0, 1))
 """Each entry of all matrices side by side, (n, n, ...): see ``nets.algebra``."""
@@ -50,32 +47,19 @@ def _floor_power(x: Tensor) -> Tensor:
     return torch.exp2(torch.floor(torch.log2(x)))
 
 
-def scaled(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``(S, c, d)`` with A = c d S exactly, c and d powers of two and ‖S‖F in [1/2, 1).
+POWERS = balance.Powers(_floor_power, lambda x, axis: x.amax(dim=axis, keepdim=True))
 
-    Two factors, since their product may leave the range of A's dtype. S = 0 for A = 0.
-    """
-    c = _floor_power(A.abs().amax(dim=(-2, -1), keepdim=True))
-    S = A / c
-    d = 2 * _floor_power(MATRICES.norm(S))
-    return S / d, c, d
+
+def scaled(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`linalg.balance.scaled`."""
+    return balance.scaled(POWERS, A, MATRICES.norm)
 
 
 def equilibrated(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``(S, r, c)`` with A = r S c^T exactly, r and c (..., n, 1) and (..., 1, n) powers of two.
-
-    The largest entries of all rows and columns of S lie within a factor of about two of one another
-    (Ruiz 2001); zero lines stay. Constant to the gradient.
-    """
-    modulus = A.detach().abs()
-    r = torch.ones_like(modulus[..., :1])
-    c = torch.ones_like(modulus[..., :1, :])
-    for _ in range(SWEEPS if A.shape[-1] else 0):
-        by_row = _floor_power(modulus.amax(dim=-1, keepdim=True).sqrt())
-        by_column = _floor_power(modulus.amax(dim=-2, keepdim=True).sqrt())
-        modulus = modulus / by_row / by_column
-        r, c = r * by_row, c * by_column
-    return A / r / c, r, c
+    """`linalg.balance.equilibrated`, also of matrices without entries."""
+    if not A.shape[-1]:
+        return A, torch.ones_like(A[..., :1]), torch.ones_like(A[..., :1, :])
+    return balance.equilibrated(POWERS, A)
 
 
 def blocks_for(order: int, dtype: torch.dtype = torch.float32) -> int:

@@ -29,18 +29,22 @@ def new_directory(
     prefix: str | os.PathLike[str], recipe: Recipe, data: DataSet | None = None
 ) -> Path:
     """Make ``PREFIX_YYYYMMDDHHMMSS`` and write the recipe into it, and the data it learns from."""
-    prefix = os.fspath(prefix)
-    while True:
-        path = Path(f"{prefix}_{datetime.now():%Y%m%d%H%M%S}")
-        try:
-            path.mkdir(parents=True)
-            break
-        except FileExistsError:  # another run began within the same second
-            time.sleep(0.2)
+    path = new_place(prefix)
     if data is not None:
         save_data(path, data)
     atomic_text(path / RECIPE, json.dumps(recipe.to_dict(), indent=2) + "\n")
     return path
+
+
+def new_place(prefix: str | os.PathLike[str]) -> Path:
+    """Make the folder ``PREFIX_YYYYMMDDHHMMSS``, which nobody else has."""
+    while True:
+        path = Path(f"{os.fspath(prefix)}_{datetime.now():%Y%m%d%H%M%S}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:  # another run began within the same second
+            time.sleep(0.2)
 
 
 def read_recipe(directory: Path) -> Recipe:

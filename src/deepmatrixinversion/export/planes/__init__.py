@@ -1,0 +1,1 @@
+"""Programs with complex tensors, written with their real and imaginary planes."""
