@@ -148,9 +148,9 @@ def every_order(report: Report) -> None:
         "kinds (`matrices/origins.py`). *Greedy* takes minimal residual steps of degrees 3, 3, 3 "
         "and an open one from the start that `spectral` takes, Aᵀ, or I where A is definite: there "
         "neither the first residual nor the first step costs a product. The oracle Chebyshev "
-        "iteration and scaled Newton know each matrix's extreme singular values, the last but one "
-        "oracle its extreme eigenvalues and its definiteness. Oracles do not need to know when "
-        "they are there; `spectral` and greedy steps spend a product on that."
+        "iteration and scaled Newton know each matrix's extreme singular values; started as "
+        "`spectral` is, also its definiteness and extreme eigenvalues. Oracles do not need to find "
+        "out that they are there; `spectral` and greedy steps spend a product on that."
         + (f" Missing in this run: {absent}." if absent else "")
         + "\n",
         *families.summary(found),

@@ -339,6 +339,17 @@ def test_never_worse_than_the_start(weights, n, budget):
     assert (end <= start + slack).all()
 
 
+def test_badly_scaled_matrices_end_no_worse_than_they_began(weights):
+    """Rounding in directions that cancel: where it was not counted 0.7 % of these ended worse."""
+    rows = np.exp2(np.random.default_rng(4).integers(-60, 61, (1500, 16, 1)).astype(float))
+    A = unit(stack(16, 1500) * rows)
+    with np.errstate(all="ignore"):
+        guess = spectral_guess(weights, A, max_products=60)
+    start, end = residual(A, A.swapaxes(1, 2)), residual(A, guess.X)
+    slack = 2.0**-22 * 16 * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
+    assert (end <= start + slack).all()
+
+
 @pytest.mark.parametrize("budget", [7, 20])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 100.0])
 def test_never_worse_whatever_the_weights(weights, spread, budget):

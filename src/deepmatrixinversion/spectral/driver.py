@@ -237,9 +237,9 @@ class Descent(NamedTuple):
             degree = min(most, self.most - live.spent)
             if not live.places.size or degree < 1:
                 break
-            o = begin(live.R, one, live.noise[:, None, None])
+            o = begin(live.R, one, len(one) ** 0.5, live.noise[:, None, None])
             for d in range(1, degree + 1):
-                o, length = taken(o, STACKS, EPS, len(one) ** 0.5)
+                o, length = taken(o, STACKS, EPS)
                 if d == degree:
                     break
                 done = norm(o.remainder) <= self.enough
@@ -271,9 +271,7 @@ def _combined(
 
 def _opened(o: Opening) -> tuple[Array, Array, Array]:
     """The same of an open-ended step."""
-    n = o.R.shape[-1]
-    growth = 1.0 + n**0.5 * abs(o.p[0]) + sum(abs(c) for c in o.p[1:])
-    return o.polynomial(np.eye(n)), o.remainder, growth[:, 0, 0]
+    return o.polynomial(np.eye(o.R.shape[-1])), o.remainder, o.growth[:, 0, 0]
 
 
 def _look_at(seen: Look, which: NDArray[np.bool_]) -> Look:

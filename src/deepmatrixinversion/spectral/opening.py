@@ -40,6 +40,8 @@ class Opening(NamedTuple):
         Coefficients of p, with X p(R) the candidate, in I and the directions.
     remainder : array
         What is left of R.
+    bound, bound_before, growth : arrays
+        How much the two rows, as they were computed, and p at most make of errors of R.
     """
 
     R: Any
@@ -50,6 +52,9 @@ class Opening(NamedTuple):
     before: Row
     p: Row
     remainder: Any
+    bound: Any
+    bound_before: Any
+    growth: Any
 
     def polynomial(self, one: Any) -> Any:
         """p(R) itself."""
@@ -59,20 +64,19 @@ class Opening(NamedTuple):
         return p
 
 
-def begin(R: Any, one: Any, noise: Any = 0.0) -> Opening:
-    """The step of degree zero."""
-    return Opening(R, noise, one - R, [], [1.0], [], [1.0], R)
+def begin(R: Any, one: Any, root: Any, noise: Any = 0.0) -> Opening:
+    """The step of degree zero; ``root`` is the norm of the identity."""
+    return Opening(R, noise, one - R, [], [1.0], [], [1.0], R, root, 0.0, root)
 
 
-def taken(o: Opening, space: Space, eps: float, root: float) -> tuple[Opening, Any]:
-    """The step along the direction ahead, and the norm that it had; ``root`` is the identity's.
+def taken(o: Opening, space: Space, eps: float) -> tuple[Opening, Any]:
+    """The step along the direction ahead, and the norm that it had.
 
     It counts while the error of (I - R) m, for an R that is off by ``noise``, stays below one:
     where that is all there is (a singular matrix, its range inverted), nothing moves.
     """
     length = space.norm(o.ahead)
-    size = root * abs(o.row[0]) + sum(abs(c) for c in o.row[1:])
-    scale = (NOISE * (o.noise + eps) * size < length) / length
+    scale = (NOISE * (o.noise + eps) * o.bound < length) / length
     q, row = scale * o.ahead, [scale * c for c in o.row]
     t = space.inner(o.remainder, q)
     return o._replace(
@@ -80,6 +84,8 @@ def taken(o: Opening, space: Space, eps: float, root: float) -> tuple[Opening, A
         row=row,
         p=_summed(o.p, t, row),
         remainder=o.remainder - t * q,
+        bound=scale * o.bound,
+        growth=o.growth + abs(t) * scale * o.bound,
     ), length
 
 
@@ -90,17 +96,20 @@ def turned(o: Opening, length: Any, space: Space, image: Any = None) -> Opening:
     a = space.inner(image, q)
     ahead = image - a * q
     row = [*((1 - a) * c for c in o.row), -1.0]
+    # Errors of the directions, q - (I - R) m, follow the same recurrence, but do not cancel as
+    # the row does.
+    bound = abs(1.0 - a) * o.bound + length * o.bound_before + 1.0
     if len(o.directions) > 1:
         ahead = ahead - length * o.directions[-2]
         row = _summed(row, -length, o.before)
-    return o._replace(ahead=ahead, row=row, before=o.row)
+    return o._replace(ahead=ahead, row=row, before=o.row, bound=bound, bound_before=o.bound)
 
 
 def steps(R: Any, one: Any, space: Space, eps: float, degree: int) -> Iterator[Opening]:
     """The best polynomials for one direction, two, ...: a product each."""
-    o, root = begin(R, one), space.norm(one)
+    o = begin(R, one, space.norm(one))
     for d in range(degree):
-        o, length = taken(o, space, eps, root)
+        o, length = taken(o, space, eps)
         yield o
         if d < degree - 1:
             o = turned(o, length, space)
