@@ -12,7 +12,11 @@ import pytest
 
 import deepmatrixinversion as dmx
 
-DEVICES = "--xla_force_host_platform_device_count=8"
+# Where little of a processor is to be had, eight devices wait for one another longer than 40 s.
+DEVICES = (
+    "--xla_force_host_platform_device_count=8 "
+    "--xla_cpu_collective_call_terminate_timeout_seconds=300"
+)
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}"  # before JAX looks for any
 
 jax = pytest.importorskip("jax")
