@@ -18,7 +18,7 @@ from deepmatrixinversion.linalg.greedy import (
     keep_start,
     norm,
 )
-from deepmatrixinversion.linalg.polynomial import Arrays, Fit, corrected, polynomial
+from deepmatrixinversion.linalg.polynomial import Fit, Space, corrected, polynomial
 from deepmatrixinversion.spectral.advice import (
     BLOCK_PRODUCTS,
     Look,
@@ -49,7 +49,7 @@ SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
 
 
-class Stacks(Arrays):
+class Stacks(Space):
     """Matrices, their inner products in one pass."""
 
     def inner(self, a: Array, b: Array) -> Array:
@@ -189,7 +189,8 @@ class Descent(NamedTuple):
 
     def _block(self, live: Live, first: bool) -> Live:
         """A block for those that neither leave within it, nor open, nor go without the network."""
-        space, noise = Moments(live.R, SLOTS), live.noise + UNSEEN / 10
+        space: Any = Moments(live.R, SLOTS)  # what a `Space` does
+        noise = live.noise + UNSEEN / 10
         seen = look(space.one, space.R, space, EPS, noise)
         before = space.seen(seen.fit.remainder)
         choice, opens, hidden = choose(self.weights, seen, live.hidden, space, np)
