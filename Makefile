@@ -9,7 +9,7 @@ PIP     = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 
 .PHONY: help demo test test-without-kernel test-dask test-jax test-keras test-browser \
         test-dist test-cuda test-all coverage lint format \
-        docs kernel zoo report runtimes jobs clean
+        docs kernel bench zoo report runtimes jobs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -94,6 +94,11 @@ kernel: $(VENV)/.dev ## build the compiled kernel of this tree again, beside its
 	cmake -S src/kernel -B build/kernel -DCMAKE_BUILD_TYPE=Release -DDMX_IN_PLACE=ON \
 	      -DPython_EXECUTABLE=$(abspath $(BIN))/python
 	cmake --build build/kernel --parallel 2
+
+bench: $(VENV)/.dev ## time small matrices beside NumPy, and keep the times (about 2 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 0 benchmarks/bench_small.py \
+	  --benchmark-autosave --benchmark-storage=file://build/benchmarks --benchmark-max-time=0.3 \
+	  --benchmark-columns=min,median,rounds --benchmark-sort=name
 
 # The bundled models, from their recipes in jobs/*.toml.
 MODELS = $(basename $(notdir $(wildcard jobs/*.toml)))

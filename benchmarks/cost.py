@@ -3,13 +3,16 @@
     python benchmarks/cost.py --markdown docs/cost.md --plot docs/cost.png
 
 Each contender inverts the same matrices in turn, A B C A B C ..., and the ratio is the median of
-the rounds' ratios, which drifts of the machine's speed do not touch. torch takes part where it
-is installed. Quote ratios, not times.
+the rounds' ratios, which drifts of the machine's speed do not touch. Tables of other functions,
+settings and libraries follow (`cost_small`); of torch, JAX, Warp (`pip install warp-lang`) and MKL
+(`pip install mkl`) those take part that are installed. Where OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE
+are set, NumPy is slowed: unset both. Quote ratios, not times.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -17,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cost_small import tables
 from curves import plain_numbers
 from deepmatrixinversion import inv_ex, show_config
 from deepmatrixinversion.linalg.certify import certify
@@ -169,8 +173,10 @@ def main() -> None:
     if doubles:
         kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
         body += f"\nPeak memory beyond A, in doubles: {kept}.\n"
+    body += tables(options.largest, options.rounds)
     text = (
-        f"Compiled kernel: {show_config().get('instruction_set', 'none')}. Columns after the third "
+        f"Compiled kernel: {show_config().get('instruction_set', 'none')}; OPENBLAS_CORETYPE: "
+        f"{os.environ.get('OPENBLAS_CORETYPE', 'unset')}. Columns after the third "
         "are times over that of `numpy.linalg.inv` on the same matrices, medians of the rounds' "
         "ratios."
     )

@@ -15,7 +15,7 @@ import cost
 import curves
 import singular
 from accuracy import Report
-from deepmatrixinversion import certify
+from deepmatrixinversion import certify, kernel
 from test_examples import check_png
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -27,6 +27,11 @@ SMALL = {
     "cost": ["--largest", "4", "--rounds", "1"],
     "export_accuracy": ["--largest", "4", "--count", "3"],
 }
+
+
+def rows_of(text):
+    """The lines of a table."""
+    return [line for line in text.splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -49,8 +54,10 @@ def test_end_to_end(name, tmp_path):
     figure = {"export_accuracy": "onnx-accuracy"}.get(name, name)
     assert f"![]({figure}.png)" in text
     assert "nan" not in text
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({row.count("|") for row in rows}) == 1  # a table
+    first, *others = [rows_of(part) for part in text.split("\n## ")]
+    for some in (first, *others):
+        assert len({row.count("|") for row in some}) == 1  # a table
+    rows = first
     assert len(rows) > 3
     assert rows[-1] in done.stdout
     if name == "reach":
@@ -70,7 +77,10 @@ def test_end_to_end(name, tmp_path):
         )
         assert sum("elimination (auto)" in row for row in rows) == 2  # order 4, twice
     if name == "cost":
-        assert [row.split("|")[1].strip() for row in rows[2:]] == ["3", "4"]
+        for some in (first, *others):
+            orders = [row.split("|")[1].strip() for row in some[2:]]
+            assert orders == ["3", "4"][: len(orders)]
+        assert len(others) == (4 if kernel.available() else 0)
         assert "Peak memory" not in text  # measured at 512 and above
 
 

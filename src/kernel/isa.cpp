@@ -118,9 +118,22 @@ void invert32(int n, Method method, const float* A, Results32 to, long count) {
   invert_float32(n, method, A, to, count, invert);
 }
 
+long multiply_adds(long rounds, double& result) {
+  constexpr int chains = LD == 8 ? 24 : 12;  // more than latency asks for, and within the registers
+  const Vd factor = splat(0.5) + result, term = splat(1.0);
+  Vd sums[chains];
+  for (int c = 0; c < chains; c++) sums[c] = splat(c + result);  // or they would be computed once
+  for (long r = 0; r < rounds; r++)
+    unrolled<chains>([&](auto c) DMX_LAMBDA { sums[c] = sums[c] * factor + term; });
+  for (int c = 1; c < chains; c++) sums[0] += sums[c];
+  result = sums[0][0];
+  return rounds * chains * LD;
+}
+
 }  // namespace
 
 extern const Kernel kernel;
-const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs};
+const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs,
+                       multiply_adds};
 
 }  // namespace dmx::DMX_ISA

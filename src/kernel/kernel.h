@@ -58,6 +58,9 @@ struct Kernel {
   Invert32 invert32;
   Solve solve;
   Certify certify;
+  // As fast as the processor can: what it is measured by. The number of multiplications, as well as
+  // of additions.
+  long (*multiply_adds)(long rounds, double& result);
 
   void run(int n, Method m, const double* A, Results to, long k) const { invert(n, m, A, to, k); }
   void run(int n, Method m, const float* A, Results32 to, long k) const { invert32(n, m, A, to, k); }

@@ -215,6 +215,11 @@ NB_MODULE(_kernel, m) {
   m.def("solve_into", solve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("error").noconvert(), nb::arg("B").noconvert(), nb::arg("Y").noconvert(),
         nb::arg("bound").noconvert(), nb::arg("threads"));
+  m.def("multiply_adds", [](long rounds) {
+    double result = 0;
+    const long count = chosen->multiply_adds(rounds, result);
+    return nb::make_tuple(count, result);  // the result, so that it is computed
+  });
   m.def("invert_one", invert_one);
   m.def("solve_one", solve_one);
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any, Self
 
@@ -17,16 +16,15 @@ from deepmatrixinversion.inference.arrays import (
     require_finite,
     start_like,
 )
+from deepmatrixinversion.inference.guesses import guesses
 from deepmatrixinversion.inference.interchange import keeps_kind
-from deepmatrixinversion.inference.leaf import from_start, leaf_of
+from deepmatrixinversion.inference.leaf import leaf_of
 from deepmatrixinversion.inference.pseudoinverse import pinv, pinv_ex
 from deepmatrixinversion.inference.results import Solution, require_certified, require_solved
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.inference.solution import solve_by
 from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import Inversion, invert
-from deepmatrixinversion.linalg.scaling import normalise, times_power
-from deepmatrixinversion.linalg.stack import chunks
 from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import locate, name_for_order
 
@@ -140,21 +138,7 @@ class Inverter:
                 f"{self.model.name} itself sees real matrices of order {self.order or 'n'}, not "
                 f"{kind}; inv and inv_ex invert those too"
             )
-        S, exponent = normalise(A)
-        X = np.empty(S.shape)
-        flat, out = S.reshape(math.prod(A.shape[:-2]), n, n), X.reshape(-1, n, n) if n else X
-        with np.errstate(all="ignore"):
-            if given is not None:
-                given = times_power(np.broadcast_to(given, S.shape), exponent[..., None, None])
-                given = given.reshape(flat.shape)
-            for part in chunks(len(flat), n) if n else ():
-                if given is not None:
-                    out[part] = from_start(flat[part], given[part], max_products)
-                elif max_products is None:
-                    out[part] = self.leaf(flat[part])
-                else:
-                    out[part] = self.leaf.within(flat[part], max_products)
-            return times_power(X, -exponent[..., None, None]).astype(A.dtype, copy=False)
+        return guesses(self.leaf, A, given, max_products)
 
     def __call__(self, A: ArrayLike) -> NDArray:
         """Certified inverses: ``inv``."""

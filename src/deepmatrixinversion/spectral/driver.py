@@ -18,7 +18,7 @@ from deepmatrixinversion.linalg.greedy import (
     keep_start,
     norm,
 )
-from deepmatrixinversion.linalg.polynomial import Fit, Space, corrected, polynomial
+from deepmatrixinversion.linalg.polynomial import TINY, Fit, corrected, polynomial
 from deepmatrixinversion.spectral.advice import (
     BLOCK_PRODUCTS,
     Look,
@@ -49,15 +49,23 @@ SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
 
 
-class Stacks(Space):
+class Stacks:
     """Matrices, their inner products in one pass."""
+
+    def product(self, a: Array, b: Array) -> Array:
+        """a b of each pair."""
+        return a @ b
 
     def inner(self, a: Array, b: Array) -> Array:
         """<a, b> of each pair: (k, 1, 1)."""
         return np.einsum("kij,kij->k", a, b)[:, None, None]
 
+    def norm(self, a: Array) -> Array:
+        """‖a‖F of each, at least 1e-18."""
+        return self.inner(a, a).clip(TINY) ** 0.5
 
-STACKS = Stacks(lambda a, b: a @ b, (-2, -1))
+
+STACKS = Stacks()
 
 
 class Live(NamedTuple):
@@ -189,8 +197,7 @@ class Descent(NamedTuple):
 
     def _block(self, live: Live, first: bool) -> Live:
         """A block for those that neither leave within it, nor open, nor go without the network."""
-        space: Any = Moments(live.R, SLOTS)  # what a `Space` does
-        noise = live.noise + UNSEEN / 10
+        space, noise = Moments(live.R, SLOTS), live.noise + UNSEEN / 10
         seen = look(space.one, space.R, space, EPS, noise)
         before = space.seen(seen.fit.remainder)
         choice, opens, hidden = choose(self.weights, seen, live.hidden, space, np)
