@@ -101,7 +101,12 @@ def iree(path: Path, A: np.ndarray) -> Run:
     )
     module = iree.runtime.load_vm_flatbuffer(compiled, driver="local-sync")
     main = next(getattr(module, n) for n in module.vm_module.function_names if "$async" not in n)
-    return lambda A: np.asarray(main(A)[0])
+
+    def run(A: np.ndarray) -> np.ndarray:
+        found = main(A)
+        return np.asarray(found[0] if isinstance(found, (tuple, list)) else found)
+
+    return run
 
 
 def tvm(path: Path, A: np.ndarray) -> Run:
@@ -114,7 +119,12 @@ def tvm(path: Path, A: np.ndarray) -> Run:
     module = from_onnx(onnx.load(path), shape_dict={"A": list(A.shape)})
     executable = tvm.compile(relax.get_pipeline("zero")(module), target="llvm")
     machine = relax.VirtualMachine(executable, tvm.cpu())
-    return lambda A: machine["main"](tvm.runtime.tensor(A))[0].numpy()
+
+    def run(A: np.ndarray) -> np.ndarray:
+        found = machine["main"](tvm.runtime.tensor(A))
+        return (found if isinstance(found, tvm.runtime.Tensor) else found[0]).numpy()
+
+    return run
 
 
 def _torch(path: Path, booleans: bool = True) -> Any:

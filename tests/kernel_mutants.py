@@ -12,46 +12,53 @@ import numpy as np
 SOURCES = Path(__file__).parents[1] / "src" / "kernel"
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
-SHIM = """
-#include "batch.h"
+SHIMS = {
+    "certify": """
 #include "certify.h"
-#include "rows.h"
-#include "solve.h"
-namespace dmx::mutant {
-void propose_lanes(int, Method, Vf*) {}
-}
 using namespace dmx;
-extern "C" {
-void certify(int n, const double* A, const double* X, double* bounds, uint8_t* state, long k) {
+extern "C" void certify(int n, const double* A, const double* X, double* bounds, uint8_t* state,
+                        long k) {
   mutant::certify_pairs(n, A, X, Results{nullptr, bounds, bounds + k, bounds + 2 * k, state}, k);
 }
-void invert(int n, const double* A, double* X, double* bounds, uint8_t* state, long k) {
+""",
+    "solve": """
+#include "solve.h"
+using namespace dmx;
+extern "C" void solve(int n, int p, const double* A, const double* X, const double* error,
+                      const double* B, double* Y, double* bound, long k) {
+  mutant::solve_systems({n, p, A, X, error, B, n * n, n * p, Y, bound}, 0, k);
+}
+""",
+    "invert": """
+#include "batch.h"
+#include "rows.h"
+void dmx::mutant::propose_lanes(int, Method, Vf*) {}
+using namespace dmx;
+extern "C" void invert(int n, const double* A, double* X, double* bounds, uint8_t* state, long k) {
   mutant::invert_rows(n, Method::elimination, A,
                       Results{X, bounds, bounds + k, bounds + 2 * k, state}, k);
 }
-void solve(int n, int p, const double* A, const double* X, const double* error, const double* B,
-           double* Y, double* bound, long k) {
-  mutant::solve_systems({n, p, A, X, error, B, n * n, n * p, Y, bound}, 0, k);
+""",
 }
-}
-"""
+"""What of the kernel is called; the last for orders from 17 on alone."""
 
-FILES = ["certify", "certify_rows", "rows", "again", "solve"]
+FILES = {"certify": ["certify", "certify_rows"], "solve": ["solve"], "invert": ["rows", "again"]}
 
 
 class Mutant:
-    """Orders 17 and more by elimination, proofs and solutions, in lanes of two."""
+    """One of the kernel's parts, in lanes of two."""
 
-    def __init__(self, folder: Path, file: str = "", old: str = "", new: str = "") -> None:
-        folder.mkdir()
+    def __init__(
+        self, folder: Path, part: str, file: str = "", old: str = "", new: str = ""
+    ) -> None:
         for source in [*SOURCES.glob("*.h"), *SOURCES.glob("*.cpp")]:
             shutil.copy(source, folder)
         if file:
             text = (folder / file).read_text()
             assert text.count(old) == 1, old
             (folder / file).write_text(text.replace(old, new))
-        (folder / "shim.cpp").write_text(SHIM)
-        objects = [self.compiled(folder, name) for name in [*FILES, "shim"]]
+        (folder / "shim.cpp").write_text(SHIMS[part])
+        objects = [self.compiled(folder, name) for name in [*FILES[part], "shim"]]
         library = folder / "mutant.so"
         subprocess.run([str(COMPILER), "-shared", "-o", library, *objects], check=True)
         self.library = ctypes.CDLL(str(library))

@@ -10,8 +10,9 @@ import pytest
 import pairs_of_matrices as pairs
 from deepmatrixinversion import certify, kernel, solve, solve_ex
 from deepmatrixinversion.kernel import certify_stack, invert_stack, solve_stack
+from deepmatrixinversion.kernel.pairs import StackProof
 from deepmatrixinversion.matrices.spectra import with_condition
-from kernel_families import bits
+from kernel_families import bits, near_singular, random
 
 flint = pytest.importorskip("flint")
 pytestmark = pytest.mark.skipif(not kernel.available(), reason="there is no kernel")
@@ -29,11 +30,23 @@ def test_bounds_of_given_inverses_hold(instruction_set, n):
 
 @pytest.mark.parametrize("n", [24, 33, 64])
 def test_bounds_of_given_inverses_hold_for_larger_orders(n):
-    A = with_condition(np.random.default_rng(n), n, np.array([1e2, 1e9]))
+    A = with_condition(np.random.default_rng(n), n, np.array([1e2, 1e9])[: 2 - n // 64])
     X = np.linalg.inv(A)
     found = certify_stack(A, X)
     assert found.settled.all()
     assert pairs.violations_of_pairs(A, X, found) == []
+
+
+@pytest.mark.parametrize("method", kernel.METHODS)
+@pytest.mark.parametrize("n", [17, 24, 33, 64])
+def test_bounds_of_the_kernel_s_own_inverses_hold_for_larger_orders(n, method):
+    rng = np.random.default_rng(n)
+    A = np.stack([random(n, rng), near_singular(n, rng), with_condition(rng, n, 1e7)])
+    A = A[2 * (n >= 64) :]  # fewer where exact arithmetic takes long
+    found = invert_stack(A, method)
+    assert found.finished.any()
+    proof = StackProof(*found[1:4], found.finished)
+    assert pairs.violations_of_pairs(A, found.inverse, proof) == []
 
 
 @pytest.mark.parametrize("n", ORDERS)

@@ -22,15 +22,15 @@ class Found(NamedTuple):
     sign: Any
 
 
-FUNCTIONS = Found(
-    inv=linalg.inv,
-    info=lambda A: linalg.inv_ex(A).info,
-    solution=lambda A: linalg.solve(A, torch.ones_like(A[..., :2])),
-    product=lambda A: (lambda P, L, U: P @ (L @ U))(*linalg.lu(A)),
-    pivot=lambda A: linalg.lu_factor_ex(A).info,
-    det=linalg.det,
-    sign=lambda A: linalg.slogdet(A).sign,
-)
+FUNCTIONS = {
+    "inv": linalg.inv,
+    "info": lambda A: linalg.inv_ex(A).info,
+    "solution": lambda A: linalg.solve(A, torch.ones_like(A[..., :2])),
+    "product": lambda A: (lambda P, L, U: P @ (L @ U))(*linalg.lu(A)),
+    "pivot": lambda A: linalg.lu_factor_ex(A).info,
+    "det": linalg.det,
+    "sign": lambda A: linalg.slogdet(A).sign,
+}
 
 
 def menagerie(n):
@@ -57,8 +57,12 @@ SINGULAR = "zero row", "zero column", "zero", "ones", "nilpotent"
 def results(n):
     matrices = menagerie(n)
     A = torch.stack(list(matrices.values()))
-    found = [torch.from_numpy(y) for y in run(export(Call(*FUNCTIONS), (A[:2],)), (A,))]
-    return {name: (A[k], Found(*(y[k] for y in found))) for k, name in enumerate(matrices)}
+    outputs = run(export(Call(*FUNCTIONS.values()), (A[:2],)), (A,))
+    found = {f: torch.from_numpy(y) for f, y in zip(FUNCTIONS, outputs, strict=True)}
+    return {
+        name: (A[k], Found(**{f: y[k] for f, y in found.items()}))
+        for k, name in enumerate(matrices)
+    }
 
 
 ORDERS = [5, 9, pytest.param(3, marks=pytest.mark.slow), pytest.param(19, marks=pytest.mark.slow)]
