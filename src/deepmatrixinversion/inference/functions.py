@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +38,7 @@ def inv(A: ArrayLike, *, model: Model | None = None, rtol: float | None = None) 
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    X = single_inverse(A, rtol) if model is None else None
+    X = single_inverse(A, rtol) if model is None and _alone(A) else None
     return _inverter(model, A).inv(A, rtol=rtol) if X is None else X
 
 
@@ -60,8 +61,8 @@ def inv_ex(
     >>> result.certificate.certified
     array([ True, False])
     """
-    one = single_inversion(A, rtol) if model is None and tol is None and start is None else None
-    if one is not None:
+    usual = model is None and tol is None and start is None
+    if usual and _alone(A) and (one := single_inversion(A, rtol)) is not None:
         return one
     return _inverter(model, A).inv_ex(A, tol=tol, rtol=rtol, seed=seed, start=start)
 
@@ -77,7 +78,7 @@ def solve(
     >>> solve([[2, 0], [0, 4]], [1, 1])
     array([0.5 , 0.25])
     """
-    Y = single_columns(A, B, rtol) if model is None else None
+    Y = single_columns(A, B, rtol) if model is None and _alone(A) else None
     return _inverter(model, A).solve(A, B, rtol=rtol) if Y is None else Y
 
 
@@ -90,8 +91,14 @@ def solve_ex(
     start: ArrayLike | None = None,
 ) -> Solution:
     """The solution of A Y = B with its error bound: see ``Inverter.solve_ex``."""
-    one = single_solution(A, B, rtol) if model is None and start is None else None
+    usual = model is None and start is None
+    one = single_solution(A, B, rtol) if usual and _alone(A) else None
     return _inverter(model, A).solve_ex(A, B, rtol=rtol, start=start) if one is None else one
+
+
+def _alone(A: ArrayLike) -> TypeGuard[NDArray]:
+    """One matrix in NumPy's hands: the compiled kernel may take it in one call."""
+    return type(A) is np.ndarray and A.ndim == 2
 
 
 def _inverter(model: Model | None, A: ArrayLike) -> Inverter:

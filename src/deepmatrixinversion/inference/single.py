@@ -11,31 +11,31 @@ from deepmatrixinversion.linalg.certificate import Certificate
 from deepmatrixinversion.linalg.engine import Inversion
 
 
-def single_inverse(A: ArrayLike, rtol: float | None) -> NDArray | None:
+def single_inverse(A: NDArray, rtol: float | None) -> NDArray | None:
     """The certified inverse of one matrix; None for whatever needs a longer look.
 
     What the kernel settles has a relative error bound of a few roundings, far below the default
     ``rtol``.
     """
-    found = invert_one(A) if type(A) is np.ndarray else None
+    found = invert_one(A)
     return found[0] if found is not None and (rtol is None or found[3] <= rtol) else None
 
 
-def single_inversion(A: ArrayLike, rtol: float | None) -> Inversion | None:
+def single_inversion(A: NDArray, rtol: float | None) -> Inversion | None:
     """`single_inverse` with its certificate."""
-    found = invert_one(A) if type(A) is np.ndarray else None
+    found = invert_one(A)
     if found is None or not (rtol is None or found[3] <= rtol):
         return None
     return _inversion(*found)
 
 
-def single_columns(A: ArrayLike, B: ArrayLike, rtol: float | None) -> NDArray | None:
+def single_columns(A: NDArray, B: ArrayLike, rtol: float | None) -> NDArray | None:
     """The certified solution of one system; None for whatever needs a longer look."""
     found = _solved(A, B, rtol)
     return None if found is None else found.solution
 
 
-def single_solution(A: ArrayLike, B: ArrayLike, rtol: float | None) -> Solution | None:
+def single_solution(A: NDArray, B: ArrayLike, rtol: float | None) -> Solution | None:
     """`single_columns` with its bounds."""
     found = _solved(A, B, rtol)
     if found is None:
@@ -45,8 +45,8 @@ def single_solution(A: ArrayLike, B: ArrayLike, rtol: float | None) -> Solution 
     return Solution(found.solution, bound, inversion, relative, np.ones(bound.shape, dtype=bool))
 
 
-def _solved(A: ArrayLike, B: ArrayLike, rtol: float | None) -> OneSolution | None:
-    if type(A) is not np.ndarray or type(B) is not np.ndarray:
+def _solved(A: NDArray, B: ArrayLike, rtol: float | None) -> OneSolution | None:
+    if type(B) is not np.ndarray:
         return None
     found = solve_one(A, B)
     if found is None or rtol is None or max(found.worst, found.proof[2]) <= rtol:
