@@ -160,7 +160,9 @@ def test_inverses_and_solutions_are_those_of_numpy(dtype):
     assert (relative(result.inverse, Y) <= near).all()
     assert (relative(result.inverse, jnp.linalg.inv(M)) <= near).all()
     assert (relative(solve(M, B), dmx.solve(M, B)) <= near).all()
-    assert result.certified[near <= RTOL[M.dtype.itemsize]].all()
+    subnormal = ((M != 0) & (abs(M) < np.finfo(dtype).tiny)).any(axis=(1, 2))
+    assert result.certified[(near <= RTOL[M.dtype.itemsize]) & ~subnormal].all()
+    assert not result.certified[subnormal].any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
