@@ -166,9 +166,9 @@ def spectral_variants() -> list[tuple[str, Callable[[Spectral], None]]]:
         ("all", lambda net: None),
         ("no hidden state", forgetful),
         ("norms and order only", norms_only),
-        ("no choice of the quadratic", silent(0, slice(None))),
+        ("no choice of the polynomial", silent(0, slice(0, 10))),
         ("greedy coefficients", silent(1, slice(0, 3))),
-        ("always all blocks", silent(1, slice(3, 4))),
+        ("always all blocks", silent(0, slice(10, 11))),
     ]
 
 

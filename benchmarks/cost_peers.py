@@ -48,7 +48,7 @@ def warp_inverse(order: int) -> Inverse:
     if not 2 <= order <= 4:
         raise Missing("Warp: orders 2 to 4 alone")
     require("warp")
-    warp = importlib.import_module("warp")
+    warp: Any = importlib.import_module("warp")
     warp.config.quiet = True
     kind: Any = warp.types.matrix(shape=(order, order), dtype=warp.float64)
 

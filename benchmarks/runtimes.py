@@ -23,7 +23,19 @@ from typing import Any
 import numpy as np
 
 from runtimes_browser import in_browser
-from runtimes_files import ALLOWED, FILES, HERE, NATIVE, TITLES, Row, differences, matrices, prepare
+from runtimes_files import (
+    ALLOWED,
+    FILES,
+    HERE,
+    NATIVE,
+    TITLES,
+    File,
+    Row,
+    differences,
+    matrices,
+    prepare,
+)
+from runtimes_kinds import KINDS
 from runtimes_page import page
 
 ENVIRONMENTS = HERE.parent / "build" / "runtimes"
@@ -117,7 +129,8 @@ def run_one(name: str, folder: Path, environments: Path, seconds: float) -> dict
 def rows_of(name: str, found: dict[str, Any], folder: Path) -> list[Row]:
     """A row for each file, checked against float64."""
     rows = []
-    for n in (file.name for file in FILES):
+    for file in FILES:
+        n = file.name
         given = found.get("files", {}).get(n, {"reason": found.get("reason", "")})
         reason = given.get("reason", "")
         runs, difference, units = bool(given.get("runs")), None, None
@@ -127,8 +140,9 @@ def rows_of(name: str, found: dict[str, Any], folder: Path) -> list[Row]:
             if path.exists():
                 X = np.load(path)
             else:
-                X = np.fromfile(path.with_suffix(".bin"), np.float32).reshape(A.shape)
-            difference, units = differences(A, X)
+                X = np.fromfile(path.with_suffix(".bin"), np.float32)
+                X = X.reshape(len(A), *KINDS[file.kind].answer(A[:1]).shape[1:])
+            difference, units = differences(A, X, file.kind)
             if not units < ALLOWED:
                 runs, reason = False, f"wrong by {units:.0f} κ 2⁻²⁴"
         native_us = given.get("native_us")
@@ -155,7 +169,7 @@ def measure_opset(opset: int, folder: Path, count: int, order: int = 16) -> Row:
     from deepmatrixinversion.export.inverse import export_onnx
     from runtimes_workers import microseconds, onnxruntime, reason, version
 
-    A = matrices(order, 1000.0, count)
+    A = matrices(File("", order, "auto", 1000.0, ""), count)
     title, number = f"opset {opset}", version("onnxruntime")
     converts, us, error, units, why = False, None, None, None, ""
     try:
@@ -180,6 +194,12 @@ def main() -> None:
     p.add_argument("--opsets", type=int, nargs=2, default=(17, 25), metavar=("FROM", "TO"))
     p.add_argument("--count", type=int, default=200, help="matrices for each file")
     p.add_argument("--timeout", type=float, default=600, help="seconds that a runtime may take")
+    p.add_argument(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="keep all there, and go on from it",
+    )
     p.add_argument("--markdown", type=Path, metavar="FILE")
     p.add_argument("--json", type=Path, metavar="FILE", help="the rows, for tests")
     options = p.parse_args()
@@ -187,7 +207,7 @@ def main() -> None:
         install(options.environments, options.only)
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = options.folder or Path(name)
         prepare(folder, options.count)
         rows = []
         for runtime in options.only:

@@ -7,19 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deepmatrixinversion.matrices.spectra import with_condition
+from runtimes_kinds import KINDS, errors, write
 
 HERE = Path(__file__).resolve().parent
 
 
 class File(NamedTuple):
-    """A file that all runtimes get, and the largest condition number of the matrices for it."""
+    """A file that all runtimes get, and the largest condition number of the matrices for it.
+
+    An inverse of ``dmxexport`` with this net, or, of another kind, a model of one call. The name
+    starts with the rows and columns of its matrices, or with the order.
+    """
 
     name: str
     order: int
     net: str
     kappa: float
     title: str
+    kind: str = "inverse"
 
 
 FILES = (
@@ -29,8 +34,14 @@ FILES = (
     File("8-feedback", 8, "feedback", 1000.0, "network feedback-8"),
     File("16-elimination", 16, "auto", 1000.0, "elimination (auto)"),
     File("16-iterative", 16, "iterative", 1000.0, "iterative"),
+    File("16-det", 16, "", 1000.0, "`linalg.det`", "det"),
+    File("3-eigh", 3, "", 1000.0, "`linalg.eigh`", "eigh"),
+    File("12x8-pinv", 8, "", 1000.0, "`linalg.pinv`", "pinv"),
+    File("16x18-solve", 16, "", 1000.0, "`linalg.solve`, 2 right sides", "solve"),
+    File("64-cholesky", 64, "", 1000.0, "`linalg.cholesky`", "cholesky"),
 )
-"""What ``dmxexport`` writes by itself, and the forms that avoid ``ArgMax`` and ``Gather``."""
+"""What ``dmxexport`` writes by itself, the forms that avoid ``ArgMax`` and ``GatherElements``, and
+a model of each kind beside inverses."""
 # Times the condition number times 2^-24, as LAPACK's own error would be.
 ALLOWED = 16.0
 TITLES = {
@@ -70,40 +81,46 @@ class Row(NamedTuple):
     native_us: float | None
 
 
-def matrices(order: int, largest: float, count: int) -> np.ndarray:
+def matrices(file: File, count: int) -> np.ndarray:
     """Float32 matrices, condition numbers spread from 1 to the largest, in their logarithms."""
-    rng = np.random.default_rng(order)
-    kappa = np.logspace(0, np.log10(largest), count)
-    return with_condition(rng, order, kappa).astype(np.float32)
+    rng = np.random.default_rng(file.order)
+    kappa = np.logspace(0, np.log10(file.kappa), count)
+    return KINDS[file.kind].matrices(rng, file.order, kappa).astype(np.float32)
 
 
-def differences(A: np.ndarray, X: np.ndarray) -> tuple[float, float]:
-    """Largest ‖X - A⁻¹‖F/‖A⁻¹‖F against float64, and the largest of it over κ(A) 2^-24."""
-    A = A.astype(np.float64)
-    Y = np.linalg.inv(A)
-    error = np.linalg.norm(X - Y, axis=(1, 2)) / np.linalg.norm(Y, axis=(1, 2))
+def differences(A: np.ndarray, X: np.ndarray, kind: str = "inverse") -> tuple[float, float]:
+    """The largest error against float64, and the largest of it over κ(A) 2^-24."""
+    error, units = errors(kind, A, X)
     # Not max: a NaN must not be passed over.
-    return float(np.max(error)), float(np.max(error / (np.linalg.cond(A) * 2.0**-24)))
+    return float(np.max(error)), float(np.max(units))
 
 
 def prepare(folder: Path, count: int) -> None:
-    """The files and the matrices that all runtimes get."""
-    from onnx import TensorProto, helper, save
-
+    """The files and the matrices that all runtimes get, but for those that the folder has."""
     from deepmatrixinversion.export.inverse import export_onnx
 
     for file in FILES:
-        n = file.order
-        export_onnx(n, folder / f"{file.name}.onnx", net=file.net)
-        A = matrices(n, file.kappa, count)
-        np.save(folder / f"{file.name}.npy", A)
-        A.tofile(folder / f"{file.name}.bin")
-        ports = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n, n])
-            for name in ("A", "inverse")
-        ]
-        node = helper.make_node("Inverse", ["A"], ["inverse"], domain="com.microsoft")
-        domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-        graph = helper.make_graph([node], "native", ports[:1], ports[1:])
-        made = helper.make_model(graph, opset_imports=domains, ir_version=10)
-        save(made, folder / f"native-{file.name}.onnx")
+        A, path = matrices(file, count), folder / f"{file.name}.onnx"
+        if path.exists():
+            continue
+        np.save(path.with_suffix(".npy"), A)
+        A.tofile(path.with_suffix(".bin"))
+        if file.kind == "inverse":
+            write_native(file.order, folder / f"native-{file.name}.onnx")
+            export_onnx(file.order, path, net=file.net)
+        else:
+            write(file.kind, A, path)
+
+
+def write_native(n: int, path: Path) -> None:
+    """onnxruntime's own inverse, one operator outside ONNX's standard."""
+    from onnx import TensorProto, helper, save
+
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n, n])
+        for name in ("A", "inverse")
+    ]
+    node = helper.make_node("Inverse", ["A"], ["inverse"], domain="com.microsoft")
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    graph = helper.make_graph([node], "native", ports[:1], ports[1:])
+    save(helper.make_model(graph, opset_imports=domains, ir_version=10), path)

@@ -58,7 +58,11 @@ within {ALLOWED:.0f} κ 2⁻²⁴. *Largest difference* is ‖X - A⁻¹‖F/‖
 κ 2⁻²⁴* divides each matrix's by its condition number and float32's rounding, so that about 1 is as
 exact as float32 inverses get.
 
-Times are of stacks of {count} matrices, and those of a busy machine: read the ratios. *Its own
+The other files are models of one call each, exported with the translation table. Their errors are
+those of the result, ‖X - Y‖F/‖Y‖F; of `eigh` the largest of ‖V D Vᵀ - A‖F/‖A‖F, ‖Vᵀ V - I‖F and the
+eigenvalues' error, with κ taken as 1.
+
+Times are the smallest of stacks of {count} matrices, on a busy machine: read the ratios. *Its own
 inverse* is an operator outside ONNX's standard, or of the runtime's own API. Where a runtime has
 one, and the file need not run anywhere else, it is far faster and the better choice.
 
@@ -67,8 +71,9 @@ interpreter in `benchmarks/runtimes_torch.py`, with a fixed batch of {count}.
 """
     ]
     for file in reversed(FILES):
-        n = file.order
-        parts.append(f"\n## {n}x{n}: {file.title}, κ up to {file.kappa:.0f}\n\n{HEAD}\n")
+        shape = file.name.split("-")[0]
+        shape = shape if "x" in shape else f"{shape}x{shape}"
+        parts.append(f"\n## {shape}: {file.title}, κ up to {file.kappa:.0f}\n\n{HEAD}\n")
         parts += [line(row) + "\n" for row in rows if row.file == file.name]
     if opsets:
         parts.append(f"\n## Opsets: onnxruntime, CPU, 16x16\n\n{HEAD}\n")

@@ -46,9 +46,11 @@ def _slice(x: Any, starts: Any, ends: Any, axes: Any, steps: Any = None) -> Any:
     for i, (start, end, axis) in enumerate(zip(starts, ends, axes, strict=True)):
         if steps is not None and int(steps[i]) != 1:
             raise NotImplementedError("slices with steps")
-        index = [slice(None)] * x.ndim
-        index[int(axis)] = slice(int(start), int(min(end, 2**31)))
-        x = x[tuple(index)]
+        places = range(x.shape[int(axis)])[int(start) : int(min(end, 2**31))]
+        if isinstance(x, np.ndarray):
+            x = np.take(x, places, axis=int(axis))
+        else:
+            x = x.narrow(int(axis), places.start, len(places))
     return x
 
 
@@ -77,10 +79,43 @@ def _clip(x: Any, low: Any = None, high: Any = None) -> Any:
     return x if high is None else torch.minimum(x, high)
 
 
+def _cast(x: Any, *, to: int) -> Any:
+    return x.to(torch.from_numpy(np.zeros(0, onnx.helper.tensor_dtype_to_np_dtype(to))).dtype)
+
+
+def _argmax(x: Any, *, axis: int, keepdims: int = 1, select_last_index: int = 0) -> Any:
+    if select_last_index:
+        raise NotImplementedError("the last of several that are largest")
+    return x.argmax(dim=axis, keepdim=bool(keepdims))
+
+
+def _one_hot(index: Any, depth: Any, values: Any, *, axis: int) -> Any:
+    if list(values) != [0, 1] or axis < 0:
+        raise NotImplementedError("other values than 0 and 1, or an axis counted from the end")
+    places = torch.arange(int(depth)).reshape([-1] + [1] * (index.dim() - axis))
+    return (index.unsqueeze(axis) == places).to(torch.from_numpy(values).dtype)
+
+
+def _gather_elements(x: Any, index: Any, *, axis: int) -> Any:
+    return torch.gather(x, axis, index)
+
+
+def _top_k(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Any:
+    return torch.topk(x, int(np.ravel(k)[0]), axis, bool(largest), bool(sorted))
+
+
+def _total(first: Any, *others: Any) -> Any:
+    for other in others:
+        first = first + other
+    return first
+
+
 OPERATORS: dict[str, Any] = {
     "Abs": torch.abs,
     "Add": torch.add,
-    "ArgMax": lambda x, axis, keepdims=1, **_: x.argmax(dim=axis, keepdim=bool(keepdims)),
+    "And": torch.logical_and,
+    "ArgMax": _argmax,
+    "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,
     "Div": torch.div,
@@ -88,6 +123,7 @@ OPERATORS: dict[str, Any] = {
     "Expand": _expand,
     "Floor": torch.floor,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Greater": torch.gt,
     "Identity": lambda x: x,
     "Less": torch.lt,
@@ -95,6 +131,10 @@ OPERATORS: dict[str, Any] = {
     "MatMul": torch.matmul,
     "Max": torch.maximum,
     "Mul": torch.mul,
+    "Neg": torch.neg,
+    "Not": torch.logical_not,
+    "OneHot": _one_hot,
+    "Or": torch.logical_or,
     "Pow": torch.pow,
     "Reciprocal": torch.reciprocal,
     "ReduceMax": _max,
@@ -106,13 +146,25 @@ OPERATORS: dict[str, Any] = {
     "Split": _split,
     "Sqrt": torch.sqrt,
     "Sub": torch.sub,
-    "Sum": torch.add,
+    "Sum": _total,
+    "TopK": _top_k,
     "Transpose": lambda x, perm: x.permute(*perm),
     "Unsqueeze": _unsqueeze,
     "Where": torch.where,
 }
 # Inputs that are shapes, axes or indices, which PyTorch takes as numbers and not as tensors.
-NUMBERS = {"ReduceSum", "ReduceMax", "Reshape", "Expand", "Unsqueeze", "Slice", "Gather", "Split"}
+NUMBERS = {
+    "Expand",
+    "Gather",
+    "OneHot",
+    "ReduceMax",
+    "ReduceSum",
+    "Reshape",
+    "Slice",
+    "Split",
+    "TopK",
+    "Unsqueeze",
+}
 
 
 class FromOnnx(torch.nn.Module):
@@ -154,7 +206,7 @@ class FromOnnx(torch.nn.Module):
                 self._value(name, known, kind in NUMBERS and i > 0) for i, name in enumerate(names)
             ]
             made = OPERATORS[kind](*taken, **options)
-            known.update(zip(outputs, made if kind == "Split" else [made], strict=True))
+            known.update(zip(outputs, made if kind in ("Split", "TopK") else [made], strict=True))
         found = [known[name] for name in self.outputs]
         if not self.booleans:
             found = [x.float() if x.dtype == torch.bool else x for x in found]

@@ -14,8 +14,7 @@ async function microseconds(session, feeds, count) {
     await session.run(feeds);
     times.push(performance.now() - start);
   }
-  times.sort((a, b) => a - b);
-  return (times[times.length >> 1] / count) * 1000;
+  return (Math.min(...times) / count) * 1000;
 }
 
 // `read` gives a file's bytes as an ArrayBuffer; `write` takes a name and a Float32Array.
@@ -24,17 +23,18 @@ export async function examine(ort, files, read, write) {
   ort.env.wasm.numThreads = 1;
   const found = { version: ort.env.versions.web, files: {} };
   for (const name of files) {
-    const n = Number.parseInt(name, 10); // a file's name starts with the order
+    // A file's name starts with the order, or with rows and columns.
+    const [, rows, columns = rows] = name.match(/^(\d+)(?:x(\d+))?-/);
     const row = { converts: false, runs: false };
     found.files[name] = row;
     const A = new Float32Array(await read(`${name}.bin`));
-    const count = A.length / (n * n);
-    const feeds = { A: new ort.Tensor("float32", A, [count, n, n]) };
+    const count = A.length / (rows * columns);
+    const feeds = { A: new ort.Tensor("float32", A, [count, Number(rows), Number(columns)]) };
     const options = { executionProviders: ["wasm"] };
     try {
       const session = await ort.InferenceSession.create(await read(`${name}.onnx`), options);
       row.converts = true;
-      await write(name, (await session.run(feeds)).inverse.data);
+      await write(name, (await session.run(feeds))[session.outputNames[0]].data);
       row.runs = true;
       row.us = await microseconds(session, feeds, count);
     } catch (error) {

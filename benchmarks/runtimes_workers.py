@@ -3,14 +3,13 @@
     python runtimes_workers.py NAME FOLDER
 
 ``benchmarks/runtimes.py`` calls it. FOLDER holds ``FILE.onnx`` and ``FILE.npy``, float32 matrices,
-for each FILE. Writes the inverses to ``NAME-FILE.npy`` and the findings to ``NAME.json``. Nothing
+for each FILE. Writes what comes out to ``NAME-FILE.npy`` and the findings to ``NAME.json``. Nothing
 of this project is imported, since the runtimes' environments hold no more than the runtime.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 import traceback
@@ -135,7 +134,9 @@ def litert(path: Path, A: np.ndarray) -> Run:
     interpreter = Interpreter(str(file), num_threads=1)
     runner = interpreter.get_signature_runner()
     (name,) = runner.get_input_details()
-    first = next(n for n, d in runner.get_output_details().items() if tuple(d["shape"]) == A.shape)
+    found = runner.get_output_details()
+    # An inverse has A's shape; files of other kinds have one output.
+    first = next(n for n, d in found.items() if len(found) == 1 or tuple(d["shape"]) == A.shape)
     return lambda A: runner(**{name: A})[first]
 
 
@@ -189,7 +190,7 @@ RUNTIMES: dict[str, tuple[str, Any, Any]] = {
 
 
 def microseconds(run: Run, A: np.ndarray) -> float:
-    """Median time a matrix, of runs over the whole stack."""
+    """The smallest time a matrix, of runs over the whole stack."""
     for _ in range(3):  # compilers that work at the first calls
         run(A)
     times = []
@@ -198,7 +199,7 @@ def microseconds(run: Run, A: np.ndarray) -> float:
         start = time.perf_counter()
         run(A)
         times.append(time.perf_counter() - start)
-    return statistics.median(times) / len(A) * 1e6
+    return min(times) / len(A) * 1e6
 
 
 def reason(error: BaseException) -> str:
@@ -210,9 +211,14 @@ def reason(error: BaseException) -> str:
 def examine(name: str, folder: Path) -> None:
     """What one runtime does with each file, to NAME.json in the folder."""
     distribution, make, make_native = RUNTIMES[name]
+    kept = folder / f"{name}.json"
     found: dict[str, Any] = {"version": version(distribution), "files": {}}
+    if kept.exists():
+        found = json.loads(kept.read_text())
     # Smallest first, and each kept at once, so that a time limit cuts off as little as it can.
     for path in sorted(folder.glob("[0-9]*.onnx"), key=lambda p: p.stat().st_size):
+        if path.stem in found["files"]:
+            continue
         A = np.load(path.with_suffix(".npy"))
         row: dict[str, Any] = {"converts": False, "runs": False}
         found["files"][path.stem] = row
@@ -230,12 +236,13 @@ def examine(name: str, folder: Path) -> None:
         except Exception as error:
             traceback.print_exc()
             row["reason"] = reason(error)
-        if make_native is not None and row["runs"]:
+        inverse = path.with_name(f"native-{path.name}").exists()
+        if make_native is not None and row["runs"] and inverse:
             native = make_native(path, A)
             if not np.allclose(native(A) @ A, np.eye(A.shape[1]), atol=1e-2):
                 raise ValueError(f"{name}: its own inverse is wrong")
             row["native_us"] = microseconds(native, A)
-        (folder / f"{name}.json").write_text(json.dumps(found, indent=1))
+        kept.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,6 @@ CHECKOUT = Path(__file__).parents[1]
 CODE = {".py", ".cpp", ".h", ".cu", ".mjs", ".js"}
 MOST_LINES = 300
 LONGER = {
-    "tests/test_kernel.py": "one matrix, stacks, precisions and failures beside the same oracle",
     "tests/test_spectral.py": "the driver, its network and its graph beside the same spectra",
 }
 """Files of one subject that are longer all the same, each with its reason."""

@@ -190,3 +190,11 @@ def test_a_table_appears_whole_or_not_at_all(here, monkeypatch):
     (here / "bad.mx").write_text(text)
     assert call("--report", "r.csv", source="bad.mx") == 2
     assert (here / "r.csv").read_text() == "old"
+
+
+def test_rectangular_matrices_are_sent_to_pinv(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.ones((2, 4, 3)))
+    words = ["--inputmx", str(tmp_path / "a.npy"), "--inverseout", str(tmp_path / "x.npy")]
+    assert command.main(words) == 2
+    assert "4 x 3, but only square matrices will do here; --kind pinv" in capsys.readouterr().err
+    assert command.main([*words, "--kind", "pinv"]) == 0

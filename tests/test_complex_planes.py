@@ -10,7 +10,7 @@ import torch
 from torch import linalg
 from torch.nn import functional
 
-from deepmatrixinversion.export import real_program
+from deepmatrixinversion.export import exportable_program
 from test_translation import export, run
 
 TWIST = cmath.exp(0.7j)
@@ -168,7 +168,7 @@ KAPPA = 100
 def in_planes(functions, inputs, dynamic):
     batch = torch.export.Dim("batch", min=1)
     shapes = {"inputs": tuple({0: batch} for _ in inputs)} if dynamic else None
-    return real_program(Planar(*functions), inputs, dynamic_shapes=shapes)
+    return exportable_program(Planar(*functions), inputs, dynamic_shapes=shapes)
 
 
 @functools.cache
@@ -269,38 +269,8 @@ def test_parameters_and_buffers_may_be_complex():
     model = Steered()
     batch = torch.export.Dim("batch", min=1)
     shapes = {"re": {0: batch}, "im": {0: batch}}
-    program = real_program(model, (re,), {"im": im}, dynamic_shapes=shapes)
+    program = exportable_program(model, (re,), {"im": im}, dynamic_shapes=shapes)
     assert program.graph_signature.user_inputs == ("re", "im")
     assert not any(t.is_complex() for t in program.state_dict.values())
     found, expected = program.module()(re[:1], im=im[:1]), model(re[:1], im=im[:1])
     assert all(torch.allclose(found[k], expected[k]) for k in ("re", "im"))
-
-
-class Whole(torch.nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-REFUSED = {
-    "inputs and outputs must be real": lambda x: torch.complex(x, x),
-    "not translated for complex tensors: linalg_eig": lambda x: linalg.eig(x)[0].real,
-    "only 1 to 8 are translated": lambda x: (torch.complex(x, x) ** 0.5).real,
-    "einsums of two": lambda x: torch.einsum("ij,jk,kl->il", *[torch.complex(x, x)] * 3).real,
-}
-
-
-@pytest.mark.parametrize("message", REFUSED)
-def test_refuses(message):
-    with pytest.raises(ValueError, match=message):
-        real_program(Whole(REFUSED[message]), (torch.eye(3),))
-
-
-def test_real_models_stay_as_they_are():
-    x = torch.eye(3)
-    found = real_program(Whole(linalg.inv), (x,)).graph
-    given = torch.export.export(Whole(linalg.inv), (x,)).graph
-    assert str(found) == str(given)

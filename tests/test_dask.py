@@ -105,6 +105,15 @@ def test_a_block_takes_few_tasks():
     assert tasks(*arrays(result)) <= made + 1 + 6 * (1 + end)
 
 
+def test_map_blocks_takes_the_functions_of_numpy_arrays():
+    """Dask's probe without a dtype is the 1x1 matrix 0, which has a pseudo-inverse alone."""
+    for options in ({"dtype": float}, {"meta": LAZY._meta}):
+        np.testing.assert_array_equal(da.map_blocks(dmx.inv, LAZY, **options), dmx.inv(A))
+    np.testing.assert_array_equal(da.map_blocks(dmx.pinv, LAZY), dmx.pinv(A))
+    with pytest.raises(ValueError, match="specify the dtype"):
+        da.map_blocks(dmx.inv, LAZY)
+
+
 def test_errors_name_the_block():
     singular = da.where(da.arange(100, chunks=10)[:, None, None] == 57, 0.0, LAZY)
     with pytest.raises(dmx.SingularMatrixError, match=r"block \(5,\).*\[7\] of 10") as caught:

@@ -87,7 +87,7 @@ def test_graph(case):
 ITERATIVE = {"order": 12, "net": "iterative"}
 
 
-AUTO = {1: "adjugate", 2: "adjugate", 3: "elimination", 64: "elimination", 65: "iterative"}
+AUTO = {1: "adjugate", 2: "adjugate", 3: "elimination", 128: "elimination", 129: "iterative"}
 
 
 @pytest.mark.parametrize("order, net", AUTO.items())

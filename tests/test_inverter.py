@@ -142,3 +142,25 @@ def test_refused_in_one_sentence(invert, method, A, words):
 def test_the_network_itself_takes_its_own_order_and_real_numbers(invert, A):
     with pytest.raises(ValueError, match="order 3"):
         invert.guess(A)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-700])
+def test_a_guess_from_a_start_takes_it_from_there(invert, scale):
+    """Steps from a given approximate inverse, one each or one for all, at any scale."""
+    A = scale * well_conditioned(12)
+    near = np.linalg.inv(A) * (1 + 1e-2 * np.random.default_rng(0).standard_normal(A.shape))
+    for start in (near, near[0] + 0 * near[:1]):
+        X = invert.guess(A, start=start)
+        assert (residuals(A, X) <= 1e-3 + 1e-9).all()
+    exact = np.linalg.inv(A)
+    assert (residuals(A, invert.guess(A, start=exact, max_products=1)) < 1e-9).all()
+    np.testing.assert_array_equal(invert.guess(A, start=near, max_products=0), near)
+
+
+@pytest.mark.parametrize(
+    "start, says",
+    [(np.ones((2, 2)), "does not fit"), (np.full((3, 3), np.nan), "start has an entry")],
+)
+def test_a_start_without_sense_is_refused(invert, start, says):
+    with pytest.raises(ValueError, match=says):
+        invert.guess(well_conditioned(2), start=start)

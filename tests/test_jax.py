@@ -15,8 +15,7 @@ pytestmark = pytest.mark.jax
 import jax.numpy as jnp  # noqa: E402
 from jax.test_util import check_grads  # noqa: E402
 
-from deepmatrixinversion.jax import inv, inv_ex, pinv, solve  # noqa: E402
-from deepmatrixinversion.jax.certificate import certified  # noqa: E402
+from deepmatrixinversion.jax import certificate, inv, inv_ex, pinv, solve  # noqa: E402
 from deepmatrixinversion.linalg.certificate import RTOL  # noqa: E402
 from deepmatrixinversion.matrices.distributions import (  # noqa: E402
     DISTRIBUTIONS,
@@ -87,7 +86,8 @@ def test_a_second_call_compiles_nothing(caplog):
     for _ in range(2):
         caplog.clear()
         with jax.log_compiles():
-            inv_ex(A), pinv(A), solve(A, A)
+            for function in (inv_ex, pinv, lambda A: solve(A, A)):
+                function(A)
     assert "Finished" not in caplog.text
 
 
@@ -228,7 +228,7 @@ def test_what_is_never_certified():
     assert not inv_ex(np.diag([1.0, 1e-40]).astype(np.float32)).certified
     # An inverse that is wrong by 1e-3: proven to be no better.
     M = A[0] + 6 * np.eye(6)
-    wrong = certified(jnp.asarray(M), jnp.asarray(np.linalg.inv(M) * 1.001), None)
+    wrong = certificate.certified(jnp.asarray(M), jnp.asarray(np.linalg.inv(M) * 1.001), None)
     assert not wrong.certified
     assert 1e-3 <= wrong.residual_bound < 1.1e-3
 
@@ -240,3 +240,18 @@ def test_without_float64_nothing_is_certified_and_it_says_why():
         assert "jax_enable_x64" in result.reason
         assert np.isinf(result.error_bound).all()
         assert pinv(A.astype(np.float32)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("platform, answer", [("cpu", True), ("cuda", True), ("tpu", False)])
+def test_certificates_are_for_the_platform_that_a_program_is_compiled_for(platform, answer):
+    """Whichever the default is: a TPU's float64 products are put together."""
+    traced = jax.jit(certificate._conventional).trace()
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("dense<true>" in text, "dense<false>" in text) == (answer, not answer)
+
+
+def test_a_default_platform_of_other_products_is_named(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    result = inv_ex(A)
+    assert not result.certified.any()
+    assert "tpu" in str(result.reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
 
 from deepmatrixinversion.jax import inv_ex, sharded  # noqa: E402
 from deepmatrixinversion.jax.grid import Grid  # noqa: E402
+from scale_program import Program  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -35,6 +38,17 @@ def residual(M, X):
     """‖I - A X‖F, in float64."""
     M, X = np.asarray(M), np.asarray(X)
     return np.linalg.norm(np.eye(M.shape[-1]) - M @ X, axis=(-2, -1))
+
+
+def test_importing_starts_no_devices():
+    """Flags may still be set."""
+    text = (
+        "import os, jax, deepmatrixinversion.jax.sharded\n"
+        f"os.environ['XLA_FLAGS'] = '{DEVICES}'\n"
+        "assert len(jax.devices()) == 8"
+    )
+    without = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    subprocess.run([sys.executable, "-c", text], env=without, check=True)
 
 
 def mesh_of(p, q, kind=AxisType.Auto):
@@ -147,6 +161,16 @@ def test_no_device_ever_holds_the_whole_matrix(p, q):
 
 PIECES = 30
 """What a device needs, in matrices over devices, the start from A^T included."""
+
+
+def test_what_a_program_does_is_counted_from_its_text():
+    """A product in as many panels as make one, each received once."""
+    n, p, q = 64, 4, 2
+    over = spread_out(np.ones((n, n)), mesh_of(p, q))
+    product = Grid(over.sharding.mesh, "x", "y").everywhere(Grid.product, "MM", "M")
+    work = Program(jax.jit(product).lower(over, over).compile().as_text()).work()
+    assert work.flops == 2 * n**3 / (p * q)
+    assert work.received == 8 * n * n * ((q - 1) / q / p + (p - 1) / p / q)
 
 
 def test_other_shardings_are_refused():

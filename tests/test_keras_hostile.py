@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import shutil
 import struct
-import tracemalloc
 import zipfile
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,148 +15,10 @@ from deepmatrixinversion.cli import invert, train
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.matrices.files import write_matrices
 from deepmatrixinversion.models.directory import open_model, read_graph
+from keras_spoiling import becomes_code, copier, edited, extracted, refused
 
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("keras")
-    with zipfile.ZipFile(HERE / "keras_models.zip") as archive:
-        archive.extractall(folder)
-    return folder
-
-
-@pytest.fixture
-def copy(made, tmp_path):
-    """A copy of one file in a folder of its own, to be spoilt."""
-
-    def copied(name="3/plain-keras/0.keras"):
-        return Path(shutil.copy(made / name, tmp_path))
-
-    return copied
-
-
-def edited(path: Path, change=None, spoil=None, **zipped) -> None:
-    """Write a .keras file anew with its configuration or its weights changed."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    if change:
-        config = json.loads(parts["config.json"])
-        change(config["config"]["layers"])
-        parts["config.json"] = json.dumps(config).encode()
-    if spoil:
-        buffer = io.BytesIO(parts["model.weights.h5"])
-        with h5py.File(buffer, "r+") as file:
-            spoil(file["layers/dense/vars"])
-        parts["model.weights.h5"] = buffer.getvalue()
-    with zipfile.ZipFile(path, "w", **zipped) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
-
-
-def refused(path: Path, match: str) -> None:
-    tracemalloc.start()
-    try:
-        with pytest.raises(ModelError, match=match) as caught:
-            read_graph(open_model(path.parent))
-        assert tracemalloc.get_traced_memory()[1] < 50e6
-    finally:
-        tracemalloc.stop()
-    assert str(path.parent) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def of_kind(layers, kind):
-    return next(layer for layer in layers if layer["class_name"] == kind)
-
-
-def becomes_code(layers):
-    layer = of_kind(layers, "Activation")
-    layer["class_name"] = "Lambda"
-    layer["config"] = {"name": layer["name"], "function": {"class_name": "__lambda__"}}
-
-
-def is_nested(layers):
-    of_kind(layers, "Activation")["class_name"] = "Functional"
-
-
-def is_foreign(layers):
-    of_kind(layers, "Dense")["module"] = "os"
-
-
-def is_huge(layers):
-    of_kind(layers, "Dense")["config"]["units"] = 10**9
-
-
-def is_wider(layers):
-    of_kind(layers, "Dense")["config"]["units"] = 60_000
-
-
-def activates_by_code(layers):
-    of_kind(layers, "Dense")["config"]["activation"] = {"class_name": "function", "config": "f"}
-
-
-def takes_no_square(layers):
-    of_kind(layers, "InputLayer")["config"]["batch_shape"] = [None, 3]
-
-
-def takes_anything(layers):
-    of_kind(layers, "InputLayer")["config"]["batch_shape"] = [None, None]
-
-
-def is_of_absurd_order(layers):
-    of_kind(layers, "InputLayer")["config"]["batch_shape"] = [None, 10**12]
-
-
-def is_a_ring(layers):
-    layers.append(layers.pop(1))
-
-
-def is_used_twice(layers):
-    of_kind(layers, "Dense")["inbound_nodes"] *= 2
-
-
-def has_one_name_twice(layers):
-    layers.append(layers[-1])
-
-
-def is_a_crowd(layers):
-    layers[:] = layers * 1000
-
-
-def normalises_another_axis(layers):
-    of_kind(layers, "BatchNormalization")["config"]["axis"] = 0
-
-
-def has_a_negative_epsilon(layers):
-    of_kind(layers, "BatchNormalization")["config"]["epsilon"] = -1
-
-
-CONFIGURATIONS = {
-    becomes_code: "Lambda.*nothing that holds code",
-    is_nested: "Functional",
-    is_foreign: "not one of Keras",
-    is_huge: "units",
-    is_wider: "shape",
-    activates_by_code: "activation",
-    takes_no_square: "no square matrix",
-    takes_anything: "known shape",
-    is_of_absurd_order: "order",
-    is_a_ring: "not before it",
-    is_used_twice: "used 2 times",
-    has_one_name_twice: "one name",
-    is_a_crowd: "layers, more than",
-    normalises_another_axis: "axis",
-    has_a_negative_epsilon: "epsilon",
-}
-
-
-@pytest.mark.parametrize("change", CONFIGURATIONS, ids=lambda f: f.__name__)
-def test_layers_that_are_refused(copy, change):
-    path = copy()
-    edited(path, change)
-    refused(path, CONFIGURATIONS[change])
+made = pytest.fixture(scope="module")(extracted)
+copy = pytest.fixture(copier)
 
 
 def anew(weights, name="0", **options):

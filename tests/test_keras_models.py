@@ -93,6 +93,19 @@ def test_dmxtrain_imports_what_then_needs_no_h5py(made, tmp_path, capsys, monkey
         read_weights(model, 1)
 
 
+def test_importing_needs_no_torch(made, tmp_path):
+    source, target = str(made / "3" / "plain-keras"), str(tmp_path / "Mine")
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'keras', 'tensorflow'): sys.modules[name] = None\n"
+        "from deepmatrixinversion.cli import train\n"
+        f"sys.exit(train.main(['--import', {source!r}, '--mout', {target!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip(), "model.onnx").exists()
+
+
 SETTINGS = {
     "": 2.0,
     "range_max = 1\n": 2.0,

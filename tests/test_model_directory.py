@@ -177,3 +177,9 @@ def test_spoiled_directories_are_refused_or_work(tmp_path):
 def test_more_spoiled_directories(tmp_path, seed):
     folder = shutil.copytree(bundled_folder() / "feedback-3", tmp_path / "m")
     assert fuzz(folder, 3000, seed=100 + seed) > 500
+
+
+def test_a_training_that_is_not_finished_says_how_to_go_on(tmp_path):
+    (tmp_path / "training.json").write_text("{}")
+    with pytest.raises(ModelError, match="not finished: dmxtrain --resume"):
+        open_model(tmp_path)

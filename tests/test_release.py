@@ -56,3 +56,11 @@ def test_the_citation_names_the_package_and_its_licence():
     citation = load("CITATION.cff")
     assert citation["title"].lower() == PROJECT["name"]
     assert " AND ".join(citation["license"]) == PROJECT["license"]
+
+
+def test_what_poetry_reads_says_the_same():
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert tool["poetry"]["version"] == tool["setuptools_scm"]["fallback_version"]
+    extras = PROJECT["optional-dependencies"]
+    for name in set(extras) - {"dev", "benchmarks", "cuda"}:
+        assert set(extras[name]) <= set(extras["dev"]), name

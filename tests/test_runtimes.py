@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 import runtimes  # noqa: E402
 import runtimes_files  # noqa: E402
+import runtimes_kinds  # noqa: E402
 import runtimes_page  # noqa: E402
 
 ENVIRONMENTS = Path(os.environ.get("DMX_RUNTIMES", runtimes.ENVIRONMENTS))
@@ -35,9 +36,11 @@ def test_onnxruntime_runs_every_opset(opset, tmp_path):
 
 def test_a_wrong_inverse_is_not_green(tmp_path):
     for file in runtimes_files.FILES:
-        A = runtimes_files.matrices(file.order, file.kappa, 5)
+        A = runtimes_files.matrices(file, 5)
         np.save(tmp_path / f"{file.name}.npy", A)
-        X = np.linalg.inv(A)
+        X = runtimes_kinds.KINDS[file.kind].answer(A.astype(np.float64)).astype(np.float32)
+        if file.kind in ("eigh", "solve"):
+            X[3, -1] *= 2
         if file is runtimes_files.FILES[1]:
             X[0] *= 1.001
         if file is runtimes_files.FILES[2]:
@@ -46,6 +49,8 @@ def test_a_wrong_inverse_is_not_green(tmp_path):
     found = {f.name: {"converts": True, "runs": True, "us": 1.0} for f in runtimes_files.FILES}
     rows = runtimes.rows_of("tinygrad", {"version": "1", "files": found}, tmp_path)
     assert [row.runs for row in rows[:4]] == [True, False, False, True]
+    kinds = {file.kind: row.runs for file, row in zip(runtimes_files.FILES, rows, strict=True)}
+    assert {kind for kind, runs in kinds.items() if not runs} == {"eigh", "solve"}
     lines = [runtimes_page.line(row) for row in rows]
     assert [line.count("✅") for line in lines[:4]] == [2, 1, 1, 2]
     assert "nan" not in lines[2].split("wrong")[0]
@@ -76,17 +81,45 @@ def test_differences_are_those_of_matrices_made_by_hand():
     assert units == pytest.approx(error / (2 * 2.0**-24))
 
 
-@pytest.mark.parametrize("net", ["elimination", "iterative", "feedback"])
-def test_the_interpreter_computes_what_the_graph_does(net, tmp_path):
+@pytest.mark.parametrize(
+    ("net", "order"), [("elimination", 5), ("elimination", 9), ("iterative", 5), ("feedback", 5)]
+)
+def test_the_interpreter_computes_what_the_graph_does(net, order, tmp_path):
     """What LiteRT, Core ML and ExecuTorch convert."""
     from deepmatrixinversion.export.inverse import export_onnx
     from runtimes_torch import FromOnnx
 
-    export_onnx(5, tmp_path / "x.onnx", net=net)
-    A = runtimes_files.matrices(5, 100, 6)
+    export_onnx(order, tmp_path / "x.onnx", net=net)
+    A = runtimes_files.matrices(runtimes_files.File("", order, net, 100, ""), 6)
     X, _, converged = FromOnnx(str(tmp_path / "x.onnx"))(torch.from_numpy(A))
     assert converged.all()
     assert runtimes_files.differences(A, X.numpy())[1] < 4
+
+
+@pytest.mark.parametrize("kind", ["inverse", "det", "eigh", "solve"])
+def test_models_of_each_kind_agree_in_onnxruntime_and_the_interpreter(kind, tmp_path):
+    from runtimes_torch import FromOnnx
+    from runtimes_workers import onnxruntime
+
+    path = tmp_path / "x.onnx"
+    A = runtimes_files.matrices(runtimes_files.File("", 4, "", 100, "", kind), 6)
+    runtimes_kinds.write(kind, A, path)
+    for X in (onnxruntime(path, A)(A), FromOnnx(str(path))(torch.from_numpy(A))[0].numpy()):
+        assert runtimes_files.differences(A, X, kind)[1] < 16
+
+
+def test_a_run_goes_on_from_what_a_folder_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes_files, "FILES", runtimes_files.FILES[:2])
+    runtimes_files.prepare(tmp_path, 5)
+    (tmp_path / "4-adjugate.npy").unlink()
+    times = [path.stat().st_mtime_ns for path in tmp_path.glob("*.onnx")]
+    found = {"version": "1", "files": {"4-adjugate": {"converts": True, "runs": False}}}
+    (tmp_path / "onnxruntime.json").write_text(json.dumps(found))
+    runtimes_files.prepare(tmp_path, 5)
+    assert times == [path.stat().st_mtime_ns for path in tmp_path.glob("*.onnx")]
+    found = runtimes.run_one("onnxruntime", tmp_path, tmp_path, 100)
+    assert not found["files"]["4-adjugate"]["runs"]
+    assert found["files"]["8-elimination"]["runs"]
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,10 @@ from deepmatrixinversion.linalg.polynomial import (
 from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, with_eigenvalues
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
-from deepmatrixinversion.spectral.advice import BLOCKS, SEEN
-from deepmatrixinversion.spectral.driver import UNTRAINED_ORDER, spectral_guess
+from deepmatrixinversion.spectral.advice import ANSWERS, BLOCK_PRODUCTS, BLOCKS, SEEN
+from deepmatrixinversion.spectral.driver import MOST_BLOCKS, spectral_guess
+from deepmatrixinversion.spectral.moments import Moments
+from deepmatrixinversion.spectral.opening import steps as opening
 from deepmatrixinversion.training.recipe import Recipe
 
 EPS = float(np.finfo(float).eps)
@@ -123,11 +125,13 @@ def test_the_best_scale_costs_nothing():
 
 
 def test_untrained_a_block_is_least_squares_over_its_images():
-    """Images of I, R and P = R² (what the step of degree two leaves), from products 2 to 5."""
+    """Images of I, R and P = (R² (what the step of degree two leaves))²."""
     A = torch.from_numpy(stack(12))
     r = schedules.first_residual(np.linalg.svd(A.numpy(), compute_uv=False))
     _, r = scaled(np.ones_like(r), r, SPECTRA)
-    residuals = [v.detach().numpy() for v in untrained().trajectory(A).residuals]
+    net, R = untrained(), torch.from_numpy(r)
+    hidden = torch.zeros(len(R), 8, dtype=torch.float64)
+    low, high, moves, opens, _ = net._block(R, torch.ones_like(R), hidden, SPECTRA)
 
     def rest(r, known):
         images = np.stack([(1 - r) * M for M in known], axis=1)
@@ -136,10 +140,45 @@ def test_untrained_a_block_is_least_squares_over_its_images():
     for k, row in enumerate(r):
         known = [np.ones_like(row), row]
         quadratic = rest(row, known)
-        quintic = rest(row, [*known, row**2 * quadratic])
-        assert residuals[0][k] == pytest.approx(np.linalg.norm(row))
-        assert residuals[2][k] == pytest.approx(np.linalg.norm(quadratic))
-        assert residuals[4][k] == pytest.approx(np.linalg.norm(quintic))
+        nonic = rest(row, [*known, (row**2 * quadratic) ** 2])
+        for look, expected in ((low, quadratic), (high, nonic)):
+            found = look.fit.remainder[k].detach().numpy()
+            assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(expected))
+    assert not any(move.any() for move in moves)
+    assert not opens.any()
+
+
+@pytest.mark.parametrize("degree", [1, 2, 5, 8])
+def test_the_open_step_is_the_best_of_its_degree(degree):
+    """Against numpy.linalg.lstsq over the images of the powers; p leads to what is left."""
+    r = np.random.default_rng(degree).uniform(0, 0.95, (7, 12))
+    *_, last = opening(r, np.ones_like(r), SPECTRA, EPS, degree)
+    p = last.polynomial(np.ones_like(r))
+    np.testing.assert_allclose(1 - (1 - r) * p, last.remainder, atol=1e-9)
+    for k in range(len(r)):
+        images = np.stack([r[k] ** j - r[k] ** (j + 1) for j in range(degree)], axis=1)
+        best = r[k] - images @ np.linalg.lstsq(images, r[k], rcond=None)[0]
+        # Three-term recurrences lose orthogonality as directions converge, which costs little.
+        assert np.linalg.norm(last.remainder[k]) <= np.linalg.norm(best) * (1 + 1e-6) + 1e-12
+
+
+def test_coefficients_stand_for_matrices():
+    """Products, inner products and combinations in a Gram matrix, against the matrices."""
+    R = np.random.default_rng(5).standard_normal((4, 6, 6))
+    R = R + R.swapaxes(1, 2)
+    space = Moments(R, 5)
+    square = space.product(space.R, space.R)
+    mixed = space.one * 2.0 - space.R + 0.5 * square
+    cube = space.product(space.R, mixed)
+    exact = 2 * np.eye(6) - R + 0.5 * R @ R
+    np.testing.assert_allclose(space.matrix(mixed), exact, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(space.matrix(cube), R @ exact, rtol=1e-12, atol=1e-10)
+    inner = np.einsum("kij,kij->k", exact, R @ exact)
+    size = np.linalg.norm(exact, axis=(1, 2)) * np.linalg.norm(R @ exact, axis=(1, 2))
+    assert (np.abs(space.inner(mixed, cube)[0] - inner) <= 1e-13 * size).all()
+    some = np.array([True, False, True, True])
+    space.keep(some)
+    np.testing.assert_allclose(space.matrix(cube[:, some]), (R @ exact)[some], atol=1e-10)
 
 
 def test_residuals_by_product_fall_and_converge():
@@ -163,24 +202,24 @@ def test_gradients_are_finite_on_degenerate_spectra():
 def test_features_have_the_promised_width():
     net = untrained()
     widths = [gate.weight.shape[1] for gate in net.gate if isinstance(gate, torch.nn.Linear)]
-    assert [width - net.units for width in widths] == list(SEEN) * BLOCKS
+    assert [width - net.units for width in widths] == list(SEEN)
 
 
 @pytest.mark.parametrize("opens", [-1.0, 1.0])
 def test_the_network_decides_when_the_last_step_begins(weights, opens):
-    """One block when it always wants to, else all of them; the products are counted either way."""
+    """At once when it always wants to, else after all blocks; products are counted either way."""
     changed = dict(weights)
-    for block in range(BLOCKS):
-        for kind, value in (("weight", 0.0), ("bias", opens)):
-            key = f"out.{2 * block + 1}.{kind}"
-            changed[key] = weights[key].copy()
-            changed[key][3] = value
+    for kind, value in (("weight", 0.0), ("bias", opens)):
+        key = f"out.0.{kind}"
+        changed[key] = weights[key].copy()
+        changed[key][ANSWERS[0] - 1] = value
     A = unit(stack(16))
     guess = spectral_guess(changed, A, max_products=60)
     assert (residual(A, guess.X) <= EARLY_EXIT + 1e-6).all()
     exits = set(guess.products)
-    within = {1, *(1 + 4 * block + j for block in range(BLOCKS) for j in (2, 4))}
-    last = within | set(range(1 + 4 * BLOCKS, 60))
+    blocks = range(MOST_BLOCKS)
+    within = {1, *(1 + BLOCK_PRODUCTS * b + j for b in blocks for j in (2, BLOCK_PRODUCTS))}
+    last = within | set(range(1 + BLOCK_PRODUCTS * MOST_BLOCKS, 60))
     assert (exits <= last) == (opens < 0)
 
 
@@ -387,17 +426,37 @@ def test_steps_take_the_orders_in_turn_with_fewer_large_matrices():
     assert [recipe.shape_at(step) for step in range(3)] == [(4, 256), (64, 64), (4, 256)]
 
 
-def test_definite_matrices_of_large_order_go_without_the_network(weights):
-    """On the way to a tolerance; within a budget the network is asked."""
-    n = UNTRAINED_ORDER
+def definite(n, k=10):
+    """Kernel matrices of a Markov process."""
     x = np.linspace(0, 1, n)
-    scale = np.linspace(0.05, 0.5, 10)[:, None, None]
-    A = unit(np.exp(-np.abs(x[:, None] - x) / scale) + 0.01 * np.eye(n))
-    wild = {name: 0 * value for name, value in weights.items()}
-    chosen, same = (spectral_guess(w, A, max_products=60) for w in (weights, wild))
-    np.testing.assert_array_equal(chosen.X, same.X)
-    within, other = (spectral_guess(w, A, max_products=14, tol=0.0) for w in (weights, wild))
-    assert not np.array_equal(within.X, other.X)
-    smaller = unit(A[:, 1:, 1:])
-    chosen, same = (spectral_guess(w, smaller, max_products=60) for w in (weights, wild))
-    assert not np.array_equal(chosen.X, same.X)
+    scale = np.linspace(0.05, 0.5, k)[:, None, None]
+    return unit(np.exp(-np.abs(x[:, None] - x) / scale) + 0.01 * np.eye(n))
+
+
+@pytest.mark.parametrize("budget", [0, 1, 3, 4, 12])
+def test_definite_matrices_cost_two_products_less(weights, budget):
+    """Neither I - c A nor c p(I - c A) takes one: the polynomial has the degree that it names."""
+    A = definite(10, 3)
+    guess = spectral_guess(weights, A, max_products=budget, tol=0.0)
+    assert (guess.products <= budget).all()
+    assert (residual(A, guess.X) <= guess.residual + 1e-9).all()
+    if budget <= 4:  # one open-ended step of degree budget + 1
+        r = 1 - np.linalg.eigvalsh(A)
+        images = [np.stack([q**j - q ** (j + 1) for j in range(budget + 1)], axis=1) for q in r]
+        best = [
+            q - M @ np.linalg.lstsq(M, q, rcond=None)[0] for q, M in zip(r, images, strict=True)
+        ]
+        np.testing.assert_allclose(guess.residual, np.linalg.norm(best, axis=1), rtol=1e-6)
+
+
+def test_what_is_symmetric_but_for_rounding_starts_from_the_identity(weights):
+    """H P Hᵀ as it is computed: the same products as its symmetric part."""
+    rng = np.random.default_rng(3)
+    H = rng.standard_normal((40, 24, 5))
+    A = unit((H * rng.uniform(0.5, 2.0, 5)) @ H.swapaxes(1, 2) + np.eye(24))
+    A = A * (1 + EPS * rng.integers(-2, 3, A.shape))
+    assert (A.swapaxes(1, 2) != A).any(axis=(1, 2)).all()
+    found = spectral_guess(weights, A, max_products=60)
+    same = spectral_guess(weights, (A + A.swapaxes(1, 2)) / 2, max_products=60)
+    np.testing.assert_array_equal(found.products, same.products)
+    assert (residual(A, found.X) <= EARLY_EXIT + 1e-6).all()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from deepmatrixinversion.linalg.purification import scaled_steps
 from deepmatrixinversion.matrices.spectra import (
     even_spectrum,
     with_condition,
@@ -205,6 +208,12 @@ def test_rtol_says_which_singular_values_count(dtype):
         kept = torch.diagonal(pseudo_inverse(A, rtol) @ A)
         expected = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=dtype)
         assert (kept - expected).abs().max() <= 1e-5
+
+
+def test_steps_end_for_numbers_of_any_kind():
+    """In float32 1 - rtol² is 1, and no step would change it."""
+    rtol: Any = np.float32(1e-5)
+    assert scaled_steps(rtol) == scaled_steps(float(rtol))
 
 
 @pytest.mark.parametrize("n", [4, 8, 16])

@@ -22,7 +22,7 @@ from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progr
 from deepmatrixinversion.training.curve import read_curve
 from deepmatrixinversion.training.directory import RECIPE
 from deepmatrixinversion.training.run import make_fabric
-from deepmatrixinversion.training.source import EVALUATION, TRAINING
+from deepmatrixinversion.training.streams import EVALUATION, TRAINING
 from small_trainings import draw, tiny, trained, words_of
 
 ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1")

@@ -21,7 +21,7 @@ from deepmatrixinversion.training.curve import read_curve
 from deepmatrixinversion.training.dataset import DATA, data_set, load_data, save_data
 from deepmatrixinversion.training.matrices import Static
 from deepmatrixinversion.training.recipe import LOSS_NAMES, Recipe
-from deepmatrixinversion.training.source import TRAINING
+from deepmatrixinversion.training.streams import TRAINING
 from models_for_tests import well_conditioned
 
 SHORT = {"epochs": 2, "nmx_samples": 512, "batch_size": 64, "nunits": 8, "nlayers": 1}

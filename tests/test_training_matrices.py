@@ -6,7 +6,7 @@ import torch
 
 from deepmatrixinversion.training import loop
 from deepmatrixinversion.training.run import make_fabric
-from deepmatrixinversion.training.source import EVALUATION, SELECTION, TRAINING, stream_seed
+from deepmatrixinversion.training.streams import EVALUATION, SELECTION, TRAINING, stream_seed
 from small_trainings import draw, tiny
 
 

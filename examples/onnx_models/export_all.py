@@ -32,12 +32,12 @@ def export(model, inputs, file) -> None:
     """Write a model with the table's inverses, its leading axis dynamic."""
     import torch
 
-    from deepmatrixinversion.export import onnx_translation_table, real_program
+    from deepmatrixinversion.export import exportable_program, onnx_translation_table
 
     batch = torch.export.Dim("batch", min=1)
     shapes = tuple({0: batch} for _ in inputs)
     torch.onnx.export(
-        real_program(model.eval(), inputs, dynamic_shapes=shapes),
+        exportable_program(model.eval(), inputs, dynamic_shapes=shapes),
         f=file,
         dynamo=True,
         external_data=False,

@@ -25,6 +25,10 @@ class MatrixFormatError(_Quoting):
     """A file of matrices is malformed; the message names file, matrix and line."""
 
 
+class NotSquareError(MatrixFormatError):
+    """Matrices are rectangular where only square ones will do."""
+
+
 class MatrixFormatWarning(UserWarning):
     """A file of matrices was read, but may not hold what was meant."""
 

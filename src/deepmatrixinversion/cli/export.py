@@ -38,7 +38,7 @@ def parser() -> Parser:
         default="auto",
         choices=("auto", "adjugate", "elimination", "iterative", "feedback", "spectral"),
         help="what computes the inverse (default: auto: adjugate up to order 2, elimination up to "
-        "64, else iterative; spectral for --msize 0)",
+        "128, else iterative; spectral for --msize 0)",
     )
     add(
         "--model",

@@ -20,6 +20,7 @@ from deepmatrixinversion.cli.kinds import KINDS, Answers, Kind, replaced
 from deepmatrixinversion.cli.pieces import Pieces, stamp
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import asked_dialect
+from deepmatrixinversion.errors import NotSquareError
 from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.reporting.answers import AnswerSummary
@@ -164,7 +165,10 @@ class _Job:
 
         square = options.kind != "pinv"
         # A matrix that is not finite is one without an answer, not the end of all others.
-        source = self.source = opened(options.inputmx, square=square, progress=progress)
+        try:
+            source = self.source = opened(options.inputmx, square=square, progress=progress)
+        except NotSquareError as error:
+            raise ValueError(f"{error}; --kind pinv takes rectangular ones") from None
         self._target = self._rhs = None
         wanted = (source.cols, source.rows)
         if options.rhs is not None:

@@ -43,9 +43,9 @@ def parser() -> Parser:
         "--model",
         nargs="+",
         metavar="MODEL",
-        help=f"a bundled model ({', '.join(bundled_names())}), a model directory such as ./mine "
-        "(of several, as in ./Model_3x3_*, the newest), or user/repo[@revision] on the Hugging "
-        "Face Hub (default: the bundled one for the order)",
+        help=f"a bundled model ({', '.join(bundled_names())}), a directory such as ./mine with a "
+        "model or Keras files (of several, as in ./Model_3x3_*, the newest), or "
+        "user/repo[@revision] on the Hugging Face Hub (default: the bundled one for the order)",
     )
     add(
         "--kind",

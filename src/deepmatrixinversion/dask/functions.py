@@ -83,7 +83,8 @@ def inv_ex(
 
     Notes
     -----
-    One task a block inverts, and one more for each array that is asked for takes it out.
+    One task a block inverts, and one more for each array that is asked for takes it out: what is
+    computed or stored on its own has a key of its own in Dask's graph, block by block.
     """
     labels = answer_labels({"A": A})
     A = _stack(unlabelled(A), "A", square=True)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepmatrixinversion.export.inverse import export_onnx
-    from deepmatrixinversion.export.planes.program import real_program
+    from deepmatrixinversion.export.planes.program import exportable_program
     from deepmatrixinversion.export.stripping import strip
     from deepmatrixinversion.export.translation import onnx_translation_table
 
-__all__ = ["export_onnx", "onnx_translation_table", "real_program", "strip"]
+__all__ = ["export_onnx", "exportable_program", "onnx_translation_table", "strip"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,10 +23,10 @@ def __getattr__(name: str) -> Any:
         from deepmatrixinversion.export.inverse import export_onnx
 
         return export_onnx
-    if name == "real_program":
-        from deepmatrixinversion.export.planes.program import real_program
+    if name == "exportable_program":
+        from deepmatrixinversion.export.planes.program import exportable_program
 
-        return real_program
+        return exportable_program
     if name == "strip":
         from deepmatrixinversion.export.stripping import strip
 

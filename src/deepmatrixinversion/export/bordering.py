@@ -38,8 +38,8 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
     pivot = row.take(n - 1, 1)
     X = (K - K.take(n - 1, 1) / pivot * row).take(below, 1)
     if finite:
-        # An earlier pivot of 0 has left NaN in all of the matrix.
-        X = where((pivot / pivot).equals(1), X, 0)
+        # An earlier pivot of 0 has left NaN, which is not larger than 0, in all of the matrix.
+        X = where(abs(pivot) > 0, X, 0)
     return stack_first(X)
 
 

@@ -66,22 +66,22 @@ def product(found: Reflections, M: Value) -> Value:
 
 def qr(A, mode: str = "reduced"):
     """Q and R."""
-    return _qr(A, mode, "qr")
+    return _qr(A, mode)
 
 
 def old_qr(self_, some: bool = True):
     """Q and R."""
-    return _qr(self_, "reduced" if some else "complete", "qr")
+    return _qr(self_, "reduced" if some else "complete")
 
 
-def _qr(matrix: Any, mode: str, name: str) -> tuple[Any, Any]:
-    A, m, n = operand(matrix, name)
-    if mode == "r":
-        raise ValueError(f"{name}: mode 'r' returns an empty Q, which ONNX cannot: use 'reduced'")
+def _qr(matrix: Any, mode: str) -> tuple[Any, Any]:
+    A, m, n = operand(matrix, "qr")
     R, found = factor(A, m, n)
     k = m if mode == "complete" else min(m, n)
-    Q = product(found, like((A @ A.mT).take(np.arange(k), -1), np.eye(m, k)))
-    return Q.node, (R if k == m else rows(R, 0, k)).node
+    R = R if k == m else rows(R, 0, k)
+    if mode == "r":
+        return constant([], A.dtype).node, R.node
+    return product(found, like((A @ A.mT).take(np.arange(k), -1), np.eye(m, k))).node, R.node
 
 
 def householder_product(input_, tau):

@@ -79,7 +79,7 @@ def export_onnx(
     path : path-like
         The file, ending in ``.onnx``. The card has the ending ``.md`` instead.
     net : {"auto", "adjugate", "elimination", "iterative", "feedback", "spectral"}
-        What computes the inverse. ``auto`` is ``adjugate`` up to order 2, ``elimination`` up to 64
+        What computes the inverse. ``auto`` is ``adjugate`` up to order 2, ``elimination`` up to 128
         and ``iterative`` beyond or with ``early_exit``; for order 0 the spectral network.
     model : path-like, optional
         A model directory or a bundled name, in place of ``net``.

@@ -71,7 +71,9 @@ def _panel(head: Value, width: int, n: int, free: Value) -> tuple[Value, Value, 
         column = M.take(j, 1)
         index = pivot_row(column, free)
         row = gathered(M, index, 0, 1, width, *[1] * (M.rank - 2))
-        multiplier = column * free / row.take(j, 1)
+        pivot = row.take(j, 1)
+        # Where no pivot is left the column is 0, and so are its multipliers.
+        multiplier = column * free / where(pivot.equals(0), 1, pivot)
         free = free - units(index, n, 0, M)
         M = M - multiplier * row
         indices.append(index)
@@ -129,6 +131,21 @@ def _permutation(interchanges: Value, n: int, dtype: np.dtype) -> Value:
     return where(order.reshape(1, n, 1).equals(index), constant(1, dtype), 0)
 
 
+def lu_unpack(LU_data, LU_pivots, unpack_data: bool = True, unpack_pivots: bool = True):
+    """P, L and U of what `lu_factor` gives; empty what is not asked for."""
+    both, rows, n = operand(LU_data, "lu_unpack")
+    if rows != n:
+        raise ValueError(f"lu_unpack: square matrices only, not {rows} x {n}")
+    P = L = U = constant([], both.dtype)
+    if unpack_pivots:
+        pivots = Value(LU_pivots, np.dtype(np.int32), both.rank - 1)
+        P = _permutation(pivots, n, both.dtype).mT
+    if unpack_data:
+        L = lower(both, n, True)
+        U = where(constant(np.tri(n).T, np.dtype(bool)), both, 0)
+    return P.node, L.node, U.node
+
+
 def lu_solve(LU, pivots, B, *, left: bool = True, adjoint: bool = False):
     """The solution of A X = B, Aᵀ X = B or X A = B."""
     both, n, _ = operand(LU, "lu_solve")
@@ -149,4 +166,5 @@ TABLE = {
     aten.linalg_lu_factor.default: lu_factor,
     aten.linalg_lu_factor_ex.default: lu_factor_ex,
     aten.linalg_lu_solve.default: lu_solve,
+    aten.lu_unpack.default: lu_unpack,
 }

@@ -24,6 +24,7 @@ import math
 import numpy as np
 
 from deepmatrixinversion.export.algebra import Value, constant, op, where
+from deepmatrixinversion.export.flat import flat
 
 DAMPING = 0.1
 """How much the squares of the other entries in a pair's rows count. With 0.01 and with 1 spectra of
@@ -92,7 +93,10 @@ class Rotations:
         It rotates the pairs and moves all coordinates on.
         """
         n = self.order
-        entries = G.reshape(2, 1, n * n)
+        return self.flat(flat(G, n)).reshape(2, n, n)
+
+    def flat(self, entries: Value) -> Value:
+        """As `of`, of matrices and to matrices whose entries are in rows (..., 1, n²)."""
         # (d, g) = (G_qq - G_pp, 2 G_pq) of each pair, d in the first half.
         dg = entries @ self.pick
         radius = ((dg * dg) @ self.first + (entries * entries) @ self.rest) ** 0.5
@@ -101,4 +105,4 @@ class Rotations:
         # optimizer drops the addition of small numbers.
         direction = dg.of(op.Sum(dg.node, signed.node, self.tiny.node))
         cosines_and_sines = direction / ((direction * direction) @ self.both) ** 0.5
-        return (cosines_and_sines @ self.place).reshape(2, n, n)
+        return cosines_and_sines @ self.place

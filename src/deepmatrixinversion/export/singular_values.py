@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from deepmatrixinversion.export.algebra import Value, concatenate, constant, where
+from deepmatrixinversion.export.flat import LARGEST as LARGEST_FLAT
+from deepmatrixinversion.export.flat import Products, flat
 from deepmatrixinversion.export.reflections import Reflection, orthogonal, triangular
 from deepmatrixinversion.export.rotations import Rotations, sweeps
 from deepmatrixinversion.export.scale import Scaled, nan_unless_finite, roundoff, scaled
@@ -59,14 +61,26 @@ def orthogonalised(A: Value, m: int, n: int) -> Orthogonalised:
     # L = Q R, so that A V = outer Rᵀ Qᵀ.
     R, inner = triangular(L, n, n)
     Y, V = R.mT, V @ orthogonal(inner, L * 0 + np.eye(n))
-    rotations = Rotations(n, A.dtype)
-    for _ in range(sweeps(n, A.dtype) * rotations.rounds):
-        J = rotations.of(Y.mT @ Y)
-        Y = Y @ J
-        V = V @ J
+    Y, V = _rotated(Y, V, n)
     norms = (Y * Y).sum((-2,), True) ** 0.5
     spoiled = nan_unless_finite(A) + _nan_unless_orthogonal(Y, norms, n)
     return Orthogonalised(given, outer, Y + spoiled, norms + spoiled, V + spoiled)
+
+
+def _rotated(Y: Value, V: Value, n: int) -> tuple[Value, Value]:
+    """Y J and V J, where J makes Y's columns orthogonal."""
+    rotations = Rotations(n, Y.dtype)
+    rounds = range(sweeps(n, Y.dtype) * rotations.rounds)
+    if n <= LARGEST_FLAT:
+        products, Y, V = Products(n, Y.dtype), flat(Y, n), flat(V, n)
+        for _ in rounds:
+            J = rotations.flat(products.of(Y, Y, turned=True))
+            Y, V = products.of(Y, J), products.of(V, J)
+        return Y.reshape(2, n, n), V.reshape(2, n, n)
+    for _ in rounds:
+        J = rotations.of(Y.mT @ Y)
+        Y, V = Y @ J, V @ J
+    return Y, V
 
 
 def _nan_unless_orthogonal(Y: Value, norms: Value, n: int) -> Value:

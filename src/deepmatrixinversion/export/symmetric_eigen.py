@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepmatrixinversion.export.algebra import Value, concatenate, constant, where
+from deepmatrixinversion.export.flat import LARGEST, Products, flat
 from deepmatrixinversion.export.reflections import triangular
 from deepmatrixinversion.export.rotations import Rotations, sweeps
 from deepmatrixinversion.export.scale import nan_unless_finite, roundoff, scaled
@@ -64,7 +65,15 @@ def _step_of_qr(B: Value, V: Value, n: int) -> Value:
 
 def _diagonalised(B: Value, V: Value, n: int) -> tuple[Value, Value]:
     rotations = Rotations(n, B.dtype)
-    for _ in range(sweeps(n, B.dtype) * rotations.rounds):
+    rounds = range(sweeps(n, B.dtype) * rotations.rounds)
+    if n <= LARGEST:
+        products, B, V = Products(n, B.dtype), flat(B, n), flat(V, n)
+        for _ in rounds:
+            J = rotations.flat(B)
+            B = products.of(J, products.of(B, J), turned=True)
+            V = products.of(V, J)
+        return B.reshape(2, n, n), V.reshape(2, n, n)
+    for _ in rounds:
         J = rotations.of(B)
         B = J.mT @ (B @ J)
         V = V @ J

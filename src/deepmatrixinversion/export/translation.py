@@ -18,6 +18,7 @@ import torch
 
 from deepmatrixinversion.export import (
     adjugate,
+    algebra,
     elimination,
     exponential,
     factors,
@@ -60,7 +61,7 @@ def onnx_translation_table(
         Gauss-Jordan with pivoting, unrolled, as accurate as LAPACK. ``iterative``: minimal
         residual steps, matrix products almost alone, for condition numbers up to about 1e3 in
         float32 and 1e6 in float64, more where few singular values are small. ``auto`` takes
-        cofactors up to order 2, elimination up to 64, and iteration beyond.
+        cofactors up to order 2, elimination up to 128, and iteration beyond.
     blocks : int, optional
         Minimal residual steps of ``iterative``, each of 5 matrix products. The default is
         `deepmatrixinversion.export.iteration.blocks_for`. Spectra spread over many decades
@@ -82,7 +83,7 @@ def onnx_translation_table(
     -----
     A graph cannot raise an error. Where PyTorch would, ``inv``, ``solve`` and ``cholesky`` return
     NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with
-    an ``info`` that is 0 where ‖I - A X‖F is below 1, else the order.
+    an ``info`` that is 0 where ‖I - A X‖F is below 1, rows scaled alike, else the order.
 
     Examples
     --------
@@ -257,8 +258,13 @@ def _number(value: Any, name: str) -> float | None:
 
 
 def _is_inverse(A: Value, X: Value, order: int, keepdims: bool) -> Value:
-    """Whether ‖I - A X‖F < 1, matrix by matrix: then neither A nor X is singular."""
-    R = constant(np.eye(order), A.dtype) - A @ X
+    """Whether ‖I - S Y‖F < 1, matrix by matrix: then neither A nor X is singular.
+
+    S = A / r and Y = X r, where r are powers of two about as large as the rows, so that these may
+    be of different units.
+    """
+    r = algebra.floor_power(algebra.size(A, (-1,)))
+    R = constant(np.eye(order), A.dtype) - (A / r) @ (X * r.mT)
     return (R * R).sum((-2, -1), keepdims) < 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from deepmatrixinversion.inference.arrays import (
     require_finite,
     start_like,
 )
+from deepmatrixinversion.inference.guesses import guesses
 from deepmatrixinversion.inference.interchange import keeps_kind
 from deepmatrixinversion.inference.leaf import leaf_of
 from deepmatrixinversion.inference.pseudoinverse import pinv, pinv_ex
@@ -25,8 +25,6 @@ from deepmatrixinversion.inference.session import DEFAULT_BATCH
 from deepmatrixinversion.inference.solution import solve_by
 from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.linalg.engine import Inversion, invert
-from deepmatrixinversion.linalg.scaling import normalise, times_power
-from deepmatrixinversion.linalg.stack import chunks
 from deepmatrixinversion.models.directory import ModelDirectory
 from deepmatrixinversion.models.zoo import locate, name_for_order
 
@@ -96,7 +94,13 @@ class Inverter:
         return cls.from_pretrained(name_for_order(order))
 
     @keeps_kind("A")
-    def guess(self, A: ArrayLike, *, max_products: int | None = None) -> NDArray:
+    def guess(
+        self,
+        A: ArrayLike,
+        *,
+        max_products: int | None = None,
+        start: ArrayLike | None = None,
+    ) -> NDArray:
         """The network's raw answer: in float32 for a network of one order, float64 for any order.
 
         Parameters
@@ -105,9 +109,12 @@ class Inverter:
             Of any scale: it is brought to a norm near one by an exact power of two, undone on
             the answer. m is the network's order, and any for ``spectral``.
         max_products : int, optional
-            For ``spectral`` alone: matrix products that each answer may cost, all of them used
-            unless nothing is gained any more. By default a matrix is done when its residual is
-            predicted to be below 1e-3.
+            For ``spectral``, ``prior`` and starts alone: matrix products that each answer may cost,
+            all of them used unless nothing is gained any more. By default a matrix is done when its
+            residual is predicted to be below 1e-3.
+        start : (..., m, m) array_like, optional
+            Approximate inverses of any quality and origin, one for all matrices or one each:
+            minimal residual steps from there, in float64, take the network's place.
 
         Returns
         -------
@@ -116,8 +123,12 @@ class Inverter:
         Raises
         ------
         ValueError
-            When A is no stack of real matrices of order m, NaN and infinities included.
+            When A is no stack of real matrices of order m, NaN and infinities included, or the
+            start does not fit.
         """
+        given = start_like(start, np.shape(A), False)
+        if given is not None:
+            require_finite(given, "start")
         A, is_complex = real_form(A)
         require_finite(A)
         n = A.shape[-1]
@@ -127,16 +138,7 @@ class Inverter:
                 f"{self.model.name} itself sees real matrices of order {self.order or 'n'}, not "
                 f"{kind}; inv and inv_ex invert those too"
             )
-        S, exponent = normalise(A)
-        X = np.empty(S.shape)
-        flat, out = S.reshape(math.prod(A.shape[:-2]), n, n), X.reshape(-1, n, n) if n else X
-        with np.errstate(all="ignore"):
-            for part in chunks(len(flat), n) if n else ():
-                if max_products is None:
-                    out[part] = self.leaf(flat[part])
-                else:
-                    out[part] = self.leaf.within(flat[part], max_products)
-            return times_power(X, -exponent[..., None, None]).astype(A.dtype, copy=False)
+        return guesses(self.leaf, A, given, max_products)
 
     def __call__(self, A: ArrayLike) -> NDArray:
         """Certified inverses: ``inv``."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.linalg.greedy import improved
 from deepmatrixinversion.linalg.scaling import times_power
 from deepmatrixinversion.models.config import ANY_ORDER, IMPORTED
 from deepmatrixinversion.models.directory import ModelDirectory, read_weights
@@ -118,6 +119,14 @@ class PriorLeaf:
         """All products spent, unless nothing is gained any more."""
         _check_budget(max_products)
         return prior_guess(self.prior, S, max_products=max_products, tol=0.0).X
+
+
+def from_start(S: NDArray, X: NDArray, max_products: int | None = None) -> NDArray[np.float64]:
+    """Given approximate inverses after minimal residual steps, as a guess is without a start."""
+    if max_products is None:
+        return improved(S, X).X
+    _check_budget(max_products)
+    return improved(S, X, max_products=max_products, tol=0.0).X if max_products else X
 
 
 def _check_budget(max_products: int) -> None:

@@ -134,10 +134,17 @@ def bounds(s: Sums, A: Array, X: Array, n: int) -> Bounds:
     size = s.rows(X)
     r, _ = through(jnp.ones_like(size))
     left, spread = through(r)
-    alpha = _finite(s.largest(left / r) * factor, _normal(s, A) & _normal(s, X))
+    sound = _conventional() & _normal(s, A) & _normal(s, X)
+    alpha = _finite(s.largest(left / r) * factor, sound)
     rows = (s.weighted(X, r) + tiny) / (1 - alpha) * factor
     error, relative = (_finite(s.largest(x) * factor, alpha < 1) for x in (rows, rows / size))
     return Bounds(_finite(s.largest(r), alpha < jnp.inf), error, relative, s.largest(spread / r))
+
+
+def _conventional() -> Array:
+    """Whether the platform that this is compiled for is one of those, not only the default one."""
+    yes, no = (lambda: jnp.array(True)), (lambda: jnp.array(False))
+    return lax.platform_dependent(default=no, **dict.fromkeys(("cpu", "cuda", "rocm"), yes))
 
 
 def _finite(x: Array, sound: Array) -> Array:
@@ -157,14 +164,16 @@ def _normal(s: Sums, A: Array) -> Array:
     return s.largest(s.rows(subnormal.astype(jnp.float64))) == 0
 
 
-MATRICES = Sums(
-    lambda X, A: X @ A,
-    lambda A: abs(A).sum(axis=-1, keepdims=True),
-    lambda X, a: abs(X) @ a,
-    lambda x: x.max(axis=-2, keepdims=True),
-    lambda x: x.sum(axis=-2, keepdims=True),
-    jnp.zeros(()),
-)
+def _matrices(n: int) -> Sums:
+    """For stacks, each matrix on one device."""
+    return Sums(
+        lambda A, X: A @ X,
+        lambda A: abs(A).sum(axis=-1, keepdims=True),
+        lambda A, w: abs(A) @ w,
+        lambda x: x.max(axis=-2, keepdims=True),
+        lambda x: x.sum(axis=-2, keepdims=True),
+        jnp.eye(n),
+    )
 
 
 @partial(jax.jit, static_argnums=2)
@@ -175,8 +184,7 @@ def certified(A: Array, X: Array, rtol: float | None) -> InverseResult:
     if not n:
         zero = jnp.zeros(A.shape[:-2])
         return InverseResult(X, zero == 0, zero, zero, zero)
-    s = MATRICES._replace(one=jnp.eye(n))
-    found = bounds(s, doubled(lax.stop_gradient(A)), doubled(lax.stop_gradient(X)), n)
+    found = bounds(_matrices(n), doubled(lax.stop_gradient(A)), doubled(lax.stop_gradient(X)), n)
     return judged(X, Bounds(*(x[..., 0, 0] for x in found)), rtol)
 
 

@@ -103,7 +103,7 @@ def inv(A: Any, *, mesh: Any = None, axes: tuple[str, str] | None = None) -> Arr
 
     Notes
     -----
-    Cost: some 9 products of order n, see ``docs/scale.md``; 10 to 15 pieces of memory on a device.
+    Cost: some 9 products of order n, and 19 to 26 pieces of memory on a device: ``docs/scale.md``.
     """
     return _inverse(A, grid_of(A, mesh, axes))
 

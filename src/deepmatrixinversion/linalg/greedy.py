@@ -45,22 +45,21 @@ class Guess(NamedTuple):
 
 
 class Live(NamedTuple):
-    """The matrices that are not done: places in the stack, R, errors of R, hidden states."""
+    """The matrices that are not done: places in the stack, R, errors of R."""
 
     places: NDArray[np.intp]
     R: Array
     noise: Array
-    hidden: Array
 
     def at(self, which: NDArray[np.bool_]) -> Live:
         """Some of them."""
-        return Live(self.places[which], self.R[which], self.noise[which], self.hidden[which])
+        return Live(self.places[which], self.R[which], self.noise[which])
 
 
-def alive(R: Array, width: int = 0) -> Live:
-    """All matrices of a stack, by their residuals, with hidden states of zeros."""
+def alive(R: Array) -> Live:
+    """All matrices of a stack, by their residuals."""
     k = len(R)
-    return Live(np.arange(k), R, np.full((k, 1, 1), EPS), np.zeros((k, width)))
+    return Live(np.arange(k), R, np.full((k, 1, 1), EPS))
 
 
 def improved(

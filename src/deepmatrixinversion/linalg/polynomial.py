@@ -26,7 +26,8 @@ Björck 1996, "Numerical Methods for Least Squares Problems", section 2.4 (modif
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 NOISE = 10.0
 """How many roundoffs of its powers an image may consist of before it counts."""
@@ -35,8 +36,26 @@ TINY = 1e-36
 """Least square of a norm that is divided by; float32 holds it."""
 
 
-class Space(NamedTuple):
-    """What residuals are: matrices, or the vectors of their eigenvalues."""
+class Space(Protocol):
+    """What residuals are: matrices, the vectors of their eigenvalues, or coefficients of them."""
+
+    @property
+    def product(self) -> Callable[[Any, Any], Any]:
+        """The product of two."""
+        ...
+
+    def inner(self, a: Any, b: Any) -> Any:
+        """<a, b> of each pair, its axes kept with length one."""
+        ...
+
+    def norm(self, a: Any) -> Any:
+        """The norm of each, above zero."""
+        ...
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A `Space` of arrays, summed over some axes."""
 
     product: Callable[[Any, Any], Any]
     axes: tuple[int, ...]
@@ -50,8 +69,8 @@ class Space(NamedTuple):
         return self.inner(a, a).clip(TINY) ** 0.5
 
 
-MATRICES = Space(lambda a, b: a @ b, (-2, -1))
-SPECTRA = Space(lambda a, b: a * b, (-1,))
+MATRICES = Arrays(lambda a, b: a @ b, (-2, -1))
+SPECTRA = Arrays(lambda a, b: a * b, (-1,))
 
 
 class Fit(NamedTuple):

@@ -19,8 +19,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from deepmatrixinversion.matrices import origins
 from deepmatrixinversion.matrices.haar import haar
-from deepmatrixinversion.matrices.sources import NumpySource, Source
+from deepmatrixinversion.matrices.sources import NumpySource, Source, log_uniform
 from deepmatrixinversion.matrices.spectra import symmetric, with_singular_values
 
 __all__ = ["DISTRIBUTIONS", "Distribution", "NumpySource", "Source", "haar", "mixture", "sample"]
@@ -100,7 +101,7 @@ def diagonally_dominant(source: Source, count: int, n: int, low: float, high: fl
     """
     xp, identity = source.xp, source.eye(n)
     rest = source.uniform((count, n, n), low, high) * (1 - identity)
-    excess = (high - low) / 2 * _log_uniform(source, (count, 1), DOMINANCE_MIN, 1.0)
+    excess = (high - low) / 2 * log_uniform(source, (count, 1), DOMINANCE_MIN, 1.0)
     diagonal = xp.copysign(xp.abs(rest).sum(-1) + excess, source.normal((count, n)))
     return rest + diagonal[:, :, None] * identity
 
@@ -126,7 +127,7 @@ def low_rank_plus_noise(source: Source, count: int, n: int, low: float, high: fl
     A low-rank signal as it is measured: r singular values of order s n, and n - r of order
     s delta sqrt(n) and less. One delta a matrix; nonsingular with probability one.
     """
-    delta = _log_uniform(source, (count, 1, 1), NOISE_MIN, NOISE_MAX)
+    delta = log_uniform(source, (count, 1, 1), NOISE_MIN, NOISE_MAX)
     noise = (high - low) / 2 * delta * source.normal((count, n, n))
     return low_rank(source, count, n, low, high) + noise
 
@@ -142,7 +143,7 @@ def nearly_singular(source: Source, count: int, n: int, low: float, high: float)
     a = source.uniform((count, n, n), low, high)
     v = source.normal((count, n, 1))
     v = v / (v * v).sum(-2)[:, :, None] ** 0.5
-    delta = _log_uniform(source, (count, 1, 1), DELTA_MIN, DELTA_MAX)
+    delta = log_uniform(source, (count, 1, 1), DELTA_MIN, DELTA_MAX)
     return a - ((1 - delta) * (a @ v)) @ v.swapaxes(-1, -2)
 
 
@@ -158,6 +159,13 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "low_rank": low_rank,
     "low_rank_plus_noise": low_rank_plus_noise,
     "nearly_singular": nearly_singular,
+    "kernel": origins.kernel,
+    "hessian": origins.hessian,
+    "stiffness": origins.stiffness,
+    "received": origins.received,
+    "autocovariance": origins.autocovariance,
+    "discounted": origins.discounted,
+    "transport": origins.transport,
 }
 
 
@@ -278,10 +286,6 @@ def _det_above(xp: Any, a: Any, least: float) -> Any:
             for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1))
         )
     return abs(det) > least
-
-
-def _log_uniform(source: Source, shape: tuple[int, ...], low: float, high: float) -> Any:
-    return source.xp.exp(source.uniform(shape, math.log(low), math.log(high)))
 
 
 def _singular_values(source: Source, count: int, n: int, low: float, high: float) -> Any:

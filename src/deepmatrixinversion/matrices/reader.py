@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, NotSquareError
 from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.formats import format_of
 from deepmatrixinversion.matrices.input_file import open_input
@@ -99,7 +99,7 @@ class MatrixReader(Iterator[np.ndarray]):
             self.rows, self.cols = self._blocks.rows, self._blocks.cols
             self.count = self._blocks.count
             if square and self.rows != self.cols:
-                raise MatrixFormatError(
+                raise NotSquareError(
                     f"{self.name}: matrix 0 is {self.rows} x {self.cols}, but only square matrices"
                     " will do here"
                 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,3 +66,8 @@ class NumpySource:
 
     def arange(self, n: int) -> np.ndarray:
         return np.arange(n)
+
+
+def log_uniform(source: Source, shape: tuple[int, ...], low: float, high: float) -> Any:
+    """Independent draws whose logarithms are uniform."""
+    return source.xp.exp(source.uniform(shape, math.log(low), math.log(high)))

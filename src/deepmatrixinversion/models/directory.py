@@ -35,6 +35,7 @@ CONFIG = "config.json"
 GRAPH = "model.onnx"
 CARD = "README.md"
 CURVE = "training.csv"
+RECIPE = "training.json"  # of a training, with which it goes on
 
 # No model that this package can describe comes near these: they stop a hostile or broken file
 # before it fills the memory.
@@ -96,6 +97,8 @@ def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDi
     if not (path / CONFIG).exists() and keras_files(path):
         config, graph = read_ensemble(path)
         return ModelDirectory(path, config, name, graph)
+    if not (path / CONFIG).exists() and (path / RECIPE).is_file():
+        raise ModelError(f"{path}: its training is not finished: dmxtrain --resume {path}")
     config = ModelConfig.from_json(_read(path, CONFIG, MAX_CONFIG_BYTES))
     expected = set(model_files(config.net.net, config.members))
     if set(config.files) != expected:
@@ -140,7 +143,10 @@ def read_weights(model: ModelDirectory, member: int) -> dict[str, np.ndarray]:
         shapes are not those of the configured network.
     """
     if model.config.net.net == IMPORTED:
-        raise ModelError(f"{model.path}: an imported model has no weights but those in {GRAPH}")
+        raise ModelError(
+            f"{model.path}: an imported model has no weights but those in {GRAPH}, its export "
+            "(dmxtrain --import writes it)"
+        )
     name = member_file(member)
     where = f"{model.path / name}"
     data = _read(model.path, name, MAX_FILE_BYTES)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from deepmatrixinversion.errors import quoted
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.prior.store import tensor_shapes
-from deepmatrixinversion.spectral.advice import ANSWERS, BLOCKS, SEEN
+from deepmatrixinversion.spectral.advice import ANSWERS, SEEN
 
 Shape = tuple[int, ...]
 
@@ -68,7 +68,7 @@ def _feedback(c: NetConfig) -> dict[str, Shape]:
 
 def _spectral(c: NetConfig) -> dict[str, Shape]:
     layers: dict[str, Shape] = {}
-    for k, (seen, answers) in enumerate(zip(SEEN * BLOCKS, ANSWERS * BLOCKS, strict=True)):
+    for k, (seen, answers) in enumerate(zip(SEEN, ANSWERS, strict=True)):
         layers[f"gate.{k}"] = (seen + c.nunits, 2 * c.nunits)
         layers[f"mix.{k}"] = (c.nunits, c.nunits)
         layers[f"out.{k}"] = (c.nunits, answers)

@@ -43,8 +43,9 @@ class Prior(nn.Module):
         """A candidate inverse of each matrix of A, shape (batch, n, n)."""
         A, scale = normalised(A)
         one = torch.eye(self.store.order, dtype=A.dtype, device=A.device)
-        algebra = Algebra(self.store.order, torch.finfo(A.dtype).eps, one, torch.where)
-        X, _ = start(A, symmetric(A, one, torch) & curved(A, torch), one, torch)
+        eps = torch.finfo(A.dtype).eps
+        algebra = Algebra(self.store.order, eps, one, torch.where)
+        X, _ = start(A, symmetric(A, one, eps, torch) & curved(A, torch), one, torch)
         if self.store.guard:
             proposed, familiar = self._proposal(algebra, A)
             X = torch.where(familiar.reshape(-1, 1, 1), proposed, X)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.greedy import (
     EARLY_EXIT,
+    EPS,
     FLOOR,
     GREEDY,
     Array,
@@ -68,6 +69,6 @@ def _unit_guess(prior: Prior, S: Array, max_products: int, tol: float) -> Guess:
 def generic_start(S: Array) -> tuple[Array, Array]:
     """X and R where nothing is known of a matrix: from its transpose, or from the identity."""
     one = np.eye(S.shape[-1])
-    definite: NDArray[np.bool_] = symmetric(S, one, np)
+    definite: NDArray[np.bool_] = symmetric(S, one, EPS, np)
     definite[definite] = curved(S[definite[:, 0, 0]], np)[:, 0, 0]
     return start(S, definite, one, np)

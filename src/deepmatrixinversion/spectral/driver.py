@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,33 +13,92 @@ from deepmatrixinversion.linalg.greedy import (
     EARLY_EXIT,
     EPS,
     FLOOR,
-    GREEDY,
     Array,
     Guess,
-    alive,
-    at,
-    finish,
-    fit_at,
     keep_start,
-    leave,
     norm,
-    step,
 )
-from deepmatrixinversion.linalg.polynomial import MATRICES, corrected
+from deepmatrixinversion.linalg.polynomial import TINY, Fit, corrected, polynomial
 from deepmatrixinversion.spectral.advice import (
     BLOCK_PRODUCTS,
-    BLOCKS,
     Look,
+    choose,
     foresee,
     lift,
     look,
+    unaligned,
 )
-from deepmatrixinversion.spectral.start import curved, start, symmetric
+from deepmatrixinversion.spectral.moments import UNSEEN, Moments
+from deepmatrixinversion.spectral.opening import Opening, begin, taken, turned
+from deepmatrixinversion.spectral.start import curved, start, start_from_identity, symmetric
 
-UNTRAINED_ORDER = 24
-"""From here on definite matrices take greedy steps on the way to a tolerance. Products to 1e-3 at
-n = 32: the network takes 13.4 to 15.8 where greedy steps take 10.0 to 14.0 (kernels of a table,
-grids, ridge Hessians, MIMO, windows), but 12.3 on random definite matrices where they take 13.4."""
+MOST_BLOCKS = 8
+"""After so many the last step begins, whatever the network says."""
+
+OPEN_DEGREE = 12
+"""Largest degree of the last step, which is left as soon as it suffices; then another follows."""
+
+SMALL_ORDER = 9
+"""Up to here an open-ended step comes first, which by Cayley-Hamilton ends after n directions.
+Products to 1e-3, normal matrices of order 8: 9.0, the network 11.3, greedy steps 13.3."""
+
+GREEDY = (3, 3, 3, OPEN_DEGREE)
+"""Degrees of steps without the network."""
+
+SLOTS = 6
+"""Matrices of a block: I, R, R², S, U V and R P."""
+
+
+class Stacks:
+    """Matrices, their inner products in one pass."""
+
+    def product(self, a: Array, b: Array) -> Array:
+        """a b of each pair."""
+        return a @ b
+
+    def inner(self, a: Array, b: Array) -> Array:
+        """<a, b> of each pair: (k, 1, 1)."""
+        return np.einsum("kij,kij->k", a, b)[:, None, None]
+
+    def norm(self, a: Array) -> Array:
+        """‖a‖F of each, at least 1e-18."""
+        return self.inner(a, a).clip(TINY) ** 0.5
+
+
+STACKS = Stacks()
+
+
+class Live(NamedTuple):
+    """The matrices that are not done, and what is known of them.
+
+    Attributes
+    ----------
+    places : (k,) int array
+        Where they are in the stack.
+    X, R : (k, n, n) arrays
+        The candidates and their residuals, which are predicted, not measured.
+    noise : (k,) array
+        Errors of R.
+    hidden : (k, units) float32 array
+        What the network remembers.
+    spent : int
+        Products when R is known. From the identity that is -1: neither the first residual takes
+        one nor the first step, as X is a multiple of the identity.
+    """
+
+    places: NDArray[np.intp]
+    X: Array
+    R: Array
+    noise: Array
+    hidden: NDArray[np.float32]
+    spent: int
+
+    def at(self, which: NDArray[np.bool_]) -> Live:
+        """Some of them."""
+        if which.all():
+            return self
+        places, X, R, noise, hidden, spent = self
+        return Live(places[which], X[which], R[which], noise[which], hidden[which], spent)
 
 
 def spectral_guess(
@@ -47,7 +108,7 @@ def spectral_guess(
     max_products: int,
     tol: float = EARLY_EXIT,
 ) -> Guess:
-    """Guess inverses by minimal residual polynomials, corrected by the network.
+    """Guess inverses by minimal residual polynomials, chosen and corrected by the network.
 
     Parameters
     ----------
@@ -63,56 +124,171 @@ def spectral_guess(
     Notes
     -----
     A matrix leaves the stack as soon as a step of low enough degree brings it below ``tol``, in the
-    middle of a block as well, and costs nothing more. On the way to a tolerance definite matrices
-    of order 24 and more go without the network, which there costs more than it saves.
+    middle of a block as well, and costs nothing more. Definite matrices start from the identity,
+    which saves two products beside the square root of the condition.
     """
     S = np.ascontiguousarray(S, dtype=np.float64)
     k, n = S.shape[:2]
     one = np.eye(n)
-    definite = symmetric(S, one, np)
-    definite[definite] = curved(S[definite[:, 0, 0]], np)[:, 0, 0]
-    if max_products < 1 or not k:
-        square = np.einsum("kij,kij->k", S, S)
-        X = S.swapaxes(1, 2) / np.where(square > 0, square, 1.0)[:, None, None]
-        return Guess(X, np.full(k, np.sqrt(n)), np.zeros(k, dtype=np.int64))
-    X, R = start(S, definite, one, np)
-    guess = Guess(X, norm(R), np.ones(k, dtype=np.int64))
-    first, at_first = X.copy(), guess.residual.copy()
-    enough = max(tol, FLOOR)
-    live = alive(R, weights["mix.0.bias"].shape[0]).at(guess.residual > enough)
-    spent = 1
-    if tol > 0 and n >= UNTRAINED_ORDER:
-        untrained = definite[live.places, 0, 0]
-        finish(guess, live.at(untrained), spent, max_products, enough, GREEDY)
-        live = live.at(~untrained)
-    for block in range(BLOCKS):
-        # With less, one step of the powers reaches as far.
-        if max_products - spent < BLOCK_PRODUCTS + 2 or not live.places.size:
-            break
-        seen = look(one, live.R, MATRICES, EPS, live.noise)
-        before = norm(seen.fit.remainder)
-        if (done := before <= enough).any():
-            leave(guess, live, seen.known, seen.fit, done, spent + 2)
-            live, seen, before = live.at(~done), _look_at(seen, ~done), before[~done]
-        if not live.places.size:
-            break
-        seen, hidden = lift(weights, block, seen, live.hidden, MATRICES, np, EPS, live.noise)
-        before = before[:, None, None]
-        moves, opens, hidden = foresee(weights, block, seen, before, hidden, MATRICES, np)
-        spent += BLOCK_PRODUCTS
-        if (done := norm(seen.fit.remainder) <= enough).any():
-            leave(guess, live, seen.known, seen.fit, done, spent)
-            live, seen = live.at(~done), _look_at(seen, ~done)
-            moves, opens, hidden = [m[~done] for m in moves], opens[~done], hidden[~done]
-        steps, R = corrected(seen.fit, moves, MATRICES)
-        live = step(guess, live, seen.known, seen.fit, steps, R, spent)._replace(hidden=hidden)
-        finish(guess, live.at(opens > 0), spent, max_products, enough)
-        live = live.at(opens <= 0)
-    finish(guess, live, spent, max_products, enough)
-    keep_start(guess, first, at_first)  # which no weights can get past
+    guess = Guess(np.empty_like(S), np.full(k, np.sqrt(n)), np.zeros(k, dtype=np.int64))
+    definite = _definite(S, one)
+    for which, from_identity in ((definite, True), (~definite, False)):
+        places = np.flatnonzero(which)
+        if not places.size:
+            continue
+        part = S if places.size == k else S[places]
+        if from_identity:
+            X, R = start_from_identity(part, one, np)
+        elif max_products < 1:
+            square = np.einsum("kij,kij->k", part, part)[:, None, None]
+            guess.X[places] = part.swapaxes(1, 2) / np.where(square > 0, square, 1.0)
+            continue
+        else:
+            X, R = start(part, np.zeros((1, 1, 1), dtype=bool), one, np)
+        found = Guess(X, norm(R), np.full(len(X), int(not from_identity)))
+        spent = -1 if from_identity else 1
+        Descent(found, weights, max_products, max(tol, FLOOR)).run(R, spent)
+        guess.X[places], guess.residual[places], guess.products[places] = found
     return guess
 
 
+def _definite(S: Array, one: Array) -> NDArray[np.bool_]:
+    """Which matrices start from the identity."""
+    which = np.abs(S[:, 0] - S[:, :, 0]).sum(axis=1) <= 1e-9  # few others pass, for O(n)
+    which[which] = symmetric(S[which], one, EPS, np)[:, 0, 0]
+    which[which] = curved(S[which], np)[:, 0, 0]
+    return which
+
+
+class Descent(NamedTuple):
+    """Guesses so far, the weights, products at most, and the residual that is enough."""
+
+    guess: Guess
+    weights: Mapping[str, NDArray]
+    most: int
+    enough: float
+
+    def run(self, R: Array, spent: int) -> None:
+        """From the start, with its residual, to the end: in place."""
+        guess, k = self.guess, len(R)
+        first, at_first = guess.X.copy(), guess.residual.copy()
+        hidden = np.zeros((k, self.weights["mix.0.bias"].shape[0]), dtype=np.float32)
+        live = Live(np.arange(k), guess.X, R, np.full(k, EPS), hidden, spent)
+        live = live.at(guess.residual > self.enough)
+        small = R.shape[-1] <= SMALL_ORDER
+        if small:
+            live = self._open(live, [R.shape[-1] + 2])
+        for block in range(MOST_BLOCKS):
+            # With less, one step of the powers reaches as far.
+            if not live.places.size or self.most - live.spent < BLOCK_PRODUCTS + 2:
+                break
+            live = self._block(live, first=block == 0 and not small)
+        self._open(live, repeat(OPEN_DEGREE))
+        keep_start(guess, first, at_first)  # which no weights can get past
+
+    def _step(self, live: Live, p: Array, R: Array, growth: Array, products: int) -> Live:
+        """X <- X p(R) and R <- what that leaves, so many products from here; who is not done."""
+        X = live.X[:, :1, :1] * p if live.spent < 0 else live.X @ p
+        places, spent, residual = live.places, live.spent + products, norm(R)
+        self.guess.X[places], self.guess.residual[places] = X, residual
+        self.guess.products[places] = spent
+        after = Live(places, X, R, live.noise * growth, live.hidden, spent)
+        return after.at(residual > self.enough)
+
+    def _block(self, live: Live, first: bool) -> Live:
+        """A block for those that neither leave within it, nor open, nor go without the network."""
+        space, noise = Moments(live.R, SLOTS), live.noise + UNSEEN / 10
+        seen = look(space.one, space.R, space, EPS, noise)
+        before = space.seen(seen.fit.remainder)
+        choice, opens, hidden = choose(self.weights, seen, live.hidden, space, np)
+        done = before[0] <= self.enough
+        plain = first & ~done & unaligned(seen, before, space, np)
+        opening = (opens > 0) & ~done & ~plain
+        live = live._replace(hidden=hidden)
+        if done.any():
+            part = _look_at(seen, done)
+            self._step(live.at(done), *_combined(space, part, part.fit.coefficients, done), 2)
+        for going, degrees in ((plain, GREEDY), (opening, [])):
+            square = space.matrix(seen.square[:, going], going)
+            self._open(live.at(going), chain(degrees, repeat(OPEN_DEGREE)), square)
+        stay = ~(done | plain | opening)
+        if not stay.any():
+            return live.at(stay)
+        if not stay.all():
+            live, noise, before = live.at(stay), noise[stay], before[:, stay]
+            choice, seen = [c[:, stay] for c in choice], _look_at(seen, stay)
+            space.keep(stay)
+        seen = lift(choice, seen, space, EPS, noise)
+        moves, hidden = foresee(self.weights, seen, before, live.hidden, space, np)
+        # Where the uncorrected step will do, there is nothing to look ahead to.
+        ahead = space.seen(seen.fit.remainder) > self.enough
+        steps, rest = corrected(seen.fit, [ahead * move for move in moves], space)
+        seen = seen._replace(fit=seen.fit._replace(remainder=rest))
+        found = _combined(space, seen, steps)
+        return self._step(live._replace(hidden=hidden), *found, BLOCK_PRODUCTS)
+
+    def _open(self, live: Live, degrees: Iterable[int], square: Array | None = None) -> Live:
+        """Steps up to these degrees, which who is done leaves; ``square`` is R² where it is there.
+
+        Returns who is not done at the end.
+        """
+        one = np.eye(live.R.shape[-1])
+        for most in degrees:
+            degree = min(most, self.most - live.spent)
+            if not live.places.size or degree < 1:
+                break
+            o = begin(live.R, one, live.noise[:, None, None])
+            for d in range(1, degree + 1):
+                o, length = taken(o, STACKS, EPS, len(one) ** 0.5)
+                if d == degree:
+                    break
+                done = norm(o.remainder) <= self.enough
+                if done.any():
+                    self._step(live.at(done), *_opened(_opening_at(o, done)), d)
+                    live, o, length = live.at(~done), _opening_at(o, ~done), length[~done]
+                    square = None if square is None else square[~done]
+                    if not live.places.size:
+                        return live
+                # The first image, R (I - R), is known from R².
+                image = None if square is None else (live.R - square) / length
+                o, square = turned(o, length, STACKS, image), None
+            live, square = self._step(live, *_opened(o), degree), None
+        return live
+
+
+def _combined(
+    space: Moments,
+    seen: Look,
+    steps: list[Any],
+    which: NDArray[np.bool_] | slice = slice(None),
+) -> tuple[Array, Array, Array]:
+    """p of steps along the basis, what is left, and by how much errors of R grow."""
+    c = polynomial(seen.fit, steps)
+    p = np.sum([v * M for v, M in zip(c, seen.known, strict=True)], axis=0)
+    growth = 1.0 + np.sum(np.abs(c), axis=0)
+    return space.matrix(p, which), space.matrix(seen.fit.remainder, which), growth[0]
+
+
+def _opened(o: Opening) -> tuple[Array, Array, Array]:
+    """The same of an open-ended step."""
+    n = o.R.shape[-1]
+    growth = 1.0 + n**0.5 * abs(o.p[0]) + sum(abs(c) for c in o.p[1:])
+    return o.polynomial(np.eye(n)), o.remainder, growth[:, 0, 0]
+
+
 def _look_at(seen: Look, which: NDArray[np.bool_]) -> Look:
-    known = [at(M, which) for M in seen.known]
-    return Look(known, seen.square[which], fit_at(seen.fit, which))
+    """A look at some matrices."""
+    known, square, fit = _at(list(seen), which, lambda v: v[:, which])
+    return Look(known, square, Fit(*fit))
+
+
+def _opening_at(o: Opening, which: NDArray[np.bool_]) -> Opening:
+    """An open-ended step at some matrices."""
+    return Opening(*_at(list(o), which, lambda v: v[which]))
+
+
+def _at(value: Any, which: NDArray[np.bool_], take: Any) -> Any:
+    """The arrays of a nested list, at some matrices; numbers are the same for all."""
+    if isinstance(value, list | tuple):
+        return [_at(part, which, take) for part in value]
+    return take(value) if isinstance(value, np.ndarray) else value

@@ -1,8 +1,9 @@
 """Where ``spectral`` starts: Aᵀ, and the identity where A is symmetric positive definite.
 
 The eigenvalues of A Aᵀ spread over kappa², those of A over kappa alone: polynomials in A itself
-take half the products, or reach where those in A Aᵀ never come. NumPy arrays and torch tensors
-alike; nothing branches on data, so that the exporter traces it.
+take half the products, or reach where those in A Aᵀ never come; and I - c A, like the first
+polynomial in it, takes no product at all. NumPy arrays and torch tensors alike; nothing branches
+on data, so that the exporter traces it.
 """
 
 from __future__ import annotations
@@ -13,26 +14,45 @@ from deepmatrixinversion.linalg.polynomial import MATRICES, TINY, scaled
 
 POWER_STEPS = 12
 
+SYMMETRY = 2.0
+"""Roundings, in units of n eps ‖A‖F, by which a symmetric matrix may differ from its transpose:
+those of products such as H P Hᵀ."""
+
 
 def start(A: Any, definite: Any, one: Any, xp: Any) -> tuple[Any, Any]:
     """X and R = I - A X at X's best scale, of each A of the stack, 0 for A = 0.
 
     ``definite`` (batch, 1, 1) says where X is a multiple of the identity. Cost: one product.
     """
-    square = MATRICES.inner(A, A)
-    square = xp.where(square > 0, square, xp.ones_like(square))
+    square = _square(A, xp)
     X = xp.where(definite, one / square**0.5, A.swapaxes(-2, -1) / square)
-    R = one - A @ X
+    return _scaled(X, one - A @ X, one)
+
+
+def start_from_identity(A: Any, one: Any, xp: Any) -> tuple[Any, Any]:
+    """X and R where X is a multiple of the identity. Cost: O(n²)."""
+    size = _square(A, xp) ** 0.5
+    return _scaled(one / size, one - A / size, one)
+
+
+def _square(A: Any, xp: Any) -> Any:
+    square = MATRICES.inner(A, A)
+    return xp.where(square > 0, square, xp.ones_like(square))
+
+
+def _scaled(X: Any, R: Any, one: Any) -> tuple[Any, Any]:
     # Symmetric but for rounding, which the powers would amplify.
     R = 0.5 * (R + R.swapaxes(-2, -1))
     factor, R = scaled(one, R, MATRICES)
     return factor * X, R
 
 
-def symmetric(A: Any, one: Any, xp: Any) -> Any:
-    """Whether each matrix is symmetric to the last bit, with a positive diagonal: (batch, 1, 1)."""
-    wrong = (A.swapaxes(-2, -1) != A) | ((A <= 0) & (one > 0))
-    return _nowhere(wrong, xp)
+def symmetric(A: Any, one: Any, eps: float, xp: Any) -> Any:
+    """Whether each is symmetric but for rounding, with a positive diagonal: (batch, 1, 1)."""
+    gap = A - A.swapaxes(-2, -1)
+    most = SYMMETRY * A.shape[-1] * eps
+    close = MATRICES.inner(gap, gap) <= most**2 * MATRICES.inner(A, A)
+    return close & _nowhere((A <= 0) & (one > 0), xp)
 
 
 def curved(A: Any, xp: Any) -> Any:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from deepmatrixinversion.linalg import balance, minimal_residual, purification
 from deepmatrixinversion.linalg.algebra import Algebra
-from deepmatrixinversion.linalg.polynomial import MATRICES, Space
+from deepmatrixinversion.linalg.polynomial import MATRICES, Arrays, Space
 from deepmatrixinversion.nets.algebra import ELEMENTWISE_ORDER
 
-ENTRIES = Space(lambda M, N: (M.unsqueeze(2) * N.unsqueeze(0)).sum(dim=1), (0, 1))
+ENTRIES = Arrays(lambda M, N: (M.unsqueeze(2) * N.unsqueeze(0)).sum(dim=1), (0, 1))
 """Each entry of all matrices side by side, (n, n, ...): see ``nets.algebra``."""
 
 

@@ -18,11 +18,9 @@ from typing import Any
 from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.models.config import from_dict, parse_json
-from deepmatrixinversion.models.directory import CONFIG
+from deepmatrixinversion.models.directory import CONFIG, RECIPE
 from deepmatrixinversion.training.dataset import DataSet, save_data
 from deepmatrixinversion.training.recipe import Recipe
-
-RECIPE = "training.json"
 
 
 def new_directory(

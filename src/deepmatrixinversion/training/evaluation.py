@@ -19,7 +19,7 @@ from deepmatrixinversion.reporting.metrics import (
     frobenius_residuals,
 )
 from deepmatrixinversion.training.dataset import DataSet
-from deepmatrixinversion.training.source import EVALUATION, stream_seed
+from deepmatrixinversion.training.streams import EVALUATION, stream_seed
 
 BLOCK = 10_000
 

@@ -24,11 +24,7 @@ from deepmatrixinversion.training.losses import LOSSES, RESIDUAL_FLOOR
 from deepmatrixinversion.training.matrices import Batch, Supply, supply
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.recorder import Recorder
-from deepmatrixinversion.training.source import (
-    INITIAL_WEIGHTS,
-    TRAINING,
-    stream_seed,
-)
+from deepmatrixinversion.training.streams import INITIAL_WEIGHTS, TRAINING, stream_seed
 
 WARMUP_STEPS = 100
 GRADIENT_NORM = 1.0

@@ -15,7 +15,8 @@ from torch import Tensor
 from deepmatrixinversion.matrices.distributions import sample
 from deepmatrixinversion.training.dataset import DataSet, load_data
 from deepmatrixinversion.training.recipe import Recipe
-from deepmatrixinversion.training.source import SELECTION, TorchSource, stream_seed
+from deepmatrixinversion.training.source import TorchSource
+from deepmatrixinversion.training.streams import SELECTION, stream_seed
 
 SELECTION_MATRICES = 10_000
 

@@ -56,10 +56,11 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "loss": "products",
         "msize": ANY_ORDER,
         "orders": "2,4,8,16,32,48,64",
-        "distribution": "normal+uniform+normal+uniform+spectrum+spd+correlation+toeplitz"
-        "+orthogonal+low_rank_plus_noise+nearly_singular",
+        "distribution": "normal+uniform+normal+uniform+spectrum+spectrum+spd+correlation+toeplitz"
+        "+low_rank_plus_noise+nearly_singular+diagonally_dominant+kernel+hessian+stiffness"
+        "+received+autocovariance+discounted+transport+transport",
         "lr": 1e-3,
-        "nunits": 64,
+        "nunits": 32,
         "nlayers": BLOCKS,
         "batch_size": 512,
         "nmx_samples": 200_000,

@@ -12,45 +12,52 @@ from torch.export import ExportedProgram
 
 from deepmatrixinversion.export.planes import elements, matrices
 from deepmatrixinversion.export.planes.pair import Planes
+from deepmatrixinversion.export.stand_ins import StandIns
 
 RULES = elements.RULES | matrices.RULES
 IGNORED = frozenset({"_assert_tensor_metadata"})
 OF_SHAPE = frozenset({"sym_size", "sym_numel"})
 
 
-def real_program(
+def exportable_program(
     model: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
 ) -> ExportedProgram:
-    """``torch.export.export`` of a model, without the complex tensors that it computes with.
+    """``torch.export.export`` of a model, ready for ``torch.onnx.export``.
 
-    ONNX has no operators for complex numbers. Here each complex tensor becomes two real ones, and
-    complex matrices to invert, solve or factor become real ones of twice the order, which
-    `deepmatrixinversion.export.onnx_translation_table` writes. Models without complex tensors
-    come back as ``torch.export.export`` returns them.
+    Two kinds of models need it:
+
+    - Those that compute with complex tensors, for which ONNX has no operators. Each becomes two
+      real ones, and complex matrices to invert, solve or factor become real ones of twice the
+      order, which `deepmatrixinversion.export.onnx_translation_table` writes.
+    - Those that call ``matrix_norm`` or ``cond`` with norms other than Frobenius', ``matrix_power``
+      with 0, ``vander``, or ``torch.svd`` without vectors: PyTorch's own export fixes their batch
+      to that of the example, or refuses them.
+
+    All others come back as ``torch.export.export`` returns them.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its inputs and outputs are real: ``torch.complex`` and ``torch.view_as_complex`` lead in,
+        with real inputs and outputs: ``torch.complex`` and ``torch.view_as_complex`` lead in,
         ``.real``, ``.imag``, ``abs`` and ``torch.view_as_real`` out. Parameters and buffers may be
         complex.
     args, kwargs, dynamic_shapes
-        As for ``torch.export.export``.
+        as for ``torch.export.export``
 
     Returns
     -------
     torch.export.ExportedProgram
-        To be handed to ``torch.onnx.export`` in the model's place, with no other arguments of its.
+        to be handed to ``torch.onnx.export`` in the model's place, without ``args``
 
     Raises
     ------
     ValueError
-        Where an input or an output is complex, and for functions of complex tensors that are not
-        translated, which are named.
+        where an input or an output is complex, and for functions of complex tensors that are not
+        translated, which are named
 
     Notes
     -----
@@ -60,16 +67,17 @@ def real_program(
     Examples
     --------
     >>> import torch
-    >>> from deepmatrixinversion.export import onnx_translation_table, real_program
+    >>> from deepmatrixinversion.export import onnx_translation_table, exportable_program
     >>> class Inverse(torch.nn.Module):
     ...     def forward(self, re, im):
     ...         return torch.view_as_real(torch.linalg.inv(torch.complex(re, im)))
-    >>> program = real_program(Inverse(), (torch.eye(3)[None], torch.zeros(1, 3, 3)))
+    >>> program = exportable_program(Inverse(), (torch.eye(3)[None], torch.zeros(1, 3, 3)))
     >>> file = torch.onnx.export(
     ...     program, dynamo=True, verbose=False, custom_translation_table=onnx_translation_table()
     ... )
     """
-    given = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
+    with StandIns():
+        given = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
     if not any(map(_is_complex, given.graph.nodes)):
         return given
     _check(given)

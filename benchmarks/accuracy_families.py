@@ -1,0 +1,164 @@
+"""The families part of the accuracy report: where matrices come from, and who needs how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+import schedules
+from accuracy_data import HELD_OUT, Family, residuals
+from deepmatrixinversion import Inverter
+from deepmatrixinversion.linalg.polynomial import SPECTRA, scaled
+from deepmatrixinversion.linalg.polynomial import greedy as fits
+from deepmatrixinversion.models.directory import read_weights
+from deepmatrixinversion.spectral.driver import spectral_guess
+from your_baselines import NEVER
+from your_families import FAMILIES
+
+ENOUGH = 1e-3
+BUDGET = 20
+COUNTS = {8: 400, 16: 400, 32: 300, 64: 150}
+GREEDY = (3, 3, 3, 60)
+
+
+class Row(NamedTuple):
+    """Mean products to 1e-3 of each method, and the shares (%) that are not there after 20."""
+
+    family: str
+    n: int
+    start: str
+    spectral: float
+    greedy: float
+    oracle: float
+    same_start: float
+    newton: float
+    not_there: float
+    oracle_not_there: float
+
+
+def families() -> dict[str, Family]:
+    """Realistic ones and those of other structure; training sees none of them."""
+    return {f.name: f.draw for f in FAMILIES} | HELD_OUT
+
+
+def spectrum(A: np.ndarray, definite: bool) -> np.ndarray:
+    """Eigenvalues of I - A X at X = A^T/‖A‖F², or I/‖A‖F."""
+    if definite:
+        eigenvalues = np.linalg.eigvalsh(A)
+        return 1.0 - eigenvalues / np.linalg.norm(eigenvalues, axis=1, keepdims=True)
+    return schedules.first_residual(np.maximum(np.linalg.svd(A, compute_uv=False), 1e-300))
+
+
+def products(states: Iterator[schedules.State], free: int = 0) -> np.ndarray:
+    """Those after which each residual is at most 1e-3: of the first state where it is."""
+    costs = None
+    for state in states:
+        there = np.linalg.norm(state.eigenvalues, axis=1) <= ENOUGH
+        costs = np.full(len(there), float(NEVER)) if costs is None else costs
+        costs = np.where((costs == NEVER) & there, state.products - free, costs)
+        if there.all() or state.products >= NEVER:
+            break
+    assert costs is not None
+    return np.maximum(costs, 0)
+
+
+def oracle(r: np.ndarray) -> Iterator[schedules.State]:
+    """Chebyshev polynomials of each number of products, on each matrix's own interval."""
+    for spent, degrees in schedules.best_compositions(NEVER).items():
+        *_, state = schedules.chebyshev(r, degrees)
+        yield schedules.State(spent, state.eigenvalues)
+
+
+def greedy(r: np.ndarray) -> Iterator[schedules.State]:
+    """Minimal residual steps of degrees 3, 3, 3 and an open one, left where that suffices."""
+    one, spent, eps = np.ones_like(r), 1, float(np.finfo(float).eps)
+    _, r = scaled(one, r, SPECTRA)
+    yield schedules.State(spent, r)
+    for degree in GREEDY:
+        left = r
+        for d, (_, fit) in enumerate(fits(r, one, SPECTRA, min(degree, NEVER - spent), eps), 1):
+            left = fit.remainder
+            yield schedules.State(spent + d, left)
+        r, spent = left, spent + degree
+
+
+def measured(name: str, A: np.ndarray) -> Row:
+    """One family at one order."""
+    n = A.shape[-1]
+    weights = read_weights(Inverter.from_pretrained("spectral").model, 1)
+    S = A / np.linalg.norm(A, axis=(1, 2), keepdims=True)
+    gap = np.abs(S - S.swapaxes(1, 2)).max()
+    definite = bool(gap < 1e-12 and (np.linalg.eigvalsh(S)[:, 0] > 0).all())
+    found = spectral_guess(weights, S, max_products=NEVER)
+    there = residuals(S, found.X) <= ENOUGH * (1 + 1e-3)
+    within = residuals(S, spectral_guess(weights, S, max_products=BUDGET, tol=0.0).X)
+    transposed, own = spectrum(S, False), spectrum(S, definite)
+    # From the identity neither the first residual nor the first step takes a product.
+    free = 2 if definite else 0
+    known = products(oracle(transposed))
+    return Row(
+        name,
+        n,
+        "I" if definite else "Aᵀ",
+        np.where(there, found.products, NEVER).mean(),
+        products(greedy(own), free).mean(),
+        known.mean(),
+        products(oracle(own), free).mean(),
+        products(schedules.scaled_newton(transposed)).mean(),
+        100 * float(np.mean(within > ENOUGH)),
+        100 * float(np.mean(known > BUDGET)),
+    )
+
+
+def rows(seed: int, few: int = 1) -> tuple[list[Row], dict[str, str]]:
+    """All families and orders, and the families whose package is missing."""
+    found, missing = [], {}
+    for index, (name, draw) in enumerate(families().items()):
+        for n, count in COUNTS.items():
+            try:
+                A = draw(np.random.default_rng([seed, 98, index, n]), max(10, count // few), n)
+            except ImportError as error:
+                missing[name] = error.name or "?"
+                continue
+            found.append(measured(name, A))
+            print(found[-1], flush=True)
+    return found, missing
+
+
+def table(found: list[Row]) -> list[str]:
+    """The rows as a page's table."""
+    lines = [
+        "| family | start | n | spectral | greedy | oracle Chebyshev | the same from spectral's "
+        "start | scaled Newton | spectral, not there after 20 | oracle |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in found:
+        means = (r.spectral, r.greedy, r.oracle, r.same_start, r.newton)
+        cells = " | ".join(f"{v:.1f}" for v in means)
+        shares = f"{r.not_there:.1f} % | {r.oracle_not_there:.1f} %"
+        lines.append(f"| {r.family} | {r.start} | {r.n} | {cells} | {shares} |")
+    return lines
+
+
+def summary(found: list[Row]) -> list[str]:
+    """In how many cases `spectral` is not behind, and where it is by how much."""
+    lines = []
+    for what, other in (
+        ("the greedy iteration", "greedy"),
+        ("the oracle from Aᵀ", "oracle"),
+        ("the oracle from its own start", "same_start"),
+    ):
+        # A tenth of a product is what these counts of matrices tell apart.
+        behind = [r for r in found if r.spectral > getattr(r, other) + 0.1]
+        gain = np.mean([r.spectral for r in found]) / np.mean([getattr(r, other) for r in found])
+        where = "; ".join(
+            f"{r.family} {r.n} (+{r.spectral - getattr(r, other):.1f})" for r in behind
+        )
+        lines.append(
+            f"- Against {what}: not behind in {len(found) - len(behind)} of {len(found)} cases, "
+            f"{100 * (1 - gain):.0f} % fewer products on average."
+            + (f" Behind on: {where}." if behind else "")
+        )
+    return lines
