@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -19,7 +21,7 @@ class Calibration(CalibrationDataReader):
     def __init__(self, feed):
         self.feeds = iter([feed])
 
-    def get_next(self):
+    def get_next(self) -> Any:
         return next(self.feeds, None)
 
 
