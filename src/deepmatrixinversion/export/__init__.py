@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepmatrixinversion.export.folding import fold
     from deepmatrixinversion.export.inverse import export_onnx
     from deepmatrixinversion.export.planes.program import exportable_program
     from deepmatrixinversion.export.stripping import strip
     from deepmatrixinversion.export.translation import onnx_translation_table
 
-__all__ = ["export_onnx", "exportable_program", "onnx_translation_table", "strip"]
+__all__ = ["export_onnx", "exportable_program", "fold", "onnx_translation_table", "strip"]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +28,10 @@ def __getattr__(name: str) -> Any:
         from deepmatrixinversion.export.planes.program import exportable_program
 
         return exportable_program
+    if name == "fold":
+        from deepmatrixinversion.export.folding import fold
+
+        return fold
     if name == "strip":
         from deepmatrixinversion.export.stripping import strip
 
