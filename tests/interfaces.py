@@ -90,12 +90,6 @@ def assert_near(X, Y, kappa, dtype):
     assert (difference <= bound).all(), (difference / bound).max()
 
 
-def residual(A, X):
-    """‖I - A X‖F of each pair, in float64."""
-    A, X = np.asarray(A, dtype=float), np.asarray(X, dtype=float)
-    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
-
-
 def solving(n: int, dtype, method: str):
     """inv(A) and solve(A, B) of order n as one ONNX graph, to be called with A and B."""
     return functools.partial(_run, _solving(n, dtype, method))

@@ -66,7 +66,3 @@ def table(text):
         if len(cells) == 2:
             rows[cells[0]] = cells[1]
     return rows
-
-
-def residuals(A, X):
-    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))

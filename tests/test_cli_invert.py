@@ -19,11 +19,11 @@ from inverting import (
     call,
     one_sentence,
     program,
-    residuals,
     strict,
     table,
 )
 from models_for_tests import make_model, residual_bound, well_conditioned
+from truth import residuals
 
 # --- inverses ------------------------------------------------------------------------------------
 

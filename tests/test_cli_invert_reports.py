@@ -15,11 +15,11 @@ from inverting import (
     call,
     one_sentence,
     program,
-    residuals,
     strict,
     table,
 )
 from models_for_tests import graph, replace
+from truth import residuals
 
 # --- report and table ----------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from deepmatrixinversion.models.zoo import bundled_names
 from deepmatrixinversion.nets import spectral
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.nets.weights import load_ensemble
-from interfaces import ORDER, assert_near, eps_of, graph_of, matrices, near_one, of_order, residual
+from interfaces import ORDER, assert_near, eps_of, graph_of, matrices, near_one, of_order
+from truth import residuals
 
 EPS32 = eps_of(np.float32)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -61,7 +62,7 @@ def test_spectral_agrees(bundled, dtype):
     assert len(A) > 95
     by_graph = graph_of(bundled.model)(A.astype(np.float32))
     for X in (bundled.guess(A, max_products=25), in_torch(bundled, A), by_graph):
-        assert (residual(A, X) < 1e-3 + ORDER * EPS32 * kappa).all()
+        assert (residuals(A, X) < 1e-3 + ORDER * EPS32 * kappa).all()
 
 
 @pytest.mark.parametrize("n", [2, 8, 16, 32])
@@ -69,11 +70,11 @@ def test_spectral_agrees(bundled, dtype):
 def test_spectral_inverts_positive_definite_matrices_in_every_interface(bundled, n, kappa):
     """From Aᵀ it fails at n = 16, kappa 1e4, on every matrix."""
     A = definite(n, kappa)
-    assert (residual(A, bundled.guess(A, max_products=25)) < 1e-2).all()
+    assert (residuals(A, bundled.guess(A, max_products=25)) < 1e-2).all()
     # At rounding level: a dozen steps' worth of n eps kappa.
     level = 1e-3 + 16 * n * EPS32 * kappa
-    assert (residual(A, in_torch(bundled, A)) < level).all()
-    assert (residual(A, graph_of(bundled.model)(A)) < level).all()
+    assert (residuals(A, in_torch(bundled, A)) < level).all()
+    assert (residuals(A, graph_of(bundled.model)(A)) < level).all()
 
 
 def onnx_inverse(net, A):
@@ -90,8 +91,8 @@ def test_the_exported_spectral_starts_as_the_others(bundled, monkeypatch):
     A = np.concatenate([definite(16, 100), definite(16, 100)])
     A[50:, 0, 1] += 1e-3 * np.linalg.norm(A[50:], axis=(1, 2))  # no longer symmetric
     with torch.no_grad():
-        by_torch = residual(A, net(torch.from_numpy(A)))
-    by_graph = residual(A, onnx_inverse(net, A))
+        by_torch = residuals(A, net(torch.from_numpy(A)))
+    by_graph = residuals(A, onnx_inverse(net, A))
     np.testing.assert_allclose(by_graph, by_torch, rtol=0.1, atol=16 * 16 * EPS32 * 100)
     assert (by_graph[:50] < 0.1).all()
     assert (by_graph[50:] > 1).all()

@@ -23,6 +23,7 @@ from deepmatrixinversion.matrices.distributions import (  # noqa: E402
     sample,
 )
 from menagerie import SINGULAR, SMALL  # noqa: E402
+from truth import residuals  # noqa: E402
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(20, 6, 6))
@@ -32,12 +33,6 @@ A = RNG.normal(size=(20, 6, 6))
 def double():
     with jax.enable_x64(True):
         yield
-
-
-def residual(M, X):
-    """‖I - A X‖F of each, in float64."""
-    M, X = np.asarray(M), np.asarray(X)
-    return np.linalg.norm(np.eye(M.shape[-1]) - M @ X, axis=(-2, -1))
 
 
 # --- functions ------------------------------------------------------------------------------------
@@ -52,7 +47,7 @@ def test_inverses(dtype, shape):
     assert (X.shape, X.dtype) == (M.shape, M.dtype)
     if M.size:
         bound = 16 * shape[-1] * np.finfo(dtype).eps * np.linalg.cond(M.astype(complex))
-        assert (residual(M, X) <= bound).all()
+        assert (residuals(M, X) <= bound).all()
         assert np.abs(inv(M * 2.0**20) * 2.0**20 - X).max() == 0  # exact in powers of two
 
 

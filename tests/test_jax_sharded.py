@@ -28,6 +28,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
 from deepmatrixinversion.jax import inv_ex, sharded  # noqa: E402
 from deepmatrixinversion.jax.grid import Grid  # noqa: E402
 from scale_program import Program  # noqa: E402
+from truth import residuals  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -36,12 +37,6 @@ RNG = np.random.default_rng(0)
 def double():
     with jax.enable_x64(True):
         yield
-
-
-def residual(M, X):
-    """‖I - A X‖F, in float64."""
-    M, X = np.asarray(M), np.asarray(X)
-    return np.linalg.norm(np.eye(M.shape[-1]) - M @ X, axis=(-2, -1))
 
 
 def test_importing_starts_no_devices():
@@ -76,7 +71,7 @@ def test_a_stack_over_devices_moves_nothing():
     assert not re.search(r"all-|collective|reduce-scatter", compiled.as_text())
     result = compiled(M)
     assert result.inverse.sharding.is_equivalent_to(over, 3)
-    assert (residual(M, result.inverse) < 1e-6).all()
+    assert (residuals(M, result.inverse) < 1e-6).all()
     assert result.certified.mean() > 0.9
 
 
@@ -120,7 +115,7 @@ def test_one_matrix_over_devices_is_inverted_and_certified(monkeypatch, p, q, ki
         assert not single.certified
         assert np.isinf(single.error_bound)
         assert "jax_enable_x64" in str(single.reason)
-        assert residual(M / rows[:, None], single.inverse * rows) < 0.1
+        assert residuals(M / rows[:, None], single.inverse * rows) < 0.1
 
 
 def test_a_singular_leading_block_is_no_obstacle(monkeypatch):
@@ -129,7 +124,7 @@ def test_a_singular_leading_block_is_no_obstacle(monkeypatch):
     S = spread_out(M, mesh_of(2, 2))  # first is the block of 8 rows from each half, which is zero
     grid = sharded.grid_of(S)
     halves = sharded._by_halves(grid, S, 0, 8)
-    assert not residual(S, halves) < 1
+    assert not residuals(S, halves) < 1
     assert sharded.inv_ex(S).certified
     assert not sharded.inv_ex(S * 0).certified
 

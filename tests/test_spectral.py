@@ -1,4 +1,4 @@
-"""The size-agnostic network: its laws, its guard, its count of products, its training."""
+"""The network for every order as it drives: equivariance, products, its guard, its reach."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ import pytest
 import torch
 
 import schedules
-from deepmatrixinversion import Inverter, ModelError, inv_ex
+from deepmatrixinversion import Inverter, inv_ex
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT
-from deepmatrixinversion.linalg.polynomial import (
-    MATRICES,
-    SPECTRA,
-    begin,
-    corrected,
-    extend,
-    polynomial,
-    scaled,
-)
 from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, with_eigenvalues
-from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
-from deepmatrixinversion.spectral.advice import ANSWERS, BLOCK_PRODUCTS, BLOCKS, SEEN
+from deepmatrixinversion.spectral.advice import ANSWERS, BLOCK_PRODUCTS, SEEN
 from deepmatrixinversion.spectral.driver import MOST_BLOCKS, spectral_guess
-from deepmatrixinversion.spectral.moments import Moments
-from deepmatrixinversion.spectral.opening import steps as opening
-from deepmatrixinversion.training.recipe import Recipe
+from spectral_samples import stack, unit, untrained
+from truth import residuals
 
 EPS = float(np.finfo(float).eps)
 
@@ -38,165 +27,6 @@ def trained():
 @pytest.fixture(scope="module")
 def weights(trained):
     return trained.leaf.weights
-
-
-def stack(n, k=20, seed=0):
-    return np.random.default_rng([seed, n]).standard_normal((k, n, n))
-
-
-def unit(A):
-    return A / np.linalg.norm(A, axis=(-2, -1), keepdims=True)
-
-
-def residual(A, X):
-    return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
-
-
-def untrained():
-    torch.manual_seed(0)
-    return Spectral(NetConfig("spectral", 0, 8, BLOCKS))
-
-
-# --- the polynomial step -------------------------------------------------------------------------
-
-
-def fitted(R, degree, space, one):
-    powers, fit = [one, R], begin(R)
-    for _ in range(degree):
-        fit = extend(fit, R, powers, space, EPS)
-        powers.append(space.product(powers[-1], R))
-    return powers, fit
-
-
-@pytest.mark.parametrize("degree", [1, 2, 3, 5])
-def test_the_step_is_the_least_squares_optimum(degree):
-    """Against numpy.linalg.lstsq over the images R^j - R^(j+1)."""
-    r = np.random.default_rng(degree).uniform(-0.5, 0.95, (7, 12))
-    _, fit = fitted(r, degree, SPECTRA, np.ones_like(r))
-    for k in range(len(r)):
-        images = np.stack([r[k] ** j - r[k] ** (j + 1) for j in range(degree)], axis=1)
-        best = r[k] - images @ np.linalg.lstsq(images, r[k], rcond=None)[0]
-        # The optimum is stationary: an error of the solution counts squared.
-        assert np.linalg.norm(fit.remainder[k]) <= np.linalg.norm(best) * (1 + 1e-9) + 100 * EPS
-
-
-@pytest.mark.parametrize("degree", [1, 2, 3, 7])
-def test_the_predicted_residual_is_the_residual(degree):
-    A = unit(stack(9))
-    X = A.swapaxes(1, 2)
-    R = np.eye(9) - A @ X
-    powers, fit = fitted(R, degree, MATRICES, np.eye(9))
-    rng = np.random.default_rng(1)
-    moves = [0.1 * rng.standard_normal((len(A), 1, 1)) for _ in range(degree)]
-    steps, predicted = corrected(fit, moves, MATRICES)
-    c = polynomial(fit, steps)
-    P = sum(c[j] * powers[j] for j in range(degree))
-    size = np.max(sum(np.abs(c[j]) for j in range(degree)))
-    error = np.abs(np.eye(9) - A @ (X @ P) - predicted).max()
-    assert error <= 100 * 9 * EPS * size
-
-
-def test_spectra_and_matrices_agree():
-    A = unit(stack(8))
-    sigma = np.linalg.svd(A, compute_uv=False)
-    r = 1 - sigma**2
-    R = np.eye(8) - A @ A.swapaxes(1, 2)
-    for degree in (2, 3):
-        _, on_spectra = fitted(r, degree, SPECTRA, np.ones_like(r))
-        _, on_matrices = fitted(R, degree, MATRICES, np.eye(8))
-        np.testing.assert_allclose(
-            np.linalg.norm(on_spectra.remainder, axis=1),
-            np.linalg.norm(on_matrices.remainder, axis=(1, 2)),
-            rtol=1e-6,
-        )
-
-
-# --- the network ---------------------------------------------------------------------------------
-
-
-def test_the_best_scale_costs_nothing():
-    A = unit(stack(6))
-    R = np.eye(6) - A @ A.swapaxes(1, 2)
-    factor, after = scaled(np.eye(6), R, MATRICES)
-    X = factor * A.swapaxes(1, 2)
-    np.testing.assert_allclose(after, np.eye(6) - A @ X, atol=1e-12)
-    for other in (0.99, 1.01):
-        assert (residual(A, X) < residual(A, other * X)).all()
-
-
-def test_untrained_a_block_is_least_squares_over_its_images():
-    """Images of I, R and P = (R² (what the step of degree two leaves))²."""
-    A = torch.from_numpy(stack(12))
-    r = schedules.first_residual(np.linalg.svd(A.numpy(), compute_uv=False))
-    _, r = scaled(np.ones_like(r), r, SPECTRA)
-    net, R = untrained(), torch.from_numpy(r)
-    hidden = torch.zeros(len(R), 8, dtype=torch.float64)
-    low, high, moves, opens, _ = net._block(R, torch.ones_like(R), hidden, SPECTRA)
-
-    def rest(r, known):
-        images = np.stack([(1 - r) * M for M in known], axis=1)
-        return r - images @ np.linalg.lstsq(images, r, rcond=None)[0]
-
-    for k, row in enumerate(r):
-        known = [np.ones_like(row), row]
-        quadratic = rest(row, known)
-        nonic = rest(row, [*known, (row**2 * quadratic) ** 2])
-        for look, expected in ((low, quadratic), (high, nonic)):
-            found = look.fit.remainder[k].detach().numpy()
-            assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(expected))
-    assert not any(move.any() for move in moves)
-    assert not opens.any()
-
-
-@pytest.mark.parametrize("degree", [1, 2, 5, 8])
-def test_the_open_step_is_the_best_of_its_degree(degree):
-    """Against numpy.linalg.lstsq over the images of the powers; p leads to what is left."""
-    r = np.random.default_rng(degree).uniform(0, 0.95, (7, 12))
-    *_, last = opening(r, np.ones_like(r), SPECTRA, EPS, degree)
-    p = last.polynomial(np.ones_like(r))
-    np.testing.assert_allclose(1 - (1 - r) * p, last.remainder, atol=1e-9)
-    for k in range(len(r)):
-        images = np.stack([r[k] ** j - r[k] ** (j + 1) for j in range(degree)], axis=1)
-        best = r[k] - images @ np.linalg.lstsq(images, r[k], rcond=None)[0]
-        # Three-term recurrences lose orthogonality as directions converge, which costs little.
-        assert np.linalg.norm(last.remainder[k]) <= np.linalg.norm(best) * (1 + 1e-6) + 1e-12
-
-
-def test_coefficients_stand_for_matrices():
-    """Products, inner products and combinations in a Gram matrix, against the matrices."""
-    R = np.random.default_rng(5).standard_normal((4, 6, 6))
-    R = R + R.swapaxes(1, 2)
-    space = Moments(R, 5)
-    square = space.product(space.R, space.R)
-    mixed = space.one * 2.0 - space.R + 0.5 * square
-    cube = space.product(space.R, mixed)
-    exact = 2 * np.eye(6) - R + 0.5 * R @ R
-    np.testing.assert_allclose(space.matrix(mixed), exact, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(space.matrix(cube), R @ exact, rtol=1e-12, atol=1e-10)
-    inner = np.einsum("kij,kij->k", exact, R @ exact)
-    size = np.linalg.norm(exact, axis=(1, 2)) * np.linalg.norm(R @ exact, axis=(1, 2))
-    assert (np.abs(space.inner(mixed, cube)[0] - inner) <= 1e-13 * size).all()
-    some = np.array([True, False, True, True])
-    space.keep(some)
-    np.testing.assert_allclose(space.matrix(cube[:, some]), (R @ exact)[some], atol=1e-10)
-
-
-def test_residuals_by_product_fall_and_converge():
-    net = untrained()
-    residuals = torch.stack(net.trajectory(torch.from_numpy(stack(8))).residuals)
-    assert (residuals.diff(dim=0) <= 1e-9).all()
-    assert (residuals[-1] < 1e-3).all()
-
-
-def test_gradients_are_finite_on_degenerate_spectra():
-    net = untrained()
-    for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    eye = torch.eye(6, dtype=torch.float64)
-    A = torch.stack([eye, eye * 0, torch.diag(torch.tensor([1.0, 1, 1, 0, 0, 0])).double(), eye])
-    A[3, 0, 0] = 1e-9
-    torch.stack(net.trajectory(A).residuals).sum().backward()
-    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 
 def test_features_have_the_promised_width():
@@ -215,7 +45,7 @@ def test_the_network_decides_when_the_last_step_begins(weights, opens):
         changed[key][ANSWERS[0] - 1] = value
     A = unit(stack(16))
     guess = spectral_guess(changed, A, max_products=60)
-    assert (residual(A, guess.X) <= EARLY_EXIT + 1e-6).all()
+    assert (residuals(A, guess.X) <= EARLY_EXIT + 1e-6).all()
     exits = set(guess.products)
     blocks = range(MOST_BLOCKS)
     within = {1, *(1 + BLOCK_PRODUCTS * b + j for b in blocks for j in (2, BLOCK_PRODUCTS))}
@@ -229,8 +59,8 @@ def test_the_torch_graph_gives_the_numpy_answer(trained, weights):
     net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
     A = stack(10)
     with torch.no_grad():
-        by_torch = residual(A, net(torch.from_numpy(A)).numpy())
-    by_numpy = residual(A, trained.guess(A, max_products=20))
+        by_torch = residuals(A, net(torch.from_numpy(A)).numpy())
+    by_numpy = residuals(A, trained.guess(A, max_products=20))
     # The last digits differ by rounding, amplified by the coefficients; not the outcome.
     assert (by_torch < 1e-2).all()
     assert (by_numpy < 1e-2).all()
@@ -298,8 +128,8 @@ def test_products_are_counted_as_they_are_made(weights, budget):
 
 def test_a_larger_budget_never_ends_much_worse(weights):
     A = unit(stack(16, 200))
-    before = residual(A, spectral_guess(weights, A, max_products=13, tol=0.0).X)
-    after = residual(A, spectral_guess(weights, A, max_products=20, tol=0.0).X)
+    before = residuals(A, spectral_guess(weights, A, max_products=13, tol=0.0).X)
+    after = residuals(A, spectral_guess(weights, A, max_products=20, tol=0.0).X)
     assert (after <= before + 1e-6).all()
 
 
@@ -309,7 +139,7 @@ def test_easy_matrices_leave_early(weights):
     guess = spectral_guess(weights, A, max_products=60)
     assert guess.products[0] < guess.products[1:].min()
     assert (guess.residual <= EARLY_EXIT).all()
-    assert (residual(A, guess.X) <= EARLY_EXIT + 1e-6).all()
+    assert (residuals(A, guess.X) <= EARLY_EXIT + 1e-6).all()
 
 
 # --- guard ---------------------------------------------------------------------------------------
@@ -334,7 +164,7 @@ def test_never_worse_than_the_start(weights, n, budget):
     S = A / np.where(norm > 0, norm, 1)
     guess = spectral_guess(weights, S, max_products=budget, tol=0.0)
     assert np.isfinite(guess.X).all()
-    start, end = residual(S, S.swapaxes(1, 2)), residual(S, guess.X)
+    start, end = residuals(S, S.swapaxes(1, 2)), residuals(S, guess.X)
     slack = 2.0**-22 * n * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
     assert (end <= start + slack).all()
 
@@ -345,7 +175,7 @@ def test_badly_scaled_matrices_end_no_worse_than_they_began(weights):
     A = unit(stack(16, 1500) * rows)
     with np.errstate(all="ignore"):
         guess = spectral_guess(weights, A, max_products=60)
-    start, end = residual(A, A.swapaxes(1, 2)), residual(A, guess.X)
+    start, end = residuals(A, A.swapaxes(1, 2)), residuals(A, guess.X)
     slack = 2.0**-22 * 16 * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
     assert (end <= start + slack).all()
 
@@ -358,7 +188,7 @@ def test_never_worse_whatever_the_weights(weights, spread, budget):
     A = unit(stack(12, 60))
     guess = spectral_guess(wild, A, max_products=budget, tol=0.0)
     assert np.isfinite(guess.X).all()
-    start, end = residual(A, A.swapaxes(1, 2)), residual(A, guess.X)
+    start, end = residuals(A, A.swapaxes(1, 2)), residuals(A, guess.X)
     slack = 2.0**-22 * 12 * (1 + np.linalg.norm(guess.X, axis=(1, 2)))
     assert (end <= start + slack).all()
 
@@ -389,7 +219,7 @@ def test_ahead_of_the_oracle_at_twenty_products(trained, n, k):
     r = schedules.first_residual(np.linalg.svd(A, compute_uv=False).astype(float))
     *_, last = schedules.chebyshev(r, schedules.best_compositions(20)[20])
     oracle = np.linalg.norm(last.eigenvalues, axis=1)
-    mine = residual(A, trained.guess(A, max_products=20))
+    mine = residuals(A, trained.guess(A, max_products=20))
     for level in (1, 0.1, 1e-3):
         assert np.mean(mine < level) >= np.mean(oracle < level)
     assert 10 * np.sum(mine >= 1) <= np.sum(oracle >= 1)
@@ -398,9 +228,9 @@ def test_ahead_of_the_oracle_at_twenty_products(trained, n, k):
 def test_positive_definite_matrices_start_from_the_identity(trained):
     """kappa where the transpose has kappa²: 1e4 within 20 products, which from Aᵀ it is not."""
     A = with_eigenvalues(np.random.default_rng(8), even_spectrum(16, np.full(50, 1e4)))
-    assert (residual(A, trained.guess(A, max_products=20)) < 1e-3).all()
+    assert (residuals(A, trained.guess(A, max_products=20)) < 1e-3).all()
     A[:, 0, 1] *= 1 + 1e-12  # not symmetric any more
-    assert (residual(A, trained.guess(A, max_products=20)) > 1e-3).any()
+    assert (residuals(A, trained.guess(A, max_products=20)) > 1e-3).any()
 
 
 def test_symmetric_indefinite_matrices_are_inverted_all_the_same(trained):
@@ -423,18 +253,7 @@ def test_the_dynamic_graph_runs_at_any_order(trained):
         X = np.asarray(session.run(["X"], {"A": A})[0])
         # kappa eps, with the constant of a few dozen products.
         limit = 64 * n * np.finfo(np.float32).eps * np.linalg.cond(A.astype(float))
-        assert (residual(A.astype(float), X.astype(float)) <= limit).all()
-
-
-@pytest.mark.parametrize("orders", ["", "0", "8,", "a", "8;16", 8])
-def test_orders_without_sense_are_refused(orders):
-    with pytest.raises(ModelError, match="orders"):
-        Recipe.from_options({"net": "spectral", "orders": orders})
-
-
-def test_steps_take_the_orders_in_turn_with_fewer_large_matrices():
-    recipe = Recipe.from_options({"net": "spectral", "orders": "4,64", "batch_size": 256})
-    assert [recipe.shape_at(step) for step in range(3)] == [(4, 256), (64, 64), (4, 256)]
+        assert (residuals(A.astype(float), X.astype(float)) <= limit).all()
 
 
 def definite(n, k=10):
@@ -450,7 +269,7 @@ def test_definite_matrices_cost_two_products_less(weights, budget):
     A = definite(10, 3)
     guess = spectral_guess(weights, A, max_products=budget, tol=0.0)
     assert (guess.products <= budget).all()
-    assert (residual(A, guess.X) <= guess.residual + 1e-9).all()
+    assert (residuals(A, guess.X) <= guess.residual + 1e-9).all()
     if budget <= 4:  # one open-ended step of degree budget + 1
         r = 1 - np.linalg.eigvalsh(A)
         images = [np.stack([q**j - q ** (j + 1) for j in range(budget + 1)], axis=1) for q in r]
@@ -470,4 +289,4 @@ def test_what_is_symmetric_but_for_rounding_starts_from_the_identity(weights):
     found = spectral_guess(weights, A, max_products=60)
     same = spectral_guess(weights, (A + A.swapaxes(1, 2)) / 2, max_products=60)
     np.testing.assert_array_equal(found.products, same.products)
-    assert (residual(A, found.X) <= EARLY_EXIT + 1e-6).all()
+    assert (residuals(A, found.X) <= EARLY_EXIT + 1e-6).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepmatrixinversion.linalg.minimal_residual import blocks_for
 from deepmatrixinversion.linalg.purification import scaled_steps
 from deepmatrixinversion.matrices.spectra import (
     even_spectrum,
@@ -17,7 +18,6 @@ from deepmatrixinversion.matrices.spectra import (
 )
 from deepmatrixinversion.torch import iterations
 from deepmatrixinversion.torch.iterations import (
-    blocks_for,
     minimal_residual_inverse,
     newton_schulz,
     pseudo_inverse,
@@ -51,7 +51,7 @@ def test_unstructured_matrices_reach_rounding_level(n, dtype):
     # Without the worst conditioned, of which float32 may not hold enough.
     A = A[torch.linalg.cond(A.double()) < 1000]
     assert len(A) > 12
-    X = minimal_residual_inverse(A, blocks_for(n, dtype))
+    X = minimal_residual_inverse(A, blocks_for(n, dtype == torch.float64))
     assert X.dtype == dtype
     assert X.shape == A.shape
     assert (residual(A, X) <= rounding(A, X)).all()
@@ -73,7 +73,7 @@ def test_menagerie_in_float64(name):
     A = torch.from_numpy(INVERTIBLE[name].copy())
     scaled = A / A.abs().max()
     kappa = torch.linalg.cond(scaled)
-    X = minimal_residual_inverse(A, blocks_for(len(A), A.dtype) + 10)
+    X = minimal_residual_inverse(A, blocks_for(len(A), A.dtype == torch.float64) + 10)
     assert torch.isfinite(X).all()
     # I - A X without the overflow of A's scale.
     R = residual(scaled, X * A.abs().max())
@@ -85,7 +85,7 @@ def test_menagerie_in_float64(name):
 def test_singular_matrices_are_finite_and_not_called_inverted(name, dtype):
     A = torch.from_numpy(SINGULAR[name].copy())
     A = (A / A.abs().max().clamp(min=1e-300)).to(dtype)
-    X = minimal_residual_inverse(A, blocks_for(len(A), dtype) + 4)
+    X = minimal_residual_inverse(A, blocks_for(len(A), dtype == torch.float64) + 4)
     assert torch.isfinite(X).all()
     # I - A X has a vector of norm 1 that it keeps.
     assert residual(A, X) >= 1 - rounding(A, X)
@@ -150,8 +150,8 @@ def test_more_blocks_never_end_worse(n):
 
 
 def test_blocks_grow_with_the_logarithm_of_the_order():
-    assert [blocks_for(n) for n in (0, 1, 2, 3, 4, 8, 9, 128)] == [2, 2, 3, 4, 4, 5, 6, 9]
-    assert blocks_for(8, torch.float64) == 6
+    assert [blocks_for(n, False) for n in (0, 1, 2, 3, 4, 8, 9, 128)] == [2, 2, 3, 4, 4, 5, 6, 9]
+    assert blocks_for(8, True) == 6
 
 
 def test_elementwise_and_batched_products_give_the_same(monkeypatch):

@@ -23,7 +23,9 @@ def kappa(A, X):
 
 
 def residuals(A, X):
-    """‖I - A X‖F of each pair."""
+    """‖I - A X‖F of each pair, in double precision."""
+    A, X = (np.asarray(M) for M in (A, X))
+    A, X = (M.astype(np.result_type(M, np.float64), copy=False) for M in (A, X))
     return np.linalg.norm(np.eye(A.shape[-1]) - A @ X, axis=(-2, -1))
 
 

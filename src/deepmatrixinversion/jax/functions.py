@@ -12,12 +12,11 @@ from jax import Array
 
 from deepmatrixinversion.jax.certificate import InverseResult, certified, uncertified, why_not, x64
 from deepmatrixinversion.jax.iterations import (
-    blocks_for,
     full_precision,
     minimal_residual_inverse,
     pseudo_inverse,
 )
-from deepmatrixinversion.linalg.minimal_residual import solution
+from deepmatrixinversion.linalg.minimal_residual import default_blocks, solution
 from deepmatrixinversion.linalg.purification import default_rtol, smallest_rtol
 
 DTYPES = (jnp.float32, jnp.float64, jnp.complex64, jnp.complex128)
@@ -85,8 +84,8 @@ def inv(A: Any, *, blocks: int | None = None, refine: int = 0) -> Array:
     A : (..., n, n) array_like
         float32, complex64; float64 and complex128 where ``jax_enable_x64`` is on
     blocks : int, optional
-        steps, `iterations.blocks_for` without; a matrix of singular values that spread over many
-        decades may need more
+        steps, `linalg.minimal_residual.default_blocks` without; a matrix of singular values that
+        spread over many decades may need more
     refine : int
         Newton-Schulz steps after that
 
@@ -114,7 +113,7 @@ def inv(A: Any, *, blocks: int | None = None, refine: int = 0) -> Array:
     A = _checked(A)
 
     def function(M: Array) -> Array:
-        count = blocks_for(M.shape[-1], M.dtype) if blocks is None else blocks
+        count = default_blocks(M.shape[-1], M.dtype == jnp.float64) if blocks is None else blocks
         return _real_inverse(M, count, refine)
 
     return _over_reals(function, A)

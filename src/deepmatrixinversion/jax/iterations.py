@@ -62,15 +62,6 @@ BITS = {4: (jnp.int32, 0x7F800000), 8: (jnp.int64, 0x7FF0000000000000)}
 POWERS = balance.Powers(floor_power, lambda x, axis: x.max(axis=axis, keepdims=True))
 
 
-def blocks_for(order: int, dtype: jnp.dtype) -> int:
-    """How many blocks take matrices of no structure, and many others, to rounding level.
-
-    Those of `deepmatrixinversion.torch.functions.default_blocks`, for the same reasons.
-    """
-    double = dtype == jnp.float64
-    return minimal_residual.blocks_for(order, double) + (6 if double else 2)
-
-
 @partial(jax.jit, static_argnums=(1, 2))
 @full_precision
 def minimal_residual_inverse(A: Array, blocks: int, refine: int = 0) -> Array:

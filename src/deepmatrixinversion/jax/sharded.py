@@ -32,7 +32,6 @@ from deepmatrixinversion.jax.certificate import (
 from deepmatrixinversion.jax.grid import Grid, GridSpace
 from deepmatrixinversion.jax.iterations import (
     algebra,
-    blocks_for,
     full_precision,
     minimal_residual_inverse,
 )
@@ -175,10 +174,14 @@ def _unbalanced(grid: Grid, X: Array, r: Array, c: Array) -> Array:
     return X / rows / grid.part(r, grid.columns, X.shape[1])
 
 
+def _blocks(order: int, A: Array) -> int:
+    return minimal_residual.default_blocks(order, A.dtype == jnp.float64)
+
+
 def _alone(grid: Grid, A: Array) -> Array:
     """By every device for itself."""
     whole = grid.gathered(A)
-    blocks = blocks_for(whole.shape[0], whole.dtype)
+    blocks = _blocks(whole.shape[0], whole)
     return grid.piece(minimal_residual_inverse(whole, blocks), A)
 
 
@@ -192,7 +195,7 @@ def _from_transpose(grid: Grid, A: Array) -> Array:
     a = _space(grid, A)
     start = candidate(a, A, grid.transpose(A))
     step = partial(minimal_residual.step, a, A)
-    return lax.fori_loop(0, blocks_for(a.order, A.dtype), lambda _, old: step(old), start).X
+    return lax.fori_loop(0, _blocks(a.order, A), lambda _, old: step(old), start).X
 
 
 def _schur(grid: Grid, Y: Array, B: Array, C: Array, D: Array) -> tuple[Array, Array, Array]:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deepmatrixinversion.linalg.minimal_residual import default_blocks
 from deepmatrixinversion.linalg.purification import default_rtol
 from deepmatrixinversion.torch.gradient import invert, pseudo_invert
-from deepmatrixinversion.torch.iterations import blocks_for, full_precision
+from deepmatrixinversion.torch.iterations import full_precision
 
 DTYPES = (
     torch.float16,
@@ -59,19 +60,10 @@ def _inverse(A: Tensor, blocks: int | None, refine: int) -> Tensor:
     """Of float32, float64 or complex A."""
 
     def function(M: Tensor) -> Tensor:
-        count = default_blocks(M.shape[-1], M.dtype) if blocks is None else blocks
+        count = default_blocks(M.shape[-1], M.dtype == torch.float64) if blocks is None else blocks
         return invert(M, count, refine, blocks is None and refine == 0)
 
     return _over_reals(function, A)
-
-
-def default_blocks(order: int, dtype: torch.dtype) -> int:
-    """Blocks that `inv` takes: `linalg.minimal_residual.blocks_for`, and 2 more, 6 in float64.
-
-    With those, singular values spread evenly over 4 decades converge in float32, over 6 in float64,
-    at every order up to 64 that was measured. Unstructured matrices do not need them.
-    """
-    return blocks_for(order, dtype) + (6 if dtype == torch.float64 else 2)
 
 
 def inv(A: Tensor, *, blocks: int | None = None, refine: int = 0) -> Tensor:
@@ -87,8 +79,8 @@ def inv(A: Tensor, *, blocks: int | None = None, refine: int = 0) -> Tensor:
     A : (..., n, n) Tensor
         float32, float64, complex64, complex128; float16 and bfloat16 are computed in float32
     blocks : int, optional
-        steps, `default_blocks` without; a matrix of singular values that spread over many decades
-        may need more
+        steps, `linalg.minimal_residual.default_blocks` without; a matrix of singular values
+        that spread over many decades may need more
     refine : int
         Newton-Schulz steps after that
 

@@ -62,11 +62,6 @@ def equilibrated(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return balance.equilibrated(POWERS, A)
 
 
-def blocks_for(order: int, dtype: torch.dtype = torch.float32) -> int:
-    """How many blocks take matrices of no structure to rounding level."""
-    return minimal_residual.blocks_for(order, dtype == torch.float64)
-
-
 def minimal_residual_inverse(A: Tensor, blocks: int) -> Tensor:
     """Approximate inverses by ``blocks`` minimal residual steps from A^T (``linalg``).
 
@@ -75,7 +70,7 @@ def minimal_residual_inverse(A: Tensor, blocks: int) -> Tensor:
     A : (..., n, n) Tensor
         float32 or float64, of any scale and order; NaN and infinity spoil only their own matrix
     blocks : int
-        see `blocks_for`
+        see `linalg.minimal_residual.blocks_for`
 
     Returns
     -------
