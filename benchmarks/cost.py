@@ -28,10 +28,15 @@ from deepmatrixinversion.reporting.figure_files import save_figure
 from page import arguments, panels, table, write_page
 
 CASES = (
+    (2, 100_000),
     (3, 100_000),
     (4, 100_000),
+    (5, 60_000),
+    (6, 40_000),
     (8, 20_000),
+    (12, 8_000),
     (16, 4_000),
+    (24, 2_000),
     (32, 1_000),
     (64, 200),
     (128, 50),
