@@ -10,7 +10,7 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     heads = list(heads)
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def records(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A Markdown table with a row for each of some dicts, whose keys are the heads."""
+    rows = list(rows)
+    return table(rows[0], (row.values() for row in rows)) if rows else ""
 
 
 def machine() -> str:

@@ -20,7 +20,7 @@ from curves import note
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.reporting.figure_files import save_figure
-from page import arguments, panels, table, write_page
+from page import arguments, panels, records, write_page
 
 ORDERS = (1, 2, 3, 5, 8, 13, 16, 32, 64, 100, 256, 512, 1000)
 KAPPA = 1e10
@@ -89,18 +89,9 @@ def families(n: int, rng: np.random.Generator, scale: float) -> Iterator[tuple[s
         yield name, make(n, rng)
 
 
-def _anti_identity(n: int, rng: np.random.Generator) -> np.ndarray:
-    h = n // 2
-    A = np.eye(n)
-    if h:
-        A[:] = 0
-        A[:h, n - h :], A[n - h :, :h] = np.eye(h), np.eye(h)
-        A[h : n - h, h : n - h] = np.eye(n - 2 * h)
-    return A
-
-
-def _permutation(n: int, rng: np.random.Generator) -> np.ndarray:
-    return np.eye(n)[rng.permutation(n)]
+def _halves_exchanged(n: int, rng: np.random.Generator) -> np.ndarray:
+    i, h = np.arange(n), n // 2
+    return np.eye(n)[np.r_[i[n - h :], i[h : n - h], i[:h]]]
 
 
 def _companion(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -128,8 +119,8 @@ def _pascal(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 STRUCTURED: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
-    "[[0, I], [I, 0]]": _anti_identity,
-    "permutation": _permutation,
+    "[[0, I], [I, 0]]": _halves_exchanged,
+    "permutation": lambda n, rng: np.eye(n)[rng.permutation(n)],
     "orthogonal": lambda n, rng: with_condition(rng, n, 1.0),
     "companion": _companion,
     "Frank": _frank,
@@ -167,36 +158,23 @@ def rows(cases: list[Case]) -> str:
     for case in cases:
         key = (case.family if case.family not in STRUCTURED else "structured", case.order)
         groups.setdefault(key, []).append(case)
-    return table(
-        [
-            "family",
-            "order",
-            "matrices",
-            "kappa, largest",
-            "certified, kappa <= 1e10",
-            "median error",
-            "LAPACK's",
-            "ratio, worst",
-        ],
-        (row(*key, groups[key]) for key in sorted(groups)),
-    )
+    return records(row(*key, groups[key]) for key in sorted(groups))
 
 
-def row(family: str, order: int, group: list[Case]) -> list[Any]:
+def row(family: str, order: int, group: list[Case]) -> dict[str, Any]:
     """Its cells; those of errors are empty where nothing is within reach."""
     easy = [c for c in group if c.condition <= KAPPA]
-    if not easy:
-        return [family, order, len(group), *"-----"]
-    return [
-        family,
-        order,
-        len(group),
-        f"{max(c.condition for c in group):.1e}",
-        f"{sum(c.certified for c in easy)} of {len(easy)}",
-        f"{np.median([c.error for c in group]):.1e}",
-        f"{np.median([c.lapack for c in group]):.1e}",
-        f"{max(ratio(c) for c in easy):.2f}",
-    ]
+    cells = {
+        "family": family,
+        "order": order,
+        "matrices": len(group),
+        "kappa, largest": f"{max(c.condition for c in group):.1e}",
+        "certified, kappa <= 1e10": f"{sum(c.certified for c in easy)} of {len(easy)}",
+        "median error": f"{np.median([c.error for c in group]):.1e}",
+        "LAPACK's": f"{np.median([c.lapack for c in group]):.1e}",
+        "ratio, worst": f"{max((ratio(c) for c in easy), default=0):.2f}",
+    }
+    return cells if easy else cells | dict.fromkeys(list(cells)[3:], "-")
 
 
 def ratio(case: Case) -> float:

@@ -12,28 +12,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import flint
 import numpy as np
 
 from curves import note
-from page import arguments, panels, table, write_page
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from deepmatrixinversion import inv_ex
 from deepmatrixinversion.inference.numpy_mode import numpy_inverse
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.reporting.figure_files import save_figure
+from page import arguments, panels, records, write_page
 from trust_families import FAMILIES
 
 # Matrices of each family at each order, in each of float64 and float32, for --scale 1.
 COUNTS = {1: 100, 2: 3200, 3: 2400, 4: 1200, 5: 500, 6: 300, 8: 250, 12: 40, 16: 24, 32: 4, 64: 1}
 UNIT = {np.dtype(np.float64): 2.0**-53, np.dtype(np.float32): 2.0**-24}
-REACHES = (1e10, 1e12)
+REACHES = {dtype: np.array([1e10, 1e12]) * 2.0**-53 / u for dtype, u in UNIT.items()}
 FEW = 30
 """Of fewer matrices of like condition no quantiles are drawn."""
 DRAWN_LEAST = 2.0**-60
@@ -47,6 +43,11 @@ class Result(NamedTuple):
     error: np.ndarray
     lapack: np.ndarray
     bound: np.ndarray  # relative to the true inverse's norm
+
+
+def joined(results: Iterable[Result]) -> Result:
+    """Several stacks as one."""
+    return Result(*(np.concatenate(column) for column in zip(*results, strict=True)))
 
 
 def row_norm(M: flint.arb_mat) -> float:
@@ -125,32 +126,27 @@ class Tally(NamedTuple):
 
 def tally(results: list[Result], dtype: np.dtype) -> Tally:
     """The figures of a row."""
-    condition, certified, error, lapack, bound = (
-        np.concatenate(column) for column in zip(*results, strict=True)
-    )
+    condition, certified, error, lapack, bound = joined(results)
     u = UNIT[dtype]
     limit = np.maximum(4 * lapack, 16 * u)
     worse = certified & ~(error <= limit)
     # Errors and bounds are rounded to float64 here: 1e-12 of them is nothing.
     violated = (bound < np.inf) & ~(error <= bound * (1 + 1e-12))
-    reaches = [r * UNIT[np.dtype(np.float64)] / u for r in REACHES]
+    easy, hard = REACHES[dtype]
 
     def share(which: np.ndarray) -> float:
         return float(certified[which].mean()) if which.any() else float("nan")
 
-    easy = condition <= reaches[0]
-    known = certified & (error > 0)
+    known = certified & (error > 0) & (condition <= easy)
     return Tally(
         len(error),
         int(worse.sum()),
         int(violated.sum()),
-        tuple(share(condition <= r) for r in reaches),
-        share(condition > reaches[1]),
-        float((error[certified] / limit[certified]).max()) if certified.any() else 0.0,
+        (share(condition <= easy), share(condition <= hard)),
+        share(condition > hard),
+        float((error[certified] / limit[certified]).max(initial=0.0)),
         float(np.median(error[certified]) / u) if certified.any() else float("nan"),
-        float(np.median(bound[known & easy] / error[known & easy]))
-        if (known & easy).any()
-        else 1.0,
+        float(np.median(bound[known] / error[known])) if known.any() else 1.0,
     )
 
 
@@ -161,39 +157,26 @@ def percent(share: float) -> str:
     return "100" if share == 1 else f"{min(100 * share, 99.99):.2f}"
 
 
-def rows(tallies: dict[tuple[str, np.dtype], Tally]) -> str:
-    """A row a family and dtype."""
-    return table(
-        [
-            "family",
-            "dtype",
-            "matrices",
-            "worse than allowed",
-            "bounds violated",
-            "certified, easy, %",
-            "certified, hard, %",
-            "beyond, %",
-            "error over allowed, worst",
-            "error / u, median",
-            "bound over error, median",
-        ],
-        (
-            [
-                name,
-                dtype,
-                t.matrices,
-                t.worse,
-                t.violated,
-                percent(t.share[0]),
-                percent(t.share[1]),
-                percent(t.beyond),
-                f"{t.worst:.2g}",
-                f"{t.median:.2g}",
-                f"{t.tight:.3f}",
-            ]
-            for (name, dtype), t in tallies.items()
-        ),
-    )
+def row(name: str, dtype: np.dtype, t: Tally) -> dict[str, Any]:
+    """Of one family and dtype."""
+    return {
+        "family": name,
+        "dtype": dtype,
+        "matrices": t.matrices,
+        "worse than allowed": t.worse,
+        "bounds violated": t.violated,
+        "certified, easy, %": percent(t.share[0]),
+        "certified, hard, %": percent(t.share[1]),
+        "beyond, %": percent(t.beyond),
+        "error over allowed, worst": f"{t.worst:.2g}",
+        "error / u, median": f"{t.median:.2g}",
+        "bound over error, median": f"{t.tight:.3f}",
+    }
+
+
+def of_dtype(results: dict[tuple[str, np.dtype], list[Result]], dtype: np.dtype) -> list[Result]:
+    """Those of all families."""
+    return [r for (_, d), group in results.items() if d == dtype for r in group]
 
 
 def verdict(results: dict[tuple[str, np.dtype], list[Result]], tallies: dict) -> str:
@@ -205,28 +188,20 @@ def verdict(results: dict[tuple[str, np.dtype], list[Result]], tallies: dict) ->
         f"{sum(t.worse for t in tallies.values())}.",
         f"- Bounds violated: {sum(t.violated for t in tallies.values())}.",
     ]
-    for dtype, u in UNIT.items():
-        mine = [r for (_, d), group in results.items() if d == dtype for r in group]
-        condition = np.concatenate([r.condition for r in mine])
-        certified = np.concatenate([r.certified for r in mine])
-        parts = []
-        for reach in REACHES:
-            limit = reach * UNIT[np.dtype(np.float64)] / u
-            which = condition <= limit
-            parts.append(
-                f"{int(certified[which].sum()):,} of {int(which.sum()):,} with an equilibrated "
-                f"condition number of at most {limit:.1e}"
-            )
+    for dtype, reaches in REACHES.items():
+        condition, certified, *_ = joined(of_dtype(results, dtype))
+        parts = [
+            f"{certified[condition <= limit].sum():,} of {(condition <= limit).sum():,} with an "
+            f"equilibrated condition number of at most {limit:.1e}"
+            for limit in reaches
+        ]
         lines.append(f"- Certified in {dtype}: {'; '.join(parts)}.")
     return "\n".join(lines)
 
 
 def draw(results: dict[tuple[str, np.dtype], list[Result]], where: str) -> None:
     """Errors of both against the condition number, float64, and the share certified."""
-    mine = [r for (_, d), group in results.items() if d == np.float64 for r in group]
-    condition, certified, error, lapack, _ = (
-        np.concatenate(column) for column in zip(*mine, strict=True)
-    )
+    condition, certified, error, lapack, _ = joined(of_dtype(results, np.dtype(np.float64)))
     figure, (left, right) = panels(12, 5, columns=2)
     edges = np.logspace(0, 16, 33)
     which = np.digitize(condition, edges) - 1
@@ -245,22 +220,15 @@ def draw(results: dict[tuple[str, np.dtype], list[Result]], where: str) -> None:
         left.loglog(centres, middle, color=colour, label=f"{label}: median, 1 % to 99 %")
         left.fill_between(centres, low, high, color=colour, alpha=0.25)
     note(left, DRAWN_LEAST, "0, or below 2^-60")
-    left.set(
-        xlabel="condition number, rows and columns scaled evenly (dimensionless)",
-        ylabel="‖A⁻¹ - X‖ / ‖A⁻¹‖ (dimensionless)",
-        title="true error, float64",
-    )
+    left.set(ylabel="‖A⁻¹ - X‖ / ‖A⁻¹‖ (dimensionless)", title="true error, float64")
     share = [
         certified[which == b].mean() if (which == b).sum() >= FEW else np.nan
         for b in range(len(centres))
     ]
     right.semilogx(centres, 100 * np.array(share), "o-", color="#1b6ca8")
-    right.set(
-        xlabel="condition number, rows and columns scaled evenly (dimensionless)",
-        ylabel="certified (%)",
-        ylim=(-3, 103),
-        title="share certified, float64",
-    )
+    right.set(ylabel="certified (%)", ylim=(-3, 103), title="share certified, float64")
+    for axes in (left, right):
+        axes.set(xlabel="condition number, rows and columns scaled evenly (dimensionless)")
     left.legend()
     save_figure(figure, where)
 
@@ -275,7 +243,7 @@ def main() -> None:
         if n == min(options.largest, max(COUNTS)) and dtype == np.float32:
             print(f"{time.monotonic() - start:6.0f} s  {name}", file=sys.stderr, flush=True)
     tallies = {key: tally(group, key[1]) for key, group in results.items()}
-    body = f"{verdict(results, tallies)}\n\n{rows(tallies)}"
+    body = f"{verdict(results, tallies)}\n\n{records(row(*key, t) for key, t in tallies.items())}"
     text = (
         "The truth is ball arithmetic; errors are relative, in the infinity norm; u is 2^-53 in "
         "float64 and 2^-24 in float32, where LAPACK's single precision is the rival. *Easy* and "

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from models_for_tests import well_conditioned
 
 BAD = [1, 4, 5, 6, 8, 9, 11]

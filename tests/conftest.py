@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion import Inverter, kernel
-from deepmatrixinversion.matrices.files import write_matrices
+from deepmatrixinversion.matrices import write_matrices
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests import onnxruntime themselves, and would write into the home that they run in.

@@ -11,7 +11,7 @@ from certified import BAD, BOUNDS, EPS, MIXED, A, call, folder, nulls, report, w
 from deepmatrixinversion import certify, inv_ex, pinv
 from deepmatrixinversion.cli.kinds import Inverses, replaced
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.matrices.files import write_matrices
+from deepmatrixinversion.matrices import write_matrices
 from models_for_tests import well_conditioned
 
 here = pytest.fixture(autouse=True)(folder)

@@ -9,7 +9,7 @@ import pytest
 
 from certified import BAD, BOUNDS, EPS, FIELDS, MIXED, folder, report, written
 from deepmatrixinversion import certify, inv_ex
-from deepmatrixinversion.matrices.files import write_matrices
+from deepmatrixinversion.matrices import write_matrices
 from deepmatrixinversion.reporting import answers
 from deepmatrixinversion.reporting.answers import AnswerSummary
 from deepmatrixinversion.reporting.metrics import ResidualAccumulator

@@ -11,7 +11,7 @@ import pytest
 
 from data_sets import generate, names, status, verify
 from deepmatrixinversion.cli import dataset_generator
-from deepmatrixinversion.matrices.files import read_matrices
+from deepmatrixinversion.matrices import read_matrices
 from inverting import one_sentence
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from inverting import (
     SINGULAR,
     SINGULAR_FOR_LAPACK,

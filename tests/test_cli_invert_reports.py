@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from deepmatrixinversion.matrices.files import read_matrices
+from deepmatrixinversion.matrices import read_matrices
 from inverting import (
     A,
     call,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.cli.aligned import Beside, side_by_side
-from deepmatrixinversion.matrices.files import read_blocks, read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_blocks, read_matrices, write_matrices
 from inverting import (
     A,
     call,

@@ -14,7 +14,7 @@ import pytest
 from deepmatrixinversion.cli import invert as command
 from deepmatrixinversion.cli import progress
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from inverting import (
     SINGULAR,
     A,

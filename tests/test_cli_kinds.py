@@ -10,7 +10,7 @@ import pytest
 
 from deepmatrixinversion import pinv_ex, solve_ex
 from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from models_for_tests import well_conditioned
 
 A = well_conditioned(12, seed=5)

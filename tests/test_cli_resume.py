@@ -14,7 +14,7 @@ import pytest
 
 from deepmatrixinversion.cli import invert as command
 from deepmatrixinversion.cli import kinds
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from models_for_tests import well_conditioned
 
 A = well_conditioned(10, seed=6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_sets import generate, names, status, verify
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from inverting import one_sentence
 
 

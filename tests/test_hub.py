@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.cli.invert import main
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from deepmatrixinversion.models import zoo
 from hub_server import Hub
 from models_for_tests import make_model, residual_bound, well_conditioned

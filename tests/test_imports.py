@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from deepmatrixinversion.matrices.files import write_matrices
+from deepmatrixinversion.matrices import write_matrices
 
 HEAVY = ("torch", "onnx", "onnxruntime", "lightning_fabric", "tensorboard", "scipy")
 MAIN = "from deepmatrixinversion.cli.invert import main\n"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import deepmatrixinversion
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from models_for_tests import (
     residual_bound,
     well_conditioned,

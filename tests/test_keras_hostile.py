@@ -13,7 +13,7 @@ import pytest
 
 from deepmatrixinversion.cli import invert, train
 from deepmatrixinversion.errors import ModelError
-from deepmatrixinversion.matrices.files import write_matrices
+from deepmatrixinversion.matrices import write_matrices
 from deepmatrixinversion.models.directory import open_model, read_graph
 from keras_spoiling import becomes_code, copier, edited, extracted, refused
 

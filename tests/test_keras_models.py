@@ -14,7 +14,7 @@ import pytest
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.cli import invert, train
 from deepmatrixinversion.errors import ModelError
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from deepmatrixinversion.models.directory import open_model, read_weights
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.matrices.files import read_matrices, write_matrices
+from deepmatrixinversion.matrices import read_matrices, write_matrices
 from models_for_tests import well_conditioned
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and descriptors")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deepmatrixinversion.matrices.files import MatrixReader
+from deepmatrixinversion.matrices import MatrixReader
 
 
 class Beside:

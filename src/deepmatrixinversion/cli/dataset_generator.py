@@ -19,9 +19,9 @@ from deepmatrixinversion.cli.program import (
     run,
 )
 from deepmatrixinversion.cli.progress import counting_progress
+from deepmatrixinversion.matrices import MatrixWriter
 from deepmatrixinversion.matrices.datasets import DET_MIN, Pairs, invertible_pairs, singular_pairs
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
-from deepmatrixinversion.matrices.files import MatrixWriter
 
 FORMATS = ("mx", "csv", "npy", "npz", "safetensors")
 

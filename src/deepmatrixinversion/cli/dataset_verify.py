@@ -12,10 +12,10 @@ import numpy as np
 from deepmatrixinversion.cli.program import Parser, positive_float, require_streams, run
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
+from deepmatrixinversion.matrices import read_blocks
 from deepmatrixinversion.matrices.datasets import block_size
 from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.exact import correctly_rounded
-from deepmatrixinversion.matrices.files import read_blocks
 from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
 
 Pairs = Iterator[tuple[np.ndarray, np.ndarray]]

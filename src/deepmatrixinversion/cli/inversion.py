@@ -21,7 +21,7 @@ from deepmatrixinversion.cli.pieces import Pieces, stamp
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import asked_dialect
 from deepmatrixinversion.errors import NotSquareError
-from deepmatrixinversion.matrices.files import MatrixReader, MatrixWriter, read_blocks
+from deepmatrixinversion.matrices import MatrixReader, MatrixWriter, read_blocks
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.reporting.answers import AnswerSummary
 from deepmatrixinversion.reporting.metrics import (

@@ -21,7 +21,7 @@ from deepmatrixinversion.cli.program import (
 )
 from deepmatrixinversion.cli.text_options import add_text_options
 from deepmatrixinversion.inference.session import DEFAULT_BATCH
-from deepmatrixinversion.matrices.files import FORMATS
+from deepmatrixinversion.matrices import FORMATS
 from deepmatrixinversion.models.zoo import bundled_names
 
 REPORTS = (".json", ".csv")

@@ -1,17 +1,12 @@
 """Matrices: file formats, random matrices and data sets."""
 
 from deepmatrixinversion.matrices.datasets import invertible_pairs, singular_pairs
+from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS, NumpySource, sample
-from deepmatrixinversion.matrices.files import (
-    FORMATS,
-    Dialect,
-    MatrixReader,
-    MatrixWriter,
-    read_blocks,
-    read_matrices,
-    write_matrices,
-)
+from deepmatrixinversion.matrices.formats import FORMATS
+from deepmatrixinversion.matrices.reader import MatrixReader, read_blocks, read_matrices
 from deepmatrixinversion.matrices.verification import verify_blocks
+from deepmatrixinversion.matrices.writer import MatrixWriter, write_matrices
 
 __all__ = [
     "DISTRIBUTIONS",

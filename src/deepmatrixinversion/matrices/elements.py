@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.errors import MatrixFormatError, listed
+
+KEY = "matrices"
+"""The name of the array that is read, and written, where a file may hold several."""
 
 # Every integer up to here is a float64; beyond, every other one at best.
 EXACT = 2**53
+
+
+def chosen(names: Sequence[str], what: str, name: str) -> int:
+    """Which of a file's arrays holds the matrices: the one called `KEY`, or the only one.
+
+    Raises
+    ------
+    MatrixFormatError
+        There are several, or none; ``what`` they are, for the message.
+    """
+    if names.count(KEY) == 1:
+        return names.index(KEY)
+    if len(names) != 1:
+        raise MatrixFormatError(
+            f"{name}: the file holds {len(names)} {what} ({listed(names)}); name the one to be read"
+            f" '{KEY}'"
+        )
+    return 0
 
 
 def element_type(dtype: np.dtype, name: str) -> np.dtype:

@@ -1,46 +1,29 @@
 """The file formats, by suffix.
 
 To add a format: write a file beside this one with a reader and a writer, and add a line to
-``FORMATS``. A reader takes a :class:`InputFile` and has what :class:`Blocks` lists; a writer is
-a :class:`Sink`.
+``FORMATS``. A reader makes :class:`Blocks` of an :class:`InputFile`; a writer is a
+:class:`Sink`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple, Protocol
-
-import numpy as np
+from typing import BinaryIO, NamedTuple
 
 from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.blocks import Blocks
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.mat_file import read_mat
 from deepmatrixinversion.matrices.mat_writer import MatSink
-from deepmatrixinversion.matrices.matrix_market import MatrixMarketBlocks, MatrixMarketSink
-from deepmatrixinversion.matrices.npy_file import NpyBlocks, NpySink
+from deepmatrixinversion.matrices.matrix_market import MatrixMarketSink, read_matrix_market
+from deepmatrixinversion.matrices.npy_file import NpySink, read_npy
 from deepmatrixinversion.matrices.npz_file import NpzBlocks, NpzSink
 from deepmatrixinversion.matrices.parquet_file import ParquetSink, read_parquet
-from deepmatrixinversion.matrices.safetensors_file import SafetensorsBlocks, SafetensorsSink
+from deepmatrixinversion.matrices.safetensors_file import SafetensorsSink, read_safetensors
 from deepmatrixinversion.matrices.sinks import Sink
 from deepmatrixinversion.matrices.text_reader import TextBlocks
 from deepmatrixinversion.matrices.text_writer import CsvSink, MxSink, TsvSink, TxtSink
-
-
-class Blocks(Protocol):
-    """An open file of matrices: ``read(limit)`` gives the next ones, at its end none."""
-
-    @property
-    def rows(self) -> int: ...
-    @property
-    def cols(self) -> int: ...
-    @property
-    def count(self) -> int | None: ...
-    @property
-    def position(self) -> int: ...
-
-    def read(self, limit: int) -> np.ndarray: ...
-    def close(self) -> None: ...
 
 
 class Format(NamedTuple):
@@ -55,10 +38,10 @@ FORMATS: dict[str, Format] = {
     ".csv": Format(TextBlocks, CsvSink),
     ".tsv": Format(TextBlocks, TsvSink),
     ".txt": Format(TextBlocks, TxtSink),
-    ".npy": Format(NpyBlocks, NpySink),
+    ".npy": Format(read_npy, NpySink),
     ".npz": Format(NpzBlocks, NpzSink),
-    ".safetensors": Format(SafetensorsBlocks, SafetensorsSink),
-    ".mtx": Format(MatrixMarketBlocks, MatrixMarketSink),
+    ".safetensors": Format(read_safetensors, SafetensorsSink),
+    ".mtx": Format(read_matrix_market, MatrixMarketSink),
     ".mat": Format(read_mat, MatSink),
     ".parquet": Format(read_parquet, ParquetSink),
 }

@@ -7,6 +7,7 @@ import stat
 import sys
 from typing import BinaryIO, NamedTuple
 
+from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.matrices.dialect import Dialect
 
 
@@ -23,6 +24,12 @@ class InputFile(NamedTuple):
     finite: bool
     square: bool
     dialect: Dialect
+
+    def whole_size(self, suffix: str) -> int:
+        """The size, of a format that is not read from front to back."""
+        if self.size is None:
+            raise MatrixFormatError(f"{self.name}: a {suffix} file cannot be read from a pipe")
+        return self.size
 
 
 def open_input(

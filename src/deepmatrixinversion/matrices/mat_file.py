@@ -16,15 +16,14 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError, listed, printable
-from deepmatrixinversion.matrices.elements import as_elements, stack_shape
+from deepmatrixinversion.errors import MatrixFormatError, printable
+from deepmatrixinversion.matrices.blocks import WholeArray
+from deepmatrixinversion.matrices.elements import as_elements, chosen, stack_shape
 from deepmatrixinversion.matrices.inflated import Inflated
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.matrices.npy_file import ArrayBlocks, Header
-from deepmatrixinversion.matrices.whole_array import WholeArray
 
-KEY = "matrices"
 _TYPES = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
 }  # fmt: skip
@@ -54,14 +53,16 @@ class _Damaged(Exception):
 def read_mat(source: InputFile) -> _Pages | WholeArray:
     """The matrices of a ``.mat`` file: its array "matrices", or the only numeric one."""
     name = source.name
-    if source.size is None:
-        raise MatrixFormatError(f"{name}: a .mat file cannot be read from a pipe")
+    whole = source.whole_size(".mat")
     try:
         order = _byte_order(source.file.read(128), name)
-        found = [
-            (v.name, at) for at in _places(source, order) if (v := _variable(source, at, order))
-        ]
-        variable = cast(_Variable, _variable(source, _choose(found, name), order))
+        found = {
+            at: v.name
+            for at in _places(source, whole, order)
+            if (v := _variable(source, at, order))
+        }
+        place = list(found)[chosen(list(found.values()), "numeric arrays", name)]
+        variable = cast(_Variable, _variable(source, place, order))
         if variable.is_complex:
             as_elements(np.empty((1, 1, 1), complex), name)  # refuses, with advice
         size = 8 * math.prod(variable.shape)
@@ -75,39 +76,33 @@ def read_mat(source: InputFile) -> _Pages | WholeArray:
         raise MatrixFormatError(f"{name}: no valid .mat file: {printable(error)}") from error
 
 
-class _Pages:
+class _Pages(ArrayBlocks):
     """The matrices of a full array, one after the other, each column after column."""
 
     def __init__(self, variable: _Variable, order: str, source: InputFile) -> None:
         shape = variable.shape
         # The last axis counts: (rows, columns, count).
         stack_axes = (shape[2], *shape[:2]) if len(shape) == 3 else shape
-        self.count, self.rows, self.cols = stack_shape(stack_axes, source.name)
+        count, rows, cols = stack_shape(stack_axes, source.name)
         dtype, size, stream = _numbers(variable.stream, order)
         if size != dtype.itemsize * math.prod(shape):
             raise _Damaged(f"{size} bytes for an array of shape {shape}")
-        header = Header((self.count, self.cols, self.rows), dtype, fortran=False)
-        self._array = ArrayBlocks(stream, header, source.name, seekable=False, last=False)
-        self._dtype = np.float32 if variable.kind == _SINGLE else np.float64
-        self._size, self._next = source.size or 0, 0
-        self._name = source.name
+        header = Header((count, cols, rows), dtype, fortran=False)
+        super().__init__(stream, header, source.name, seekable=False, last=False)
+        self.rows, self.cols = rows, cols
+        self._stored = np.float32 if variable.kind == _SINGLE else np.float64
+        self._size = source.size or 0
 
     @property
     def position(self) -> int:
-        """Bytes of the file that the matrices read so far take, about."""
-        return self._size * self._next // self.count
+        return self._size * self._next // self._header.shape[0]
 
     def read(self, limit: int) -> np.ndarray:
-        """Return the next ``limit`` matrices, or as many as are left."""
         try:
-            block = self._array.read(limit)
+            block = super().read(limit)
         except zlib.error as error:
             raise MatrixFormatError(f"{self._name}: no valid .mat file: {error}") from error
-        self._next += len(block)
-        return np.ascontiguousarray(block.transpose(0, 2, 1), self._dtype)
-
-    def close(self) -> None:
-        """Nothing of its own to close."""
+        return np.ascontiguousarray(block.transpose(0, 2, 1), self._stored)
 
 
 def _byte_order(head: bytes, name: str) -> str:
@@ -123,9 +118,9 @@ def _byte_order(head: bytes, name: str) -> str:
     return order
 
 
-def _places(source: InputFile, order: str) -> Iterator[int]:
+def _places(source: InputFile, size: int, order: str) -> Iterator[int]:
     """Where the elements of the file begin."""
-    at, size = 128, cast(int, source.size)
+    at = 128
     for _ in range(_MOST_ELEMENTS):
         if at >= size:
             return
@@ -158,17 +153,6 @@ def _variable(source: InputFile, at: int, order: str) -> _Variable | None:
         raise _Damaged("an array without dimensions")
     name = _small(stream, order).decode("ascii", "backslashreplace")
     return _Variable(name, word & 0xFF, bool(word & _COMPLEX), shape, stream, packed)
-
-
-def _choose(found: list[tuple[str, int]], name: str) -> int:
-    named = [place for place in found if place[0] == KEY]
-    if len(named) != 1 and len(found) != 1:
-        keys = listed([key for key, _ in found])
-        raise MatrixFormatError(
-            f"{name}: the file holds {len(found)} numeric arrays ({keys}); name the one to be read"
-            f" '{KEY}'"
-        )
-    return (named or found)[0][1]
 
 
 def _tag(stream: BinaryIO, order: str) -> tuple[int, int, bytes | None]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import struct
 
 import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.elements import KEY
 from deepmatrixinversion.matrices.sinks import CountedSink
 
 _HEADER = b"MATLAB 5.0 MAT-file, written by deepmatrixinversion".ljust(124) + b"\x00\x01IM"
-_NAME = b"matrices"  # eight bytes: no padding
 _CLASS_AND_TYPE = {8: (6, 9), 4: (7, 7)}  # of double and single
 _MOST = 2**31 - 1  # bytes that MATLAB reads from an array in this version
 
@@ -32,11 +31,9 @@ class MatSink(CountedSink):
     def finish(self) -> None:
         """Pad the numbers and fill in their number."""
         self._file.write(bytes(-self._file.tell() % 8))
-        self._file.seek(0)
-        self.write_header()
-        self._file.seek(0, io.SEEK_END)
+        super().finish()
 
-    def write_header(self) -> None:
+    def header(self) -> bytes:
         """The file's header, and the array's with its dimensions."""
         rows, cols = self._shape
         size = self._count * rows * cols * self._dtype.itemsize
@@ -45,8 +42,8 @@ class MatSink(CountedSink):
             "<IIII IIiiii II8s II",
             *(6, 8, kind, 0),  # flags
             *(5, 12, rows, cols, self._count, 0),  # dimensions, and padding
-            *(1, 8, _NAME),
+            *(1, 8, KEY.encode()),  # eight bytes: no padding
             *(number, size % 2**32),
         )
         whole = len(parts) + size + -size % 8
-        self._file.write(_HEADER + struct.pack("<II", 14, whole % 2**32) + parts)
+        return _HEADER + struct.pack("<II", 14, whole % 2**32) + parts

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError, printable, quoted
+from deepmatrixinversion.matrices.blocks import WholeArray
 from deepmatrixinversion.matrices.elements import EXACT, as_elements, stack_shape
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.line_chunks import LineChunks
@@ -43,13 +44,16 @@ class _Kind(NamedTuple):
         return 1 if self.symmetry == "skew-symmetric" else 0
 
 
-class MatrixMarketBlocks:
-    """The matrix of a ``.mtx`` file, dense or sparse, with any symmetry; read as a whole.
+def read_matrix_market(source: InputFile) -> WholeArray:
+    """The matrix of a ``.mtx`` file, dense or sparse, with any symmetry.
 
     Entries of a sparse file that stand in the same place are added, as other readers do.
     """
+    return WholeArray(_Reader(source).matrix(), source)
 
-    count = 1
+
+class _Reader:
+    """The text of a file, line by line."""
 
     def __init__(self, source: InputFile) -> None:
         self._source = source
@@ -58,24 +62,12 @@ class MatrixMarketBlocks:
         self._lines = self._numbered_lines()
         self._kind = self._read_kind()
         self.rows, self.cols, self._entries = self._read_sizes()
-        self._given = False
 
-    @property
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self._chunks.position
-
-    def read(self, limit: int) -> np.ndarray:
-        """Return the matrix (1, rows, cols), once."""
-        if self._given:
-            return np.empty((0, self.rows, self.cols))
-        self._given = True
+    def matrix(self) -> np.ndarray:
+        """What the entries make, (rows, cols)."""
         matrix = self._sparse() if self._kind.sparse else self._dense()
         self._chunks.warn_if_cut()
-        return as_elements(matrix[np.newaxis], self._source.name)
-
-    def close(self) -> None:
-        """Nothing of its own to close."""
+        return matrix
 
     def _malformed(self, what: str) -> MatrixFormatError:
         return MatrixFormatError(f"{self._source.name}: matrix 0 (line {self._line}): {what}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from deepmatrixinversion.errors import MatrixFormatError
+from deepmatrixinversion.matrices.blocks import Blocks
 from deepmatrixinversion.matrices.elements import as_elements, element_type, stack_shape
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.sinks import CountedSink
@@ -35,36 +36,24 @@ class Header(NamedTuple):
         return count * rows * cols * self.dtype.itemsize
 
 
-class NpyBlocks:
+def read_npy(source: InputFile) -> ArrayBlocks:
     """The matrices of a ``.npy`` file: an array (count, rows, cols), or (rows, cols) for one.
 
     Versions 1 to 3, any byte order, C or Fortran order. Pickled objects are refused.
     """
+    header = read_header(source.file, source.name)
+    if source.size is not None:
+        check_size(header, source.size - source.file.tell(), source.name)
+    return ArrayBlocks(source.file, header, source.name, source.size is not None)
 
-    def __init__(self, source: InputFile) -> None:
-        header = read_header(source.file, source.name)
-        if source.size is not None:
-            left = source.size - source.file.tell()
-            if header.size != left:
-                raise MatrixFormatError(
-                    f"{source.name}: the header declares {header.size} bytes of numbers, but"
-                    f" {left} bytes follow it; the file is damaged or was not written to its end"
-                )
-        self._array = ArrayBlocks(source.file, header, source.name, source.size is not None)
-        self.count, self.rows, self.cols = header.shape
 
-    @property
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self._array.position
-
-    def read(self, limit: int) -> np.ndarray:
-        """Return the next ``limit`` matrices, or as many as are left."""
-        return self._array.read(limit)
-
-    def close(self) -> None:
-        """Remove the temporary copy of an array in Fortran order."""
-        self._array.close()
+def check_size(header: Header, left: int, name: str, what: str = "") -> None:
+    """Refuse a header that does not declare as many bytes as follow it."""
+    if header.size != left:
+        raise MatrixFormatError(
+            f"{name}: the header{what} declares {header.size} bytes of numbers, but {left} bytes"
+            " follow it; the file is damaged or was not written to its end"
+        )
 
 
 def read_header(file: BinaryIO, name: str) -> Header:
@@ -98,7 +87,7 @@ def read_header(file: BinaryIO, name: str) -> Header:
     return Header(stack_shape(shape, name), dtype, bool(fortran))
 
 
-class ArrayBlocks:
+class ArrayBlocks(Blocks):
     """The matrices of an array that is stored from the position of ``file`` on.
 
     Reads sequentially, so ``file`` may be a member of an archive. In Fortran order one matrix is
@@ -111,6 +100,7 @@ class ArrayBlocks:
         self, file: BinaryIO, header: Header, name: str, seekable: bool, last: bool = True
     ) -> None:
         self._file, self._header, self._name = file, header, name
+        self.count, self.rows, self.cols = header.shape
         self._last = last  # nothing may follow the array
         self._next = 0
         self._copy: BinaryIO | None = None
@@ -121,11 +111,9 @@ class ArrayBlocks:
 
     @property
     def position(self) -> int:
-        """Bytes that the matrices read so far take, header included."""
         return self._start + self._header.size // self._header.shape[0] * self._next
 
     def read(self, limit: int) -> np.ndarray:
-        """Return the next ``limit`` matrices, or as many as are left."""
         count, rows, cols = self._header.shape
         first = self._next
         size = min(limit, count - first)
@@ -144,7 +132,6 @@ class ArrayBlocks:
         return as_elements(block, self._name, first)
 
     def close(self) -> None:
-        """Remove the temporary copy."""
         if self._copy is not None:
             self._copy.close()
 
@@ -223,25 +210,11 @@ class NpySink(CountedSink):
     """A ``.npy`` file of shape (count, rows, cols), C order, little-endian float32 or float64."""
 
     suffix = ".npy"
-    _header_size = 0
 
-    def finish(self) -> None:
-        """Fill in the number of matrices."""
-        size = self._header_size
-        self._file.seek(0)
-        self.write_header()
-        # NumPy pads the header so that the first axis can grow in place.
-        assert self._header_size == size
-        self._file.seek(0, io.SEEK_END)
-
-    def write_header(self) -> None:
-        """NumPy's, version 1.0."""
-        npy.write_array_header_1_0(
-            self._file,
-            {
-                "descr": npy.dtype_to_descr(self._dtype),
-                "fortran_order": False,
-                "shape": (self._count, *self._shape),
-            },
-        )
-        self._header_size = self._file.tell()
+    def header(self) -> bytes:
+        """NumPy's, version 1.0, which it pads so that the first axis can grow in place."""
+        text = io.BytesIO()
+        descr = npy.dtype_to_descr(self._dtype)
+        shape = (self._count, *self._shape)
+        npy.write_array_header_1_0(text, {"descr": descr, "fortran_order": False, "shape": shape})
+        return text.getvalue()

@@ -15,12 +15,12 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from deepmatrixinversion.errors import MatrixFormatError, listed, printable
+from deepmatrixinversion.errors import MatrixFormatError, printable
+from deepmatrixinversion.matrices.elements import KEY, chosen
 from deepmatrixinversion.matrices.input_file import InputFile
-from deepmatrixinversion.matrices.npy_file import ArrayBlocks, NpySink, read_header
+from deepmatrixinversion.matrices.npy_file import ArrayBlocks, NpySink, check_size, read_header
 from deepmatrixinversion.matrices.sinks import Sink
 
-KEY = "matrices"
 _MOST_DEFLATE = 1032  # deflate makes a kilobyte of at least one byte, never more
 _MOST_SQUEEZED = 200  # what stacks of sparse matrices reach; beyond, almost all of it is zero
 _LARGE = 2**30
@@ -28,43 +28,34 @@ _LONGEST_TAIL = 2**16 + 256  # the end of the directory, with a comment
 _LONGEST_DIRECTORY = 2**20  # some ten thousand members
 
 
-class NpzBlocks:
+class NpzBlocks(ArrayBlocks):
     """The matrices of a ``.npz`` file: its array "matrices", or the only one it has."""
 
     def __init__(self, source: InputFile) -> None:
         self._source = source
-        if not source.file.seekable():
-            raise MatrixFormatError(f"{source.name}: a .npz file cannot be read from a pipe")
+        size = source.whole_size(".npz")
         with _readable(source.name), contextlib.ExitStack() as stack:
-            _check_directory(source)
+            _check_directory(source, size)
             archive = stack.enter_context(zipfile.ZipFile(source.file))
             member = _choose(archive, source.name)
-            shown = printable(member.filename)
             stream = cast(BinaryIO, stack.enter_context(archive.open(member)))
             header = read_header(stream, source.name)
-            if header.size != member.file_size - stream.tell():
-                raise MatrixFormatError(
-                    f"{source.name}: the header of {shown} declares {header.size} bytes"
-                    f" of numbers, but {member.file_size - stream.tell()} bytes follow it"
-                )
-            self._array = ArrayBlocks(stream, header, source.name, seekable=False)
-            self._close = stack.pop_all()
-        self.count, self.rows, self.cols = header.shape
+            left = member.file_size - stream.tell()
+            check_size(header, left, source.name, f" of {printable(member.filename)}")
+            super().__init__(stream, header, source.name, seekable=False)
+            self._archive = stack.pop_all()
 
     @property
     def position(self) -> int:
-        """Bytes of the archive read so far."""
         return self._source.file.tell()
 
     def read(self, limit: int) -> np.ndarray:
-        """Return the next ``limit`` matrices, or as many as are left."""
         with _readable(self._source.name):
-            return self._array.read(limit)
+            return super().read(limit)
 
     def close(self) -> None:
-        """Close the archive and remove what was unpacked."""
-        self._array.close()
-        self._close.close()
+        super().close()
+        self._archive.close()
 
 
 @contextlib.contextmanager
@@ -93,9 +84,9 @@ def _readable(name: str) -> Iterator[None]:
         raise MatrixFormatError(f"{name}: the .npz archive is damaged") from error
 
 
-def _check_directory(source: InputFile) -> None:
+def _check_directory(source: InputFile, whole: int) -> None:
     """Refuse a directory of very many members, which takes much more memory than file."""
-    tail_size = min(source.size or 0, _LONGEST_TAIL)
+    tail_size = min(whole, _LONGEST_TAIL)
     source.file.seek(-tail_size, io.SEEK_END)
     tail = source.file.read(tail_size)
     at, at64 = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
@@ -112,14 +103,8 @@ def _check_directory(source: InputFile) -> None:
 def _choose(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """Find the member that holds the matrices and check that its sizes are possible."""
     members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-    named = [info for info in members if info.filename == f"{KEY}.npy"]
-    if len(named) != 1 and len(members) != 1:
-        keys = listed([info.filename.removesuffix(".npy") for info in members])
-        raise MatrixFormatError(
-            f"{name}: the archive holds {len(members)} arrays ({keys}); name the one to be read"
-            f" '{KEY}'"
-        )
-    (member,) = named if len(named) == 1 else members
+    names = [info.filename.removesuffix(".npy") for info in members]
+    member = members[chosen(names, "arrays", name)]
     shown = printable(member.filename)
     if member.flag_bits & 1:
         raise MatrixFormatError(f"{name}: {shown} is encrypted")

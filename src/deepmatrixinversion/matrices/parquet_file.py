@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deepmatrixinversion.errors import MatrixFormatError, listed, printable
+from deepmatrixinversion.matrices.blocks import WholeArray
+from deepmatrixinversion.matrices.elements import KEY
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.memory import check_memory
 from deepmatrixinversion.matrices.sinks import Sink
-from deepmatrixinversion.matrices.whole_array import WholeArray
 
-KEY = "matrices"
 _GROUP = 2**24  # bytes of matrices written together
 
 
@@ -33,8 +33,7 @@ def _pyarrow(name: str) -> tuple[Any, Any]:
 def read_parquet(source: InputFile) -> WholeArray:
     """The matrices of a ``.parquet`` file."""
     pa, parquet = _pyarrow(source.name)
-    if source.size is None:
-        raise MatrixFormatError(f"{source.name}: a .parquet file cannot be read from a pipe")
+    source.whole_size(".parquet")
     try:
         file = parquet.ParquetFile(source.file)
         # PyArrow ends the process where the metadata of a damaged column is asked for.

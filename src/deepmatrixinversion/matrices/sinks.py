@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import BinaryIO
 
 import numpy as np
@@ -46,11 +47,17 @@ class CountedSink(Sink):
         """Append matrices, in little-endian numbers; a header goes before the first."""
         if not self._count:
             self._shape, self._dtype = stack.shape[1:], stack.dtype.newbyteorder("<")
-            self.write_header()
+            self._file.write(self.header())
         self._count += len(stack)
         self._file.write(np.ascontiguousarray(self.arranged(stack), self._dtype).data)
 
-    def write_header(self) -> None:
+    def finish(self) -> None:
+        """Fill in the number of matrices."""
+        self._file.seek(0)
+        self._file.write(self.header())
+        self._file.seek(0, io.SEEK_END)
+
+    def header(self) -> bytes:
         """What stands before the numbers, of one length whatever the number of matrices."""
         raise NotImplementedError
 

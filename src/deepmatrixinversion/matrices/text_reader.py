@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from deepmatrixinversion.errors import MatrixFormatError, printable, quoted
+from deepmatrixinversion.matrices.blocks import Blocks
 from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.input_file import InputFile
 from deepmatrixinversion.matrices.line_chunks import LineChunks
@@ -44,7 +45,7 @@ class _Parsed(NamedTuple):
     ends: np.ndarray  # how many of these rows come before each END
 
 
-class TextBlocks:
+class TextBlocks(Blocks):
     """The matrices of a ``.mx`` or ``.csv`` file.
 
     Accepts LF and CRLF line ends, also mixed, blank lines, spaces and tabs around numbers, a
@@ -56,8 +57,6 @@ class TextBlocks:
     MatrixFormatError
         With file, matrix and line of what is malformed.
     """
-
-    count = None
 
     def __init__(self, source: InputFile) -> None:
         self._source = source
@@ -76,11 +75,9 @@ class TextBlocks:
 
     @property
     def position(self) -> int:
-        """Bytes read so far."""
         return self._chunks.position
 
     def read(self, limit: int) -> np.ndarray:
-        """Return the next ``limit`` matrices, or as many as are left, (b, rows, cols) float64."""
         parts, have = [self._buffer], len(self._buffer)
         while have < limit * self.rows and (part := self._advance()) is not None:
             parts.append(part)
@@ -89,9 +86,6 @@ class TextBlocks:
         cut = min(have // self.rows, limit) * self.rows
         self._buffer = buffer[cut:]
         return buffer[:cut].reshape(-1, self.rows, self.cols)
-
-    def close(self) -> None:
-        """Nothing of its own to close."""
 
     def _advance(self) -> np.ndarray | None:
         """Parse the next chunk of whole lines and return its rows (k, cols); None at the end."""

@@ -15,7 +15,7 @@ from deepmatrixinversion.atomic import atomic_write
 from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.matrices.elements import as_elements, element_type
-from deepmatrixinversion.matrices.npy_file import fill, read_header
+from deepmatrixinversion.matrices.npy_file import check_size, fill, read_header
 
 
 class NpySource(NamedTuple):
@@ -41,11 +41,7 @@ class NpySource(NamedTuple):
             header = read_header(file, path)
             offset = file.tell()
             size = file.seek(0, os.SEEK_END) - offset
-        if size != header.size:
-            raise MatrixFormatError(
-                f"{path}: the header declares {header.size} bytes of numbers, but {size} bytes "
-                "follow it; the file is damaged or was not written to its end"
-            )
+        check_size(header, size, path)
         if header.fortran:
             raise MatrixFormatError(
                 f"{path}: an array in Fortran order is not read in parts; save it in C order"

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 from deepmatrixinversion.atomic import atomic_bytes
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.inference.arrays import real_form, require_finite
-from deepmatrixinversion.matrices.files import read_matrices
+from deepmatrixinversion.matrices import read_matrices
 
 DATA = "data.safetensors"
 
