@@ -25,7 +25,7 @@ from curves import plain_numbers
 from deepmatrixinversion import inv_ex, show_config
 from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.reporting.figure_files import save_figure
-from page import arguments, panels, table, write_page
+from page import arguments, panels, records, write_page
 
 CASES = (
     (2, 100_000),
@@ -152,28 +152,17 @@ def main() -> None:
             rows.append(measure(order, stack, options.rounds, options.seed))
             print(rows[-1], flush=True)
     doubles = {n: memory(n) for n in (512, 1024, 2048) if n <= options.largest}
-    body = table(
-        [
-            "order",
-            "stack",
-            "NumPy, µs a matrix",
-            "inv_ex",
-            'inv_ex, model="spectral"',
-            "torch.linalg.inv",
-            "NumPy + certify",
-        ],
-        (
-            [
-                r.order,
-                f"{r.stack:,}",
-                f"{r.numpy_us:,.2f}",
-                f"{r.ours:.2f}",
-                known(r.spectral),
-                known(r.torch),
-                f"{r.lapack_certified:.2f}",
-            ]
-            for r in rows
-        ),
+    body = records(
+        {
+            "order": r.order,
+            "stack": f"{r.stack:,}",
+            "NumPy, µs a matrix": f"{r.numpy_us:,.2f}",
+            "inv_ex": f"{r.ours:.2f}",
+            'inv_ex, model="spectral"': known(r.spectral),
+            "torch.linalg.inv": known(r.torch),
+            "NumPy + certify": f"{r.lapack_certified:.2f}",
+        }
+        for r in rows
     )
     if doubles:
         kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())

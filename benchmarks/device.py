@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from deepmatrixinversion.torch import certified_inv, cuda_stack
-from page import arguments, table, write_page
+from page import arguments, records, write_page
 
 ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
 
@@ -68,34 +68,30 @@ def row(n, dtype, rounds, library):
     whole = median_time(lambda: certified_inv(A), rounds) / count
     peer = median_time(lambda: torch.linalg.inv(A), rounds) / count
     batched = median_time(matinv(library, A), rounds) / count if library else np.nan
-    return [
-        n,
-        count,
-        f"{kernel:.2f}",
-        f"{whole:.2f}",
-        f"{peer:.2f}",
-        f"{batched:.2f}",
-        f"**{peer / whole:.1f}**",
-        f"{batched / whole:.1f}",
-        f"{100 * settled:.3f} %",
-        f"{100 * found.certified.double().mean():.3f} %",
-        f"{found.relative_error_bound.median():.1e}",
-    ]
+    return {
+        "n": n,
+        "matrices": count,
+        "kernel, ns": f"{kernel:.2f}",
+        "certified_inv, ns": f"{whole:.2f}",
+        "torch.linalg.inv, ns": f"{peer:.2f}",
+        "cuBLAS matinvBatched, ns": f"{batched:.2f}",
+        "over torch": f"**{peer / whole:.1f}**",
+        "over cuBLAS": f"{batched / whole:.1f}",
+        "settled on the device": f"{100 * settled:.3f} %",
+        "certified": f"{100 * found.certified.double().mean():.3f} %",
+        "median relative bound": f"{found.relative_error_bound.median():.1e}",
+    }
 
 
 def main():
-    parser = arguments(__doc__, rounds=9)
-    options = parser.parse_args()
+    options = arguments(__doc__, rounds=9).parse_args()
     torch.linalg.inv(torch.eye(3, device="cuda"))
     torch.cuda.current_blas_handle()
     library = cublas()
-    heads = ["n", "matrices", "kernel, ns", "certified_inv, ns", "torch.linalg.inv, ns"]
-    heads += ["cuBLAS matinvBatched, ns", "over torch", "over cuBLAS", "settled on the device"]
-    heads += ["certified", "median relative bound"]
     body = []
     for dtype in (torch.float64, torch.float32):
-        rows = [row(n, dtype, options.rounds, library) for n in ORDERS]
-        body.append(f"## {str(dtype).removeprefix('torch.')}\n\n{table(heads, rows)}")
+        rows = records(row(n, dtype, options.rounds, library) for n in ORDERS)
+        body.append(f"## {str(dtype).removeprefix('torch.')}\n\n{rows}")
     text = (
         f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}. Factors are times over ours."
     )

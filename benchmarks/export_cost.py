@@ -19,8 +19,9 @@ import onnxruntime
 import torch
 
 from deepmatrixinversion.export import export_onnx
+from deepmatrixinversion.export.check import session
 from deepmatrixinversion.matrices.spectra import with_condition
-from page import arguments, table, write_page
+from page import arguments, records, write_page
 from timing import smallest_times
 
 NETS = {
@@ -34,22 +35,14 @@ NETS = {
 BATCHES = (1, 32, 1000)
 EARLY = ((8, "32"), (16, "64"), (64, "32"))
 CONDITIONS = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5)
-DTYPES = {"32": np.float32, "64": np.float64}
 
 
-def load(path: Path) -> onnxruntime.InferenceSession:
-    """A session on one core."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options)
-
-
-def runs(sessions: list[onnxruntime.InferenceSession], A: np.ndarray) -> list[Callable[[], Any]]:
+def runs(sessions: list[Any], A: np.ndarray) -> list[Callable[[], Any]]:
     """What each session does with A."""
-    return [partial(session.run, None, {"A": A}) for session in sessions]
+    return [partial(graph.run, None, {"A": A}) for graph in sessions]
 
 
-def by_net(order: int, folder: Path, rounds: int) -> list[list[Any]]:
+def by_net(order: int, folder: Path, rounds: int) -> list[dict[str, Any]]:
     """A row for each net of an order."""
     rng = np.random.default_rng(order)
     files, loading = [], []
@@ -57,9 +50,9 @@ def by_net(order: int, folder: Path, rounds: int) -> list[list[Any]]:
         files.append(folder / f"{net}-{order}.onnx")
         export_onnx(order, files[-1], net=net)
         start = time.perf_counter()
-        load(files[-1])
+        session(files[-1].read_bytes())
         loading.append(time.perf_counter() - start)
-    sessions = [load(file) for file in files]
+    sessions = [session(file.read_bytes()) for file in files]
     times = []
     for batch in BATCHES:
         A = rng.standard_normal((batch, order, order)).astype(np.float32)
@@ -67,52 +60,48 @@ def by_net(order: int, folder: Path, rounds: int) -> list[list[Any]]:
         *found, theirs = smallest_times([*runs(sessions, A), inverse], rounds)
         times.append([f"{1e6 * t / batch:.3g} ({t / theirs:.2g})" for t in found])
     return [
-        [order, net, f"{files[k].stat().st_size / 1024:.0f}", f"{loading[k]:.2f}"]
-        + [t[k] for t in times]
+        {
+            "order": order,
+            "net": net,
+            "file, KiB": f"{files[k].stat().st_size / 1024:.0f}",
+            "loading, s": f"{loading[k]:.2f}",
+            **{f"µs a matrix, {b:,} at once": t[k] for b, t in zip(BATCHES, times, strict=True)},
+        }
         for k, net in enumerate(NETS[order])
     ]
 
 
-def early_exit(order: int, precision: str, folder: Path, rounds: int) -> list[str]:
+def early_exit(order: int, precision: str, folder: Path, rounds: int) -> dict[str, str]:
     """Time with a loop over time without, by condition number."""
     sessions = []
     for early in (True, False):
         path = folder / f"early-{order}-{precision}-{early}.onnx"
         export_onnx(order, path, net="iterative", precision=precision, early_exit=early)
-        sessions.append(load(path))
+        sessions.append(session(path.read_bytes()))
     rng = np.random.default_rng(order)
-    cells = []
+    cells = {"order, precision": f"{order}, float{precision}"}
     for kappa in CONDITIONS:
-        A = with_condition(rng, order, np.full(200, kappa)).astype(DTYPES[precision])
+        A = with_condition(rng, order, np.full(200, kappa)).astype(f"f{int(precision) // 8}")
         with_loop, without = smallest_times(runs(sessions, A), rounds)
-        cells.append(f"{with_loop / without:.2f}")
-    return [f"{order}, float{precision}", *cells]
+        cells[f"{kappa:g}"] = f"{with_loop / without:.2f}"
+    return cells
 
 
 def main() -> None:
     """Measure, print and write what was asked for."""
     options = arguments(__doc__, rounds=20, largest=128).parse_args()
     torch.set_num_threads(1)
+    rounds, largest = options.rounds, options.largest
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        nets = [
-            row
-            for order in NETS
-            if order <= options.largest
-            for row in by_net(order, folder, options.rounds)
-        ]
-        loops = [
-            early_exit(order, precision, folder, options.rounds)
-            for order, precision in EARLY
-            if order <= options.largest
-        ]
-    batches = [f"µs a matrix, {b:,} at once" for b in BATCHES]
-    body = table(["order", "net", "file, KiB", "loading, s", *batches], nets)
-    body += (
+        orders = [order for order in NETS if order <= largest]
+        nets = [row for order in orders for row in by_net(order, folder, rounds)]
+        early = [case for case in EARLY if case[0] <= largest]
+        loops = [early_exit(order, bits, folder, rounds) for order, bits in early]
+    body = records(nets) + (
         "\n## Stopping early\n\nTime of `--early_exit` over that of the same steps without a "
-        "loop, 200 matrices at once, by condition number.\n\n"
+        f"loop, 200 matrices at once, by condition number.\n\n{records(loops)}"
     )
-    body += table(["order, precision", *(f"{k:g}" for k in CONDITIONS)], loops)
     text = (
         f"onnxruntime {onnxruntime.__version__} on one core, float32, opset 18, normal matrices. "
         "In brackets the time over that of `torch.linalg.inv`, taken in turn with it. Read ratios, "

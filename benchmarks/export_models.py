@@ -8,15 +8,11 @@ onnxruntime on a batch of other inputs, beside PyTorch in float32; the truth is 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
-import os
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +22,15 @@ import onnxruntime
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deepmatrixinversion.atomic import atomic_text
+from deepmatrixinversion.export.check import session
 from deepmatrixinversion.export.graph import quiet
+from page import arguments, records, write_page
+from timing import smallest_times
 
 FOLDER = Path(__file__).parents[1] / "examples" / "onnx_models"
 UNIT = 2.0**-24
 BATCH = 32
+COLUMNS = ("calls", "n, κ", "error (PyTorch's)", "nodes, size", "export", "time, ratio")
 
 
 class Measured(NamedTuple):
@@ -125,19 +124,12 @@ def measure(name: str, rounds: int = 20) -> Measured:
         seconds = time.perf_counter() - start
         nodes = len(onnx.load(file).graph.node)
         size = file.stat().st_size / 1024
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(file), options)
+        graph = session(file.read_bytes())
         model, inputs = example(name, seed=1, batch=BATCH)
-        feed = {i.name: t.numpy() for i, t in zip(session.get_inputs(), inputs, strict=True)}
-        times = [np.inf, np.inf]
-        runs = (lambda: session.run(None, feed), lambda: model(*inputs))
-        for _ in range(rounds):
-            for k, run in enumerate(runs):
-                start = time.perf_counter()
-                run()
-                times[k] = min(times[k], time.perf_counter() - start)
-        ours: Any = session.run(None, feed)
+        feed = {i.name: t.numpy() for i, t in zip(graph.get_inputs(), inputs, strict=True)}
+        runs = (lambda: graph.run(None, feed), lambda: model(*inputs))
+        ours_takes, theirs_takes = smallest_times(runs, rounds)
+        ours: Any = graph.run(None, feed)
         theirs = tensors(model(*inputs))
         with Calls() as calls:
             exact = tensors(model.double()(*(t.double() for t in inputs)))
@@ -152,8 +144,8 @@ def measure(name: str, rounds: int = 20) -> Measured:
         nodes,
         size,
         seconds,
-        1e3 * times[0],
-        times[0] / times[1],
+        1e3 * ours_takes,
+        ours_takes / theirs_takes,
     )
 
 
@@ -171,76 +163,46 @@ def names() -> list[str]:
     return [name for name in found if name.partition("_")[0] not in missing]
 
 
-def rows(rounds: int) -> Iterator[str]:
-    """A line of the table for each model."""
-    for name in names():
-        print(name, file=sys.stderr)
-        try:
-            m = measure(name, rounds)
-        except Exception as error:  # a table of what does not export is a table, too
-            said = (str(error).strip().splitlines() or [""])[0][:80]
-            yield f"| [{title(name)}]({link(name)}) | | | **does not export**: {said} | | | |"
-            continue
-        errors = f"{m.error:.1e} ({m.usual:.1e})" + ("" if m.allowed else " **too large**")
-        cells = (
-            f"[{title(name)}]({link(name)})",
-            ", ".join(f"`{call}`" for call in m.calls),
-            f"{m.order}, {m.condition:.0e}",
-            errors,
-            f"{m.nodes}, {m.kilobytes:.0f} KB",
-            f"{m.seconds:.1f} s",
-            f"{m.milliseconds:.2f} ms, {m.ratio:.2g}",
-        )
-        yield "| " + " | ".join(cells) + " |"
-
-
-def link(name: str) -> str:
-    """The model's file, from the docs."""
-    return f"../examples/onnx_models/{name}.py"
-
-
-def page(rounds: int) -> str:
-    """The Markdown page."""
-    torch.set_num_threads(1)
-    table = list(rows(rounds))
-    good = sum("**" not in row for row in table)
-    lines = [
-        "# Which models export",
-        "",
-        f"{len(table)} PyTorch models that use linear algebra, after publications where they name "
-        f"one: {good} export with `onnx_translation_table` and agree with PyTorch.",
-        "",
-        "Regenerate with `python benchmarks/export_models.py --markdown "
-        f"docs/exporting-models.md` ({platform.machine()}, one thread, onnxruntime "
-        f"{onnxruntime.__version__}, torch {torch.__version__.partition('+')[0]}). The tests run "
-        "every model (`tests/test_example_models.py`, most of them marked slow).",
-        "",
-        "*Calls*: the operators of ATen that the table translates; *n, κ*: the largest order and "
-        "condition number among their arguments, singular values below 1e-6 of the largest left "
-        "out. *Error*: ‖Y - Z‖F/‖Z‖F of the worst output, float32, against PyTorch in float64, "
-        "and in brackets PyTorch's own in float32; *too large* would be more than four times "
-        f"that and 16 u. *Time*: of a batch of {BATCH} in onnxruntime, and over PyTorch's.",
-        "",
-        "| model | calls | n, κ | error (PyTorch's) | nodes, size | export | time, ratio |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *table,
-        "",
-    ]
-    return "\n".join(lines)
+def row(name: str, rounds: int) -> dict[str, str]:
+    """What came of one model; that one does not export is a result, too."""
+    print(name, file=sys.stderr)
+    heads = {"model": f"[{title(name)}](../examples/onnx_models/{name}.py)"}
+    try:
+        m = measure(name, rounds)
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [""])[0][:80]
+        failed = {"error (PyTorch's)": f"**does not export**: {said}"}
+        return heads | dict.fromkeys(COLUMNS, "") | failed
+    cells = (
+        ", ".join(f"`{call}`" for call in m.calls),
+        f"{m.order}, {m.condition:.0e}",
+        f"{m.error:.1e} ({m.usual:.1e})" + ("" if m.allowed else " **too large**"),
+        f"{m.nodes}, {m.kilobytes:.0f} KB",
+        f"{m.seconds:.1f} s",
+        f"{m.milliseconds:.2f} ms, {m.ratio:.2g}",
+    )
+    return heads | dict(zip(COLUMNS, cells, strict=True))
 
 
 def main() -> None:
     """Print or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--markdown", help="where the page goes (default: standard output)")
-    parser.add_argument("--rounds", type=int, default=20, help="of each time, the smallest")
-    options = parser.parse_args()
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    text = page(options.rounds)
-    if options.markdown:
-        atomic_text(options.markdown, text)
-    else:
-        print(text, end="")
+    options = arguments(__doc__, rounds=20).parse_args()
+    torch.set_num_threads(1)
+    rows = [row(name, options.rounds) for name in names()]
+    good = sum("**" not in cells["error (PyTorch's)"] for cells in rows)
+    text = (
+        f"One thread, onnxruntime {onnxruntime.__version__}, torch "
+        f"{torch.__version__.partition('+')[0]}. The tests run every model "
+        "(`tests/test_example_models.py`, most of them marked slow).\n\n"
+        f"{len(rows)} PyTorch models that use linear algebra, after publications where they name "
+        f"one: {good} export with `onnx_translation_table` and agree with PyTorch.\n\n"
+        "*Calls*: the operators of ATen that the table translates; *n, κ*: the largest order and "
+        "condition number among their arguments, singular values below 1e-6 of the largest left "
+        "out. *Error*: ‖Y - Z‖F/‖Z‖F of the worst output, float32, against PyTorch in float64, "
+        "and in brackets PyTorch's own in float32; *too large* would be more than four times "
+        f"that and 16 u. *Time*: of a batch of {BATCH} in onnxruntime, and over PyTorch's."
+    )
+    write_page(options.markdown, "Which models export", text, records(rows))
 
 
 if __name__ == "__main__":

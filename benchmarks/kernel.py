@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from deepmatrixinversion import kernel
-from page import arguments, table, write_page
+from page import arguments, records, write_page
 from timing import smallest_times
 
 ORDERS = [2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64]
@@ -31,16 +31,18 @@ def row(n, entries, floor, repeats):
         ],
         repeats,
     )
-    results = [kernel.invert_stack(A, method, threads=1) for method in ("network", "elimination")]
-    return [
-        n,
-        count,
-        f"{numpy / count * 1e9:.0f}",
-        f"{network / numpy:.3f}",
-        f"{elimination / numpy:.3f}",
-        *(f"{100 * result.finished.mean():.2f}" for result in results),
-        *(f"{np.median(result.relative_error_bound):.1e}" for result in results),
-    ]
+    cells = {
+        "n": n,
+        "matrices": count,
+        "NumPy, ns": f"{numpy / count * 1e9:.0f}",
+        "network / NumPy": f"{network / numpy:.3f}",
+        "elimination / NumPy": f"{elimination / numpy:.3f}",
+    }
+    for method in ("network", "elimination"):
+        result = kernel.invert_stack(A, method, threads=1)
+        cells[f"finished %, {method}"] = f"{100 * result.finished.mean():.2f}"
+        cells[f"relative bound, {method}"] = f"{np.median(result.relative_error_bound):.1e}"
+    return cells
 
 
 def main():
@@ -52,11 +54,9 @@ def main():
         parser.error("set OMP_NUM_THREADS=1, so that NumPy has one thread as well")
     if options.instruction_set:
         kernel.use(options.instruction_set)
-    heads = ["n", "matrices", "NumPy, ns", "network / NumPy", "elimination / NumPy"]
-    heads += ["finished %, network", "elimination", "relative bound, network", "elimination"]
-    rows = [row(n, options.entries, options.least, options.repeats) for n in options.orders]
+    body = records(row(n, options.entries, options.least, options.repeats) for n in options.orders)
     text = f"The compiled kernel: {kernel.show_config()}."
-    write_page(options.markdown, "The compiled kernel", text, table(heads, rows))
+    write_page(options.markdown, "The compiled kernel", text, body)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
 from deepmatrixinversion.reporting.plots import predicted_against_true
 from deepmatrixinversion.reporting.worst import Worst
-from page import arguments, table, write_page
+from page import arguments, records, write_page
 
 SHAPES = ((3, 3), (5, 5), (8, 8), (16, 16), (32, 32), (64, 64), (3, 7), (20, 6), (64, 24), (40, 64))
 SIGMA_MIN = 1e-6
@@ -57,20 +57,17 @@ def matrices(
     least = min(p, q)
     ranks = sorted({round(r) for r in np.linspace(0, least, min(least + 1, 9))})
     A, target, rank = [], [], []
-    for r in ranks:
-        for _ in range(each):
-            B = rng.integers(-9, 10, (p, r)).astype(float)
-            C = rng.integers(-9, 10, (r, q)).astype(float)
-            M = B @ C
-            if r:
-                sigma = np.linalg.svd(M, compute_uv=False)
-                if np.linalg.matrix_rank(B) < r or np.linalg.matrix_rank(C) < r:
-                    continue
-                if sigma[r - 1] < SIGMA_MIN * sigma[0]:
-                    continue
-            A.append(M)
-            target.append(exact_pinv(B, C) if r else np.zeros((q, p)))
-            rank.append(r)
+    for r in np.repeat(ranks, each).tolist():
+        B = rng.integers(-9, 10, (p, r)).astype(float)
+        C = rng.integers(-9, 10, (r, q)).astype(float)
+        if r:
+            sigma = np.linalg.svd(B @ C, compute_uv=False)
+            full = min(np.linalg.matrix_rank(B), np.linalg.matrix_rank(C)) == r
+            if not full or sigma[r - 1] < SIGMA_MIN * sigma[0]:
+                continue
+        A.append(B @ C)
+        target.append(exact_pinv(B, C) if r else np.zeros((q, p)))
+        rank.append(r)
     return A, target, rank
 
 
@@ -132,32 +129,19 @@ def main() -> None:
         A, target, rank = (np.array(part) for part in parts)
         rows.append(measure(f"{p}x{q}, integer factors", A, target, rank))
         print(rows[-1], flush=True)
-    body = table(
-        [
-            "matrices",
-            "number",
-            "ranks right",
-            "NumPy's",
-            "certified as invertible",
-            "R2",
-            "worst relative error",
-            "NumPy's",
-            "worst Penrose residual",
-        ],
-        (
-            [
-                r.shape,
-                r.matrices,
-                r.ranks_right,
-                r.numpy_ranks_right,
-                r.certified,
-                "1" if r.r2 == 1 else f"1 - {1 - r.r2:.0e}",
-                f"{r.worst_error:.1e}",
-                f"{r.numpy_worst_error:.1e}",
-                f"{r.penrose:.1e}",
-            ]
-            for r in rows
-        ),
+    body = records(
+        {
+            "matrices": r.shape,
+            "number": r.matrices,
+            "ranks right": r.ranks_right,
+            "ranks right, NumPy": r.numpy_ranks_right,
+            "certified as invertible": r.certified,
+            "R2": "1" if r.r2 == 1 else f"1 - {1 - r.r2:.0e}",
+            "worst relative error": f"{r.worst_error:.1e}",
+            "worst relative error, NumPy": f"{r.numpy_worst_error:.1e}",
+            "worst Penrose residual": f"{r.penrose:.1e}",
+        }
+        for r in rows
     )
     text = (
         "Ranks are exact by construction, targets come from rational arithmetic (for real factors, "

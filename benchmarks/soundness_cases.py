@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from deepmatrixinversion.matrices.spectra import with_singular_values
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-
+Adversary = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 EPS = 2.0**-52
 RUMP = np.array(
     [
@@ -24,20 +20,6 @@ RUMP = np.array(
     dtype=np.float64,
 )
 """Rump's matrix of condition number 6.4e64: singular to working precision, and yet not singular."""
-ADVERSARIES = (
-    "zero",
-    "random",
-    "nan",
-    "inf",
-    "transposed",
-    "sign-flipped",
-    "huge",
-    "tiny",
-    "bit-flipped",
-    "scaled",
-    "one-entry-ulp",
-    "residual-one",
-)
 
 
 def conditioned(rng: np.random.Generator, k: int, n: int, kappa: np.ndarray) -> np.ndarray:
@@ -95,9 +77,8 @@ def matrices(rng: np.random.Generator, k: int) -> Iterator[tuple[str, np.ndarray
     A = singular_integers(rng, k, n)
     yield "singular integers", A
     B = A.copy()
-    i, j = rng.integers(n, size=(2, k))
-    at = np.arange(k), i, j
-    B[at] = np.nextafter(B[at], np.where(rng.random(k) < 0.5, np.inf, -np.inf))
+    at = np.arange(k), *rng.integers(n, size=(2, k))
+    B[at] = _neighbours(rng, B[at])
     yield "singular +- 1 ulp", B
     n = max(2, order(5))
     small = rng.integers(-3, 4, (k, n, n)).astype(float)
@@ -116,49 +97,62 @@ def matrices(rng: np.random.Generator, k: int) -> Iterator[tuple[str, np.ndarray
     yield "subnormal entries", np.where(rng.random(mixed.shape) < 0.3, mixed * 1e-310, mixed)
 
 
+def _neighbours(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """The next number above or below each."""
+    return np.nextafter(x, np.where(rng.random(x.shape) < 0.5, np.inf, -np.inf))
+
+
 def approximate_inverse(A: np.ndarray) -> np.ndarray:
-    """LAPACK's inverses, zero where it finds none: a test's starting point only."""
+    """LAPACK's inverses, transposes where it finds none: a test's starting point only."""
     with np.errstate(all="ignore"):
         try:
             return np.linalg.inv(A)
         except np.linalg.LinAlgError:
-            X = np.zeros_like(A)
-            for i, one in enumerate(A):
-                try:
-                    X[i] = np.linalg.inv(one)
-                except np.linalg.LinAlgError:
-                    X[i] = one.T
-            return X
+            if len(A) == 1:
+                return A.swapaxes(1, 2)
+            return np.concatenate([approximate_inverse(one[None]) for one in A])
 
 
-def adversary(rng: np.random.Generator, name: str, A: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Wrong, or just barely right, candidates."""
-    k, n = A.shape[:2]
-    with np.errstate(all="ignore"):
-        if name == "zero":
-            return np.zeros_like(X)
-        if name == "random":
-            return rng.standard_normal(X.shape)
-        if name in ("nan", "inf"):
-            Y = X.copy()
-            Y[np.arange(k), rng.integers(n, size=k), rng.integers(n, size=k)] = float(name)
-            return Y
-        if name == "transposed":
-            return np.ascontiguousarray(X.swapaxes(1, 2))
-        if name == "sign-flipped":
-            return np.where(rng.random(X.shape) < 1.0 / n**2, -X, X)
-        if name == "huge":
-            return X * 1e300
-        if name == "tiny":
-            return X * 1e-300
-        if name == "bit-flipped":
-            flips = np.uint64(1) << rng.integers(0, 64, X.shape).astype(np.uint64)
-            chosen = rng.random(X.shape) < 1.0 / n**2
-            return (X.view(np.uint64) ^ np.where(chosen, flips, np.uint64(0))).view(np.float64)
-        if name == "scaled":
-            return X * 10.0 ** rng.uniform(-17, 0.31, (k, 1, 1))
-        if name == "one-entry-ulp":
-            return np.nextafter(X, np.where(rng.random(X.shape) < 0.5, np.inf, -np.inf))
-        # I - X A close to one: X scaled so that the residual is 1 -+ a few ulp, from either side.
-        ulps = rng.integers(-4, 5, (k, 1, 1)) * EPS
-        return X * np.where(rng.random((k, 1, 1)) < 0.5, ulps, 2.0 + ulps)
+def _spoiled(value: float) -> Adversary:
+    """One entry of each is no number."""
+
+    def spoil(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
+        k, n = X.shape[:2]
+        Y = X.copy()
+        Y[np.arange(k), rng.integers(n, size=k), rng.integers(n, size=k)] = value
+        return Y
+
+    return spoil
+
+
+def _few(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
+    """About one entry of each."""
+    return rng.random(X.shape) < 1.0 / X.shape[-1] ** 2
+
+
+def _bit_flipped(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
+    flips = np.uint64(1) << rng.integers(0, 64, X.shape).astype(np.uint64)
+    return (X.view(np.uint64) ^ np.where(_few(rng, X), flips, np.uint64(0))).view(np.float64)
+
+
+def _residual_one(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
+    """I - X A close to one: scaled so that it is 1 -+ a few ulp, from either side."""
+    ulps = rng.integers(-4, 5, (len(X), 1, 1)) * EPS
+    return X * np.where(rng.random((len(X), 1, 1)) < 0.5, ulps, 2.0 + ulps)
+
+
+ADVERSARIES: dict[str, Adversary] = {
+    "zero": lambda rng, X: np.zeros_like(X),
+    "random": lambda rng, X: rng.standard_normal(X.shape),
+    "nan": _spoiled(np.nan),
+    "inf": _spoiled(np.inf),
+    "transposed": lambda rng, X: np.ascontiguousarray(X.swapaxes(1, 2)),
+    "sign-flipped": lambda rng, X: np.where(_few(rng, X), -X, X),
+    "huge": lambda rng, X: X * 1e300,
+    "tiny": lambda rng, X: X * 1e-300,
+    "bit-flipped": _bit_flipped,
+    "scaled": lambda rng, X: X * 10.0 ** rng.uniform(-17, 0.31, (len(X), 1, 1)),
+    "one-entry-ulp": lambda rng, X: _neighbours(rng, X),
+    "residual-one": _residual_one,
+}
+"""Wrong, or just barely right, candidates made of good ones."""
