@@ -1,12 +1,12 @@
-"""A static training set is memorised, fresh matrices are not: writes docs/overfitting.md.
+"""A static training set is memorised, fresh matrices are not.
 
-python benchmarks/overfitting.py                # about eight minutes of one core
-python benchmarks/overfitting.py --steps 80 --out build/quick
+    python benchmarks/overfitting.py --markdown docs/overfitting.md --plot docs/overfitting.png
+
+About eight minutes of one core.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import train
+from page import arguments, panels, records, write_page
 
 ORDER = 3
 DET_MIN = 0.1
@@ -100,10 +101,9 @@ def _smoothed(rows: list[Look], k: int) -> Look:
 
 def draw(runs: list[Run], batch: int) -> Figure:
     """Training and held-out loss against matrices seen."""
-    figure = Figure(figsize=(13, 5.6), layout="constrained")
-    panels = figure.subplots(1, len(NETS), squeeze=False)[0]
+    figure, both = panels(13, 5.6, columns=len(NETS))
     colours = ("#d95f02", "#1f5a99", "#1b9e77", "#000000")
-    for axes, net in zip(panels, NETS, strict=True):
+    for axes, net in zip(both, NETS, strict=True):
         for run, colour in zip([r for r in runs if r.net == net], colours, strict=True):
             seen = run.seen(batch)
             axes.loglog(seen, run.held_out(), color=colour, label=f"{run.name}, held out")
@@ -114,87 +114,66 @@ def draw(runs: list[Run], batch: int) -> Figure:
             ylabel="mean ‖I - AX‖F (dimensionless)",
         )
         plain_numbers(axes.yaxis, (1, 1.5, 2, 3, 4, 6, 8))
-        axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure
 
 
-TEXT = """# Overfitting
-
+TEXT = """\
 The reference's documentation says in words that networks trained on a stored set of matrices
 memorise it, and that matrices made anew for every step prevent that. Measured: the same networks,
 with the same number of steps, on static sets of three sizes and on fresh matrices. Of a static set
 80 % are trained on, drawn at random for each step, and the next 10 % are held out. Loss: the
 published one, mean ‖I - AX‖F, of uniform {order}x{order} matrices with |det| > {det_min}.
 
-![Loss on matrices trained on and held out](overfitting.png)
-
 Each training took {steps:,} steps of {batch:,} matrices, {seen:.1f} million in all. "best" is the
-smallest held-out loss on the way, which early stopping would keep.
-
-| network | learned from | times that each matrix was seen | trained on | held out | held out, best | held out over trained on |
-| --- | --- | --- | --- | --- | --- | --- |
-{rows}
-
-{verdict}
-
-Measured by `python benchmarks/overfitting.py`.
-"""  # noqa: E501
+smallest held-out loss on the way, which early stopping would keep."""
 
 
-def row(run: Run, steps: int, batch: int) -> str:
+def row(run: Run, steps: int, batch: int) -> dict[str, str]:
     """A line of the table."""
-    times = "1" if run.size is None else f"{steps * batch / (0.8 * run.size):.1f}"
     loss, held = run.loss()[-1], run.held_out()
-    return (
-        f"| {run.net} | {run.name} | {times} | {loss:.3f} | {held[-1]:.3f} | {held.min():.3f} | "
-        f"{held[-1] / loss:.2f} |"
-    )
+    return {
+        "network": run.net,
+        "learned from": run.name,
+        "times that each matrix was seen": "1"
+        if run.size is None
+        else f"{steps * batch / (0.8 * run.size):.1f}",
+        "trained on": f"{loss:.3f}",
+        "held out": f"{held[-1]:.3f}",
+        "held out, best": f"{held.min():.3f}",
+        "held out over trained on": f"{held[-1] / loss:.2f}",
+    }
 
 
 def verdict(runs: list[Run]) -> str:
     """What the table says, in words."""
     lines = []
     for net in NETS:
-        own = {run.size: run for run in runs if run.net == net}
-        fresh = own[None].held_out()[-1]
-        parts = []
-        for size in SIZES[:-1]:
-            held = own[size].held_out()
-            parts.append(f"{held[-1] / fresh:.2f} ({size:,})")
+        held = {run.size: run.held_out()[-1] for run in runs if run.net == net}
+        fresh = held.pop(None)
+        parts = [f"{loss / fresh:.2f} ({size:,})" for size, loss in held.items()]
         lines.append(
             f"`{net}`: held-out loss over that of the network that learned from fresh matrices: "
-            + ", ".join(parts)
-            + "."
+            f"{', '.join(parts)}."
         )
     return "\n".join(lines)
 
 
 def main() -> None:
     """Write the page and its figure."""
-    p = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
-    p.add_argument("--steps", type=int, default=5000)
-    p.add_argument("--batch", type=int, default=256)
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs")
-    options = p.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    options = arguments(__doc__, steps=5000, batch=256, seed=1).parse_args()
+    steps, batch = options.steps, options.batch
     runs = []
     for net in NETS:
         for size in SIZES:
-            runs.append(trained(net, size, options.steps, options.batch, options.seed))
-            print(row(runs[-1], options.steps, options.batch), flush=True)
-    save_figure(draw(runs, options.batch), options.out / "overfitting.png")
-    text = TEXT.format(
-        order=ORDER,
-        det_min=DET_MIN,
-        steps=options.steps,
-        batch=options.batch,
-        seen=1e-6 * options.steps * options.batch,
-        rows="\n".join(row(run, options.steps, options.batch) for run in runs),
-        verdict=verdict(runs),
-    )
-    (options.out / "overfitting.md").write_text(text, encoding="utf-8")
+            runs.append(trained(net, size, steps, batch, options.seed))
+            print(row(runs[-1], steps, batch), flush=True)
+    if options.plot:
+        save_figure(draw(runs, batch), options.plot)
+    seen = 1e-6 * steps * batch
+    text = TEXT.format(order=ORDER, det_min=DET_MIN, steps=steps, batch=batch, seen=seen)
+    body = f"{records(row(run, steps, batch) for run in runs)}\n{verdict(runs)}\n"
+    write_page(options.markdown, "Overfitting", text, body, figure="overfitting.png")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,10 @@ def test_the_report_names_what_is_missing(tmp_path):
 
 @pytest.mark.slow
 def test_the_report_of_overfitting(tmp_path):
-    words = ["--steps", "40", "--batch", "16", "--out", str(tmp_path)]
+    page, plot = tmp_path / "overfitting.md", tmp_path / "overfitting.png"
+    words = ["--steps", "40", "--batch", "16", "--markdown", str(page), "--plot", str(plot)]
     subprocess.run([sys.executable, str(BENCHMARKS / "overfitting.py"), *words], check=True)
-    text = (tmp_path / "overfitting.md").read_text()
+    text = page.read_text()
     assert text.count("| dense |") == text.count("| resnet |") == 4
     assert "nan" not in text
-    check_png(tmp_path / "overfitting.png")
+    check_png(plot)
