@@ -22,6 +22,7 @@ from deepmatrixinversion.training import loop
 from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import train
+from page import records
 
 Variant = tuple[str, dict[str, Any]]
 
@@ -50,18 +51,14 @@ def short_training(
     return net, steps * recipe.batch_size
 
 
-def compare(n: int, rows: list[Variant], matrices: int, seed: int) -> list[str]:
+def compare(n: int, rows: list[Variant], matrices: int, seed: int) -> str:
     """Train each variant, and judge all on the same fresh matrices of order n."""
     A = np.random.default_rng([seed, 33, n]).uniform(-1, 1, (matrices, n, n))
     source = NumpySource(np.random.default_rng([seed, 34, n]))
     spread = sample(source, "spectrum", matrices, n, -1.0, 1.0)
     regular = np.abs(np.linalg.det(A)) > 0.1
     truth = np.linalg.inv(A[regular])
-    lines = [
-        "| network | products | matrices seen | below 1 | below 1e-3 | median residual "
-        "| MAE, \\|det\\| > 0.1 | spread spectra: below 1 | below 1e-3 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    found = []
     for name, options in rows:
         options = {"msize": n} | options
         change: Any = options.pop("change", None)
@@ -73,14 +70,21 @@ def compare(n: int, rows: list[Variant], matrices: int, seed: int) -> list[str]:
             net, seen = short_training(options, change)
         X = run(net, A)
         r, s = residuals(A, X), residuals(spread, run(net, spread))
-        products = net.products if isinstance(net, Feedback) else "none"
-        mae = np.abs(X[regular] - truth).mean()
-        lines.append(
-            f"| {name} | {products} | {seen:,} | {share(r, 1):.3f} % | {share(r, 1e-3):.2f} % "
-            f"| {np.median(r):.1e} | {mae:.1e} | {share(s, 1):.2f} % | {share(s, 1e-3):.2f} % |"
+        found.append(
+            {
+                "network": name,
+                "products": net.products if isinstance(net, Feedback) else "none",
+                "matrices seen": f"{seen:,}",
+                "below 1": f"{share(r, 1):.3f} %",
+                "below 1e-3": f"{share(r, 1e-3):.2f} %",
+                "median residual": f"{np.median(r):.1e}",
+                "MAE, \\|det\\| > 0.1": f"{np.abs(X[regular] - truth).mean():.1e}",
+                "spread spectra: below 1": f"{share(s, 1):.2f} %",
+                "spread spectra: below 1e-3": f"{share(s, 1e-3):.2f} %",
+            }
         )
-        print(lines[-1], flush=True)
-    return lines
+        print(found[-1], flush=True)
+    return records(found)
 
 
 def same_time(minutes: float) -> list[Variant]:
@@ -172,12 +176,9 @@ def spectral_variants() -> list[tuple[str, Callable[[Spectral], None]]]:
     ]
 
 
-def compare_spectral(samples: int, matrices: int, seed: int) -> list[str]:
+def compare_spectral(samples: int, matrices: int, seed: int) -> str:
     """Short trainings on normal matrices of orders 16, 32 and 64."""
-    lines = [
-        "| network | n | products to 1e-3 | below 1e-3 at 20 |",
-        "| --- | --- | --- | --- |",
-    ]
+    rows = []
     options = {
         "net": "spectral", "orders": "16,32,64", "distribution": "normal", "nmx_samples": samples
     }  # fmt: skip
@@ -193,35 +194,36 @@ def compare_spectral(samples: int, matrices: int, seed: int) -> list[str]:
             A /= np.linalg.norm(A, axis=(1, 2), keepdims=True)
             products = spectral_guess(weights, A, max_products=60).products.mean()
             r = residuals(A, spectral_guess(weights, A, max_products=20).X)
-            lines.append(f"| {name} | {n} | {products:.2f} | {share(r, 1e-3):.2f} % |")
-            print(lines[-1], flush=True)
-    return lines
+            figures = {"products to 1e-3": f"{products:.2f}"}
+            figures["below 1e-3 at 20"] = f"{share(r, 1e-3):.2f} %"
+            rows.append({"network": name, "n": n} | figures)
+            print(rows[-1], flush=True)
+    return records(rows)
 
 
-def guard(matrices: int, seed: int, n: int = 8) -> list[str]:
+def guard(matrices: int, seed: int, n: int = 8) -> str:
     """How often answers end worse than the start, with and without the guard."""
     A = hostile(np.random.default_rng([seed, 35]), matrices, n)
     scale = np.linalg.norm(A, axis=(1, 2), keepdims=True)
     A = A / np.where(scale > 0, scale, 1)
     start = residuals(A, A.swapaxes(1, 2))
-    lines = ["| weights | with the guard | without |", "| --- | --- | --- |"]
+    rows = []
     for name, spread in (("untrained", 0.0), ("N(0, 0.1²)", 0.1), ("N(0, 1)", 1.0)):
         torch.manual_seed(seed)
         net = build(Recipe.from_options({"msize": n}).net_config())
         if spread:
             for parameter in net.parameters():
                 torch.nn.init.normal_(parameter, std=spread)
-        worse = []
-        for patch in (
-            mock.patch.object(feedback, "improves", feedback.improves),
-            mock.patch.object(feedback, "improves", lambda norm, before: norm == norm),
-        ):
-            with patch:
+        worse = {}
+        ways = {"with the guard": feedback.improves, "without": lambda norm, before: norm == norm}
+        for way, improves in ways.items():
+            with mock.patch.object(feedback, "improves", improves):
                 X = run(net, A)
             with np.errstate(over="ignore", invalid="ignore"):
                 slack = 2.0**-22 * n * (1 + np.linalg.norm(X, axis=(1, 2)))
             slack = np.where(np.isfinite(slack), slack, 0)
-            worse.append(100 * float(np.mean(~(residuals(A, X) <= start + slack))))
-        lines.append(f"| {name} | {worse[0]:.3f} % | {worse[1]:.3f} % |")
-        print(lines[-1], flush=True)
-    return lines
+            part = np.mean(~(residuals(A, X) <= start + slack))
+            worse[way] = f"{100 * part:.3f} %"
+        rows.append({"weights": name} | worse)
+        print(rows[-1], flush=True)
+    return records(rows)

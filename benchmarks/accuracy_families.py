@@ -14,6 +14,7 @@ from deepmatrixinversion.linalg.polynomial import SPECTRA, scaled
 from deepmatrixinversion.linalg.polynomial import greedy as fits
 from deepmatrixinversion.models.directory import read_weights
 from deepmatrixinversion.spectral.driver import spectral_guess
+from page import records
 from your_baselines import NEVER
 from your_families import FAMILIES
 
@@ -127,19 +128,23 @@ def rows(seed: int, few: int = 1) -> tuple[list[Row], dict[str, str]]:
     return found, missing
 
 
-def table(found: list[Row]) -> list[str]:
+def table(found: list[Row]) -> str:
     """The rows as a page's table."""
-    lines = [
-        "| family | start | n | spectral | greedy | oracle Chebyshev | the same from spectral's "
-        "start | scaled Newton | spectral, not there after 20 | oracle |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for r in found:
-        means = (r.spectral, r.greedy, r.oracle, r.same_start, r.newton)
-        cells = " | ".join(f"{v:.1f}" for v in means)
-        shares = f"{r.not_there:.1f} % | {r.oracle_not_there:.1f} %"
-        lines.append(f"| {r.family} | {r.start} | {r.n} | {cells} | {shares} |")
-    return lines
+    return records(
+        {
+            "family": r.family,
+            "start": r.start,
+            "n": r.n,
+            "spectral": f"{r.spectral:.1f}",
+            "greedy": f"{r.greedy:.1f}",
+            "oracle Chebyshev": f"{r.oracle:.1f}",
+            "the same from spectral's start": f"{r.same_start:.1f}",
+            "scaled Newton": f"{r.newton:.1f}",
+            "spectral, not there after 20": f"{r.not_there:.1f} %",
+            "oracle": f"{r.oracle_not_there:.1f} %",
+        }
+        for r in found
+    )
 
 
 def summary(found: list[Row]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from deepmatrixinversion import Inverter
 from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.nets import build
 from deepmatrixinversion.nets.weights import load_ensemble
+from page import panels, records
 
 ORDERS = range(2, 9)
 AIMS = {2: 99.99, 3: 99.99, 4: 99.9, 5: 99.9, 6: 99.9, 7: 99.7, 8: 99.7}
@@ -24,35 +26,33 @@ def share(r: np.ndarray, below: float) -> float:
     return 100 * float(np.mean(r < below))
 
 
-def bundled(matrices: int, seed: int) -> tuple[list[str], dict[int, np.ndarray]]:
+def bundled(matrices: int, seed: int) -> tuple[str, dict[int, np.ndarray]]:
     """Table of the bundled feedback models, with the same networks untrained beside them."""
-    lines = [
-        "| n | parameters | products | below 1 | aim | untrained | below 1e-3 | untrained "
-        "| MAE, \\|det\\| > 0.1 | untrained |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    kept = {}
+    rows, kept = [], {}
     for n in ORDERS:
         inverter = Inverter.from_pretrained(f"feedback-{n}")
-        config = inverter.model.config.net
-        untrained = build(config)
-        rng = np.random.default_rng([seed, n])
-        A = rng.uniform(-1, 1, (matrices, n, n))
+        untrained: Any = build(inverter.model.config.net)
+        A = np.random.default_rng([seed, n]).uniform(-1, 1, (matrices, n, n))
         regular = np.abs(np.linalg.det(A)) > 0.1
-        truth = np.linalg.inv(A[regular])
-        row: list[Any] = []
-        for X in (inverter.guess(A), run(untrained, A)):
-            r = residuals(A, X)
-            row.append((share(r, 1), share(r, 1e-3), np.abs(X[regular] - truth).mean()))
-            kept.setdefault(n, r)
-        parameters = sum(p.numel() for p in untrained.parameters())
-        (one, thousandth, mae), (one0, thousandth0, mae0) = row
-        lines.append(
-            f"| {n} | {parameters:,} | {untrained.products} | {one:.4f} % | {AIMS[n]} % "
-            f"| {one0:.4f} % | {thousandth:.3f} % | {thousandth0:.3f} % | {mae:.1e} | {mae0:.1e} |"
+        answers = inverter.guess(A), run(untrained, A)
+        kept[n], r0 = r, _ = [residuals(A, X) for X in answers]
+        mae, mae0 = (np.abs((X - np.linalg.inv(A))[regular]).mean() for X in answers)
+        rows.append(
+            {
+                "n": n,
+                "parameters": f"{sum(p.numel() for p in untrained.parameters()):,}",
+                "products": untrained.products,
+                "below 1": f"{share(r, 1):.4f} %",
+                "aim": f"{AIMS[n]} %",
+                "below 1, untrained": f"{share(r0, 1):.4f} %",
+                "below 1e-3": f"{share(r, 1e-3):.3f} %",
+                "below 1e-3, untrained": f"{share(r0, 1e-3):.3f} %",
+                "MAE, \\|det\\| > 0.1": f"{mae:.1e}",
+                "MAE, untrained": f"{mae0:.1e}",
+            }
         )
-        print(lines[-1], flush=True)
-    return lines, kept
+        print(rows[-1], flush=True)
+    return records(rows), kept
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def tolerance(matrices: int, seed: int) -> str:
     )
 
 
-def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
+def low_precision(matrices: int, seed: int) -> tuple[str, Figure]:
     """Products of rounded factors, accumulated in float32, and what Newton-Schulz makes of them."""
     from deepmatrixinversion.linalg.certify import certify
     from deepmatrixinversion.linalg.newton import newton_schulz
@@ -84,16 +84,11 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     kappa = 10 ** rng.uniform(0, 6, matrices)
     A = with_condition(rng, n, kappa)
     net = load_ensemble(Inverter.from_pretrained("feedback-4").model)
-    full, noise = feedback.product, feedback.ROUNDING
-    figure = Figure(figsize=(7.5, 5), layout="constrained")
-    axes = figure.subplots()
-    lines = [
-        "| format | unit roundoff | residual / (kappa u), median | 99 % "
-        "| certified after float64 polish |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    full = feedback.product
+    figure, (axes,) = panels(7.5, 5)
+    rows = []
     formats = {
-        "float32": (None, 2.0**-24),
+        "float32": (torch.float32, 2.0**-24),
         "float16": (torch.float16, 2.0**-11),
         "bfloat16": (torch.bfloat16, 2.0**-8),
     }
@@ -101,25 +96,25 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
     which = np.digitize(kappa, edges) - 1
     missed, style = Missed(axes, int(np.bincount(which).max())), styles(formats)
     for name, (dtype, u) in formats.items():
-        if dtype is not None:
 
-            def rounded(M, N, dtype=dtype):
-                return full(M.to(dtype).float(), N.to(dtype).float())
+        def rounded(M, N, dtype=dtype):
+            return full(M.to(dtype).float(), N.to(dtype).float())
 
-            feedback.product = rounded
-            feedback.ROUNDING = u  # what the network takes for the relative error of a product
-        try:
+        # What the network takes for the relative error of a product is rounded, too.
+        with mock.patch.multiple(feedback, product=rounded, ROUNDING=u):
             X = run(net, A)
-        finally:
-            feedback.product, feedback.ROUNDING = full, noise
-        r = residuals(A, X)
-        ratio = r / (kappa * u)
+        ratio = residuals(A, X) / (kappa * u)
         usable = kappa * u < 0.1
         refined = newton_schulz(Stack.of(A), Stack.of(X)).X.matrices()
         ok = certify(A, refined).certified
-        lines.append(
-            f"| {name} | {u:.1e} | {np.median(ratio[usable]):.2f} "
-            f"| {np.quantile(ratio[usable], 0.99):.2f} | {100 * ok.mean():.2f} % |"
+        rows.append(
+            {
+                "format": name,
+                "unit roundoff": f"{u:.1e}",
+                "residual / (kappa u), median": f"{np.median(ratio[usable]):.2f}",
+                "99 %": f"{np.quantile(ratio[usable], 0.99):.2f}",
+                "certified after float64 polish": f"{100 * ok.mean():.2f} %",
+            }
         )
         bins = [ok[which == b].mean() for b in range(len(edges) - 1)]
         missed.draw(np.sqrt(edges[1:] * edges[:-1]), bins, label=name, **style[name])
@@ -129,6 +124,5 @@ def low_precision(matrices: int, seed: int) -> tuple[list[str], Figure]:
         ylabel="share not certified after Newton-Schulz in float64",
         title="feedback-4 with products of rounded factors, float32 accumulation",
     )
-    axes.grid(alpha=0.3)
     axes.legend()
-    return lines, figure
+    return records(rows), figure

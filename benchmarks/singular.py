@@ -18,8 +18,7 @@ from deepmatrixinversion import inv_ex, pinv_ex
 from deepmatrixinversion.matrices.datasets import singular_pairs
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true
-from deepmatrixinversion.reporting.worst import Worst
+from deepmatrixinversion.reporting.plots import answers_against_true
 from page import arguments, records, write_page
 
 SHAPES = ((3, 3), (5, 5), (8, 8), (16, 16), (32, 32), (64, 64), (3, 7), (20, 6), (64, 24), (40, 64))
@@ -110,19 +109,9 @@ def main() -> None:
     rank = np.rint(np.trace(A @ target, axis1=1, axis2=2)).astype(int)
     rows.append(measure("3x3, random real factors", A, target, rank))
     if options.plot:
-        errors, X = ErrorAccumulator(), pinv_ex(A).pseudoinverse
-        errors.add(X, target)
-        worst = Worst()
-        worst.add(1, A, X, target, np.abs(X - target).max(axis=(1, 2)))
-        figure = predicted_against_true(
-            target.ravel(),
-            X.ravel(),
-            errors.statistics(),
-            title="Singular 3x3 matrices: pinv against the Moore-Penrose inverse",
-            matrices=len(A),
-            truth="pseudo-inverse",
-            example=worst.example,
-        )
+        title = "Singular 3x3 matrices: pinv against the Moore-Penrose inverse"
+        X = pinv_ex(A).pseudoinverse
+        figure = answers_against_true(A, X, target, title=title, name="pseudo-inverse")
         save_figure(figure, options.plot)
     for p, q in SHAPES:
         parts = matrices(p, q, rng, options.each)

@@ -13,8 +13,7 @@ from deepmatrixinversion import SingularMatrixError, inv, pinv_ex
 from deepmatrixinversion.matrices.datasets import singular_pairs
 from deepmatrixinversion.reporting.figure_files import save_figure
 from deepmatrixinversion.reporting.metrics import ErrorAccumulator
-from deepmatrixinversion.reporting.plots import predicted_against_true
-from deepmatrixinversion.reporting.worst import Worst
+from deepmatrixinversion.reporting.plots import answers_against_true
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the plot goes")
@@ -33,25 +32,14 @@ except SingularMatrixError as error:
     print(f"certified as inverses: {error.inversion.certificate.certified.sum()} of {len(A)}")
 
 result = pinv_ex(A)
-errors, worst = ErrorAccumulator(), Worst()
+errors = ErrorAccumulator()
 errors.add(result.pseudoinverse, target)
-off = np.abs(result.pseudoinverse - target).max(axis=(1, 2))
-worst.add(1, A, result.pseudoinverse, target, off)
 statistics = errors.statistics()
 for rank, count in enumerate(np.bincount(result.rank)):
     print(f"of rank {rank}: {count}")
 print(f"largest Penrose residual: {result.penrose.max():.1e}")
 print(f"R2 {statistics.r2:.12f}, MAE {statistics.mae:.1e}")
 
-save_figure(
-    predicted_against_true(
-        target.ravel(),
-        result.pseudoinverse.ravel(),
-        statistics,
-        title="Singular 3x3 matrices: pinv against the Moore-Penrose inverse",
-        matrices=len(A),
-        truth="pseudo-inverse",
-        example=worst.example,
-    ),
-    folder / "05_singular.png",
-)
+title = "Singular 3x3 matrices: pinv against the Moore-Penrose inverse"
+figure = answers_against_true(A, result.pseudoinverse, target, title=title, name="pseudo-inverse")
+save_figure(figure, folder / "05_singular.png")

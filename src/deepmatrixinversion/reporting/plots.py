@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepmatrixinversion.reporting.heatmaps import draw_example
-from deepmatrixinversion.reporting.metrics import ErrorStatistics
-from deepmatrixinversion.reporting.worst import Example
+from deepmatrixinversion.reporting.metrics import ErrorAccumulator, ErrorStatistics
+from deepmatrixinversion.reporting.worst import Example, Worst
 
 BLUE, ORANGE, GREY = "#1f5a99", "#d95f02", "#777777"
 DRAWN_LEAST, DRAWN_MOST = 1e-200, 1e200
@@ -72,6 +72,24 @@ def predicted_against_true(
     right.set_title("error of an entry")
     figure.suptitle(title)
     return figure
+
+
+def answers_against_true(
+    A: np.ndarray, X: np.ndarray, truth: np.ndarray, *, title: str, name: str = "true inverse"
+) -> Figure:
+    """`predicted_against_true` of all entries of answers X to A (k, m, n), the worst one drawn."""
+    errors, worst = ErrorAccumulator(), Worst()
+    errors.add(X, truth)
+    worst.add(1, A, X, truth, np.abs(X - truth).max(axis=(1, 2)))
+    return predicted_against_true(
+        truth.ravel(),
+        X.ravel(),
+        errors.statistics(),
+        title=title,
+        matrices=len(A),
+        truth=name,
+        example=worst.example,
+    )
 
 
 def residual_histogram(
