@@ -11,7 +11,6 @@ missing or fails keeps a row that says so.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,21 +21,20 @@ from typing import Any
 
 import numpy as np
 
+from page import arguments, write_page
 from runtimes_browser import in_browser
 from runtimes_files import (
-    ALLOWED,
     FILES,
     HERE,
     NATIVE,
     TITLES,
     File,
     Row,
-    differences,
     matrices,
     prepare,
 )
 from runtimes_kinds import KINDS
-from runtimes_page import page
+from runtimes_page import about, tables
 
 ENVIRONMENTS = HERE.parent / "build" / "runtimes"
 TORCH = ["torch==2.13.0", "numpy", "onnx==1.23.2"]
@@ -89,21 +87,17 @@ def run_one(name: str, folder: Path, environments: Path, seconds: float) -> dict
     home = environments / ("npm" if name in ("node", "browser") else name)
     if (home / "failed").exists():
         return {"reason": f"does not install: {(home / 'failed').read_text()}"}
-    worker = [HERE / "runtimes_workers.py", name, folder]
+    if name != "onnxruntime" and not home.exists():
+        return {"reason": "not installed"}
+    python = sys.executable if name == "onnxruntime" else home / "bin" / "python"
+    words, where = [python, HERE / "runtimes_workers.py", name, folder], folder
+    if name == "node":
+        words = ["node", HERE / "runtimes_web.mjs", folder, *(file.name for file in FILES)]
+        where = home
     try:
-        if name == "onnxruntime":
-            words, where = [sys.executable, *worker], folder
-        elif not home.exists():
-            return {"reason": "not installed"}
-        elif name == "node":
-            names = [file.name for file in FILES]
-            words, where = ["node", HERE / "runtimes_web.mjs", folder, *names], home
-        elif name == "browser":
+        if name == "browser":
             in_browser(folder, home)
-            words, where = [], folder
         else:
-            words, where = [home / "bin" / "python", *worker], folder
-        if words:
             subprocess.run(
                 words,
                 cwd=where,
@@ -130,77 +124,57 @@ def rows_of(name: str, found: dict[str, Any], folder: Path) -> list[Row]:
     """A row for each file, checked against float64."""
     rows = []
     for file in FILES:
-        n = file.name
-        given = found.get("files", {}).get(n, {"reason": found.get("reason", "")})
-        reason = given.get("reason", "")
-        runs, difference, units = bool(given.get("runs")), None, None
-        if runs:
-            A = np.load(folder / f"{n}.npy")
-            path = folder / f"{name}-{n}.npy"
-            if path.exists():
-                X = np.load(path)
-            else:
-                X = np.fromfile(path.with_suffix(".bin"), np.float32)
-                X = X.reshape(len(A), *KINDS[file.kind].answer(A[:1]).shape[1:])
-            difference, units = differences(A, X, file.kind)
-            if not units < ALLOWED:
-                runs, reason = False, f"wrong by {units:.0f} κ 2⁻²⁴"
-        native_us = given.get("native_us")
-        rows.append(
-            Row(
-                TITLES[name],
-                str(found.get("version", "")),
-                n,
-                bool(given.get("converts")),
-                runs,
-                " ".join(reason.replace("|", "/").split())[:160],
-                difference,
-                units,
-                given.get("us"),
-                NATIVE.get(name, "none") if native_us else "none",
-                native_us,
-            )
+        given = found.get("files", {}).get(file.name, {"reason": found.get("reason", "")})
+        row = Row(
+            TITLES[name],
+            str(found.get("version", "")),
+            file.name,
+            converts=bool(given.get("converts")),
+            runs=bool(given.get("runs")),
+            reason=" ".join(given.get("reason", "").replace("|", "/").split())[:160],
+            us=given.get("us"),
         )
+        if native_us := given.get("native_us"):
+            row = row._replace(native=NATIVE.get(name, "none"), native_us=native_us)
+        rows.append(row.judged(*_kept(name, file, folder), file.kind) if row.runs else row)
     return rows
 
 
-def measure_opset(opset: int, folder: Path, count: int, order: int = 16) -> Row:
-    """onnxruntime with the same file in one opset."""
+def _kept(name: str, file: File, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The matrices of a file, and what a runtime has made of them."""
+    A = np.load(folder / f"{file.name}.npy")
+    path = folder / f"{name}-{file.name}.npy"
+    if path.exists():
+        return A, np.load(path)
+    X = np.fromfile(path.with_suffix(".bin"), np.float32)
+    return A, X.reshape(len(A), *KINDS[file.kind].answer(A[:1]).shape[1:])
+
+
+def measure_opset(opset: int, folder: Path, count: int) -> Row:
+    """onnxruntime with the same file of order 16 in one opset."""
     from deepmatrixinversion.export.inverse import export_onnx
     from runtimes_workers import microseconds, onnxruntime, reason, version
 
-    A = matrices(File("", order, "auto", 1000.0, ""), count)
-    title, number = f"opset {opset}", version("onnxruntime")
-    converts, us, error, units, why = False, None, None, None, ""
+    A = matrices(File("", 16, "auto", 1000.0, ""), count)
+    row = Row(f"opset {opset}", version("onnxruntime"))
     try:
         path = folder / f"opset-{opset}.onnx"
-        export_onnx(order, path, opset=opset)
-        converts = True
+        export_onnx(16, path, opset=opset)
+        row = row._replace(converts=True)
         run = onnxruntime(path, A)
-        error, units = differences(A, run(A))
-        us = microseconds(run, A)
+        return row._replace(runs=True, us=microseconds(run, A)).judged(A, run(A))
     except Exception as caught:
-        why = reason(caught)
-    good = units is not None and units < ALLOWED
-    return Row(title, number, "", converts, good, why, error, units, us, "none", None)
+        return row._replace(reason=reason(caught))
 
 
 def main() -> None:
     """Install, or measure and report."""
-    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p = arguments(__doc__, count=200, timeout=600.0)
     p.add_argument("--install", action="store_true", help="make the environments, and stop")
     p.add_argument("--environments", type=Path, default=ENVIRONMENTS, metavar="DIR")
     p.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES), metavar="RUNTIME")
     p.add_argument("--opsets", type=int, nargs=2, default=(17, 25), metavar=("FROM", "TO"))
-    p.add_argument("--count", type=int, default=200, help="matrices for each file")
-    p.add_argument("--timeout", type=float, default=600, help="seconds that a runtime may take")
-    p.add_argument(
-        "--folder",
-        type=Path,
-        metavar="DIR",
-        help="keep all there, and go on from it",
-    )
-    p.add_argument("--markdown", type=Path, metavar="FILE")
+    p.add_argument("--folder", type=Path, metavar="DIR", help="keep all there, and go on from it")
     p.add_argument("--json", type=Path, metavar="FILE", help="the rows, for tests")
     options = p.parse_args()
     if options.install:
@@ -212,20 +186,14 @@ def main() -> None:
         rows = []
         for runtime in options.only:
             print(runtime, file=sys.stderr)
-            home = options.environments.absolute()
-            found = run_one(runtime, folder, home, options.timeout)
+            found = run_one(runtime, folder, options.environments.absolute(), options.timeout)
             rows += rows_of(runtime, found, folder)
         first, last = options.opsets
         opsets = [measure_opset(o, folder, options.count) for o in range(first, last + 1)]
     if options.json is not None:
         options.json.write_text(json.dumps([row._asdict() for row in [*rows, *opsets]], indent=1))
-    text = page(rows, opsets, options.count)
-    if options.markdown is None:
-        print(text, end="")
-    else:
-        from deepmatrixinversion.atomic import atomic_text
-
-        atomic_text(options.markdown, text)
+    text, body = about(options.count), tables(rows, opsets)
+    write_page(options.markdown, "Exported files in other runtimes", text, body)
 
 
 if __name__ == "__main__":

@@ -70,15 +70,23 @@ class Row(NamedTuple):
 
     title: str
     version: str
-    file: str
-    converts: bool
-    runs: bool
-    reason: str
-    difference: float | None
-    in_units: float | None
-    us: float | None
-    native: str
-    native_us: float | None
+    file: str = ""
+    converts: bool = False
+    runs: bool = False
+    reason: str = ""
+    difference: float | None = None
+    in_units: float | None = None
+    us: float | None = None
+    native: str = "none"
+    native_us: float | None = None
+
+    def judged(self, A: np.ndarray, X: np.ndarray, kind: str = "inverse") -> Row:
+        """With the errors of X; what is wrong does not run."""
+        difference, units = differences(A, X, kind)
+        row = self._replace(difference=difference, in_units=units)
+        if units < ALLOWED:
+            return row
+        return row._replace(runs=False, reason=f"wrong by {units:.0f} κ 2⁻²⁴")
 
 
 def matrices(file: File, count: int) -> np.ndarray:

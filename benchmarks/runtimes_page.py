@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import platform
+from typing import Any
 
+from page import records
 from runtimes_files import ALLOWED, FILES, Row
 
 
@@ -11,44 +12,34 @@ def mark(good: bool) -> str:
     return "✅" if good else "❌"
 
 
-def line(row: Row) -> str:
-    def number(value: float | None, digits: str) -> str:
-        return "" if value is None else format(value, digits)
-
+def cells(row: Row) -> dict[str, Any]:
+    """A line of a table."""
     # A difference without a green mark would look like a result.
     shown = row if row.runs else row._replace(difference=None, in_units=None, us=None)
-    name = shown.title + (f" {shown.version}" if shown.version else "")
-    runs = mark(row.runs) + (f" {row.reason}" if row.reason else "")
     native = shown.native
     if shown.us and shown.native_us:
         ratio = shown.us / shown.native_us
-        native = f"{shown.native}: {shown.native_us:.2g} µs, file takes {ratio:.3g} times that"
-    cells = [
-        name,
-        mark(row.converts),
-        runs,
-        number(shown.difference, ".1e"),
-        number(shown.in_units, ".1f"),
-        number(shown.us, ".3g"),
-        native,
-    ]
-    return "| " + " | ".join(cells) + " |"
+        native += f": {shown.native_us:.2g} µs, file takes {ratio:.3g} times that"
+
+    def number(value: float | None, digits: str) -> str:
+        return "" if value is None else format(value, digits)
+
+    return {
+        "runtime": f"{row.title} {row.version}".strip(),
+        "converts": mark(row.converts),
+        "runs": f"{mark(row.runs)} {row.reason}".strip(),
+        "largest difference": number(shown.difference, ".1e"),
+        "in κ 2⁻²⁴": number(shown.in_units, ".1f"),
+        "µs a matrix": number(shown.us, ".3g"),
+        "its own inverse": native,
+    }
 
 
-HEAD = """\
-| runtime | converts | runs | largest difference | in κ 2⁻²⁴ | µs a matrix | its own inverse |
-| --- | --- | --- | --- | --- | --- | --- |"""
-
-
-def page(rows: list[Row], opsets: list[Row], count: int) -> str:
-    """The report."""
-    parts = [
-        f"""\
-# Exported files in other runtimes
-
-Written by `make runtimes`, or by `python benchmarks/runtimes.py --markdown docs/runtimes.md` once
-the runtimes are installed. A mark is green only for what happened in that run, on this machine
-({platform.machine()}, CPU, one thread).
+def about(count: int) -> str:
+    """What was done."""
+    return f"""\
+Or by `make runtimes`. A mark is green only for what happened in that run, on this machine (CPU, one
+thread).
 
 Each runtime gets the files that `dmxexport --msize 8` and `16` write (opset 18, float32), called
 auto below; that of `--msize 4 --net adjugate`; those of `--net iterative` and `feedback`, made of
@@ -67,15 +58,18 @@ inverse* is an operator outside ONNX's standard, or of the runtime's own API. Wh
 one, and the file need not run anywhere else, it is far faster and the better choice.
 
 LiteRT, Core ML and ExecuTorch convert from PyTorch: they get the ONNX file through the short
-interpreter in `benchmarks/runtimes_torch.py`, with a fixed batch of {count}.
-"""
-    ]
+interpreter in `benchmarks/runtimes_torch.py`, with a fixed batch of {count}."""
+
+
+def tables(rows: list[Row], opsets: list[Row]) -> str:
+    """The report."""
+    parts = []
     for file in reversed(FILES):
         shape = file.name.split("-")[0]
         shape = shape if "x" in shape else f"{shape}x{shape}"
-        parts.append(f"\n## {shape}: {file.title}, κ up to {file.kappa:.0f}\n\n{HEAD}\n")
-        parts += [line(row) + "\n" for row in rows if row.file == file.name]
+        found = records(cells(row) for row in rows if row.file == file.name)
+        parts.append(f"## {shape}: {file.title}, κ up to {file.kappa:.0f}\n\n{found}")
     if opsets:
-        parts.append(f"\n## Opsets: onnxruntime, CPU, 16x16\n\n{HEAD}\n")
-        parts += [line(row._replace(version="")) + "\n" for row in opsets]
-    return "".join(parts)
+        found = records(cells(row._replace(version="")) for row in opsets)
+        parts.append(f"## Opsets: onnxruntime, CPU, 16x16\n\n{found}")
+    return "\n".join(parts)
