@@ -231,10 +231,9 @@ def _import(options: argparse.Namespace) -> int:
 def _tell(evaluations: list[Any]) -> None:
     """What raw answers are worth, on stderr."""
     for e in evaluations:
-        kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
         failures = 1 - e.residual.below_one
         print(
-            f"{kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
+            f"{e.kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
             f"{e.residual.median:.1e}, failures {100 * failures:.3f} %",
             file=sys.stderr,
         )

@@ -3,99 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from string import Template
-from typing import Any, Protocol
+from importlib import resources
+from typing import Any
 
 from deepmatrixinversion.models.config import ModelConfig
-from deepmatrixinversion.reporting.metrics import ErrorStatistics, ResidualStatistics
+from deepmatrixinversion.reporting.metrics import Evaluation
 from deepmatrixinversion.version import version
 
+FRESH = """\
+Matrices of the distribution `{0.distribution}` over [{0.rmin:g}, {0.rmax:g}]{1},
+made fresh for every step and never stored."""
 
-class Measured(Protocol):
-    """What the card needs of an evaluation (``training.evaluation.Evaluation``)."""
-
-    @property
-    def order(self) -> int: ...
-    @property
-    def distribution(self) -> str: ...
-    @property
-    def det_min(self) -> float: ...
-    @property
-    def rmin(self) -> float: ...
-    @property
-    def rmax(self) -> float: ...
-    @property
-    def matrices(self) -> int: ...
-    @property
-    def residual(self) -> ResidualStatistics: ...
-    @property
-    def errors(self) -> ErrorStatistics: ...
+STATIC = """\
+The matrices of `{0.distribution}`, entries in [{0.rmin:g}, {0.rmax:g}]: the first 80 % to train on,
+10 % to choose the weights by, the last 10 % for the table below. A static set can be memorised:
+compare the curves in `training.png` on the batches trained on and on matrices held out."""
 
 
-TEXT = Template("""\
----
-license: cc0-1.0
-tags: [matrix-inversion, onnx]
-library_name: deepmatrixinversion
----
-
-# $name
-
-Proposes inverses of $square matrices: $members `$net` $plural,
-$layers layers or blocks of width $units, $parameters parameters each.
-Made by DeepMatrixInversion $version.
-
-    dmxinvert --inputmx matrices.mx --inverseout inverses.mx --model $name
-
-`model.onnx` maps `A` (batch, $m, $m) to `X` (batch, $m, $m), both float32, and needs standard
-ONNX operators only.
-
-## Training data
-
-$origin The network sees each matrix scaled to ‖A‖F = 1, so the
-range describes where it was trained and does not limit what it takes.
-
-## Measured
-
-Raw answers, $how, on matrices that training never saw; ‖I - AX‖F in float64. R2, MSE and MAE
-compare entries with the float64 inverses of LAPACK. "failures" have a residual of 1 or more: such
-an answer is no inverse.
-
-| matrices | number | R2 | MSE | MAE | ‖I - AX‖F median | 99 % | largest | failures |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-$rows
-
-## What it is not for
-
-- Matrices that are singular, or so close to it that the arithmetic makes them so (in float32
-  condition numbers of about 1e6 and more): the answer is not an inverse, and only its residual says
-  so. Check the residual, or let `dmxinvert` refine in float64 and certify it.$other
-- Raw answers where float32 is too coarse: refine them, as `dmxinvert` does without `--raw`.
-
-## Recipe
-
-    $command
-
-Steps taken by each member: $steps; the weights kept are those after
-step $kept (0: untrained, where training could not improve on that).
-Steps left out because a gradient was not finite: $skipped.
-
-| setting | value |
-| --- | --- |
-$settings
-
-The weights and the graph are dedicated to the public domain (CC0-1.0).
-""")
-
-
-FRESH = Template("""\
-Matrices of the distribution `$distribution` over [$rmin, $rmax]$filtered,
-made fresh for every step and never stored.""")
-
-STATIC = Template("""\
-The matrices of `$distribution`, entries in [$rmin, $rmax]: the first 80 % to train on, 10 % to
-choose the weights by, the last 10 % for the table below. A static set can be memorised: compare
-the curves in `training.png` on the batches trained on and on matrices held out.""")
+def filled(card: str, **values: Any) -> str:
+    """A text of ``cards`` with its fields; the version is one of them."""
+    text = resources.files("deepmatrixinversion.reporting").joinpath("cards", f"{card}.md")
+    return text.read_text("utf-8").format(version=version(), **values)
 
 
 def model_card(
@@ -107,7 +35,7 @@ def model_card(
     steps: Sequence[int],
     kept: Sequence[int],
     skipped: Sequence[int],
-    evaluations: Sequence[Measured],
+    evaluations: Sequence[Evaluation],
 ) -> str:
     """The Markdown text of a model card.
 
@@ -127,53 +55,36 @@ def model_card(
     evaluations : sequence
         What was measured.
     """
-    n, net, data = config.net.msize, config.net, config.data
+    n, least = config.net.msize, config.data.det_min
     square, m = (f"{n}x{n}", n) if n else ("n x n", "n")
-    how = "in float32" if n else "in float64 at 20 matrix products"
-    other = f"\n- Other orders than {n} in a graph of its own." if n else ""
-    origin = STATIC if recipe.get("data") else FRESH
-    origin = origin.substitute(
-        distribution=data.distribution,
-        rmin=f"{data.rmin:g}",
-        rmax=f"{data.rmax:g}",
-        filtered=f", kept where |det| > {data.det_min:g}" if data.det_min else ", none left out",
-    )
-    rows = "\n".join(measured_row(e) for e in evaluations)
-    settings = "\n".join(f"| `{k}` | {v} |" for k, v in recipe.items())
-    plural = "network" if config.members == 1 else "networks, whose answers are averaged"
+    filtered = f", kept where |det| > {least:g}" if least else ", none left out"
 
     def numbers(values: Sequence[int]) -> str:
         return ", ".join(f"{v:,}" for v in values)
 
-    return TEXT.substitute(
+    return filled(
+        "network",
         name=name,
         square=square,
         m=m,
-        members=config.members,
-        net=net.net,
-        plural=plural,
-        layers=net.nlayers,
-        units=net.nunits,
-        parameters=f"{parameters:,}",
-        version=version(),
-        origin=origin,
-        how=how,
-        rows=rows,
-        other=other,
+        config=config,
+        plural="network" if config.members == 1 else "networks, whose answers are averaged",
+        parameters=parameters,
+        origin=(STATIC if recipe.get("data") else FRESH).format(config.data, filtered),
+        how="in float32" if n else "in float64 at 20 matrix products",
+        rows="\n".join(map(measured_row, evaluations)),
+        other=f"\n- Other orders than {n} in a graph of its own." if n else "",
         command=command,
         steps=numbers(steps),
         kept=numbers(kept),
         skipped=numbers(skipped),
-        settings=settings,
+        settings="\n".join(f"| `{k}` | {v} |" for k, v in recipe.items()),
     )
 
 
-def measured_row(e: Measured) -> str:
+def measured_row(e: Evaluation) -> str:
     """A line of the table of what was measured."""
-    kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}]"
-    if e.det_min:
-        kind += f", \\|det\\| > {e.det_min:g}"
-    r, m = e.residual, e.errors
+    r, m, kind = e.residual, e.errors, e.kind.replace("|", "\\|")
     deficit = f"1 - {1 - m.r2:.1e}" if m.r2 > 0.999 else f"{m.r2:.4f}"
     return (
         f"| {kind} | {e.matrices:,} | {deficit} | {m.mse:.1e} | {m.mae:.1e} | {r.median:.1e} | "

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deepmatrixinversion.models.config import TrainingData
+
 
 class ResidualStatistics(NamedTuple):
     """Quantiles of ‖I - A X‖F over matrices; ``below_one`` is the share below 1.
@@ -27,6 +29,29 @@ class ErrorStatistics(NamedTuple):
     mse: float
     mae: float
     max_abs_error: float
+
+
+class Evaluation(NamedTuple):
+    """Raw answers of a model on one kind of matrices.
+
+    ``errors`` compares with the float64 inverses of LAPACK; ``residual_values`` and ``entries``
+    are what plots draw.
+    """
+
+    order: int
+    data: TrainingData
+    matrices: int
+    residual: ResidualStatistics
+    errors: ErrorStatistics
+    residual_values: np.ndarray
+    entries: EntrySample
+
+    @property
+    def kind(self) -> str:
+        """Which matrices, in words."""
+        d = self.data
+        filtered = f", |det| > {d.det_min:g}" if d.det_min else ""
+        return f"order {self.order}, {d.distribution} [{d.rmin:g}, {d.rmax:g}]{filtered}"
 
 
 def frobenius_residuals(A: np.ndarray, X: np.ndarray) -> np.ndarray:

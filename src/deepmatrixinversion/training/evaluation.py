@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +12,8 @@ from deepmatrixinversion.models.config import TrainingData
 from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
-    ErrorStatistics,
+    Evaluation,
     ResidualAccumulator,
-    ResidualStatistics,
     frobenius_residuals,
 )
 from deepmatrixinversion.training.dataset import DataSet
@@ -24,33 +22,11 @@ from deepmatrixinversion.training.streams import EVALUATION, stream_seed
 BLOCK = 10_000
 
 
-class Evaluation(NamedTuple):
-    """Raw answers of a model on one kind of matrices.
-
-    ``errors`` compares with the float64 inverses of LAPACK; ``residual_values`` and ``entries``
-    are what plots draw.
-    """
-
-    order: int
-    distribution: str
-    det_min: float
-    rmin: float
-    rmax: float
-    matrices: int
-    residual: ResidualStatistics
-    errors: ErrorStatistics
-    residual_values: np.ndarray
-    entries: EntrySample
-
-
 def evaluate(
     inverter: Inverter,
     order: int,
-    distribution: str,
+    data: TrainingData,
     *,
-    det_min: float,
-    rmin: float = -1.0,
-    rmax: float = 1.0,
     matrices: int = 100_000,
     seed: int = 0,
     max_products: int | None = None,
@@ -61,11 +37,11 @@ def evaluate(
     """
     rng = np.random.default_rng(stream_seed(EVALUATION, seed, order))
     source = NumpySource(rng)
+    what = order, data.rmin, data.rmax, data.det_min
     blocks = (
-        DataSet(sample(source, distribution, count, order, rmin, rmax, det_min=det_min), None)
-        for count in (min(BLOCK, matrices - start) for start in range(0, matrices, BLOCK))
+        DataSet(sample(source, data.distribution, min(BLOCK, matrices - start), *what), None)
+        for start in range(0, matrices, BLOCK)
     )
-    data = TrainingData(distribution, rmin, rmax, det_min)
     return measured(inverter, order, data, blocks, max_products)
 
 
@@ -92,10 +68,7 @@ def measured(
         entries.add(X, target)
     return Evaluation(
         order,
-        data.distribution,
-        data.det_min,
-        data.rmin,
-        data.rmax,
+        data,
         matrices,
         residuals.statistics(),
         errors.statistics(),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.graph import onnx_bytes
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.models.config import ModelConfig
+from deepmatrixinversion.models.config import ModelConfig, TrainingData
 from deepmatrixinversion.models.directory import (
     CARD,
     CONFIG,
@@ -22,6 +22,7 @@ from deepmatrixinversion.models.directory import (
 from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.reporting.card import model_card
 from deepmatrixinversion.reporting.figure_files import save_figure
+from deepmatrixinversion.reporting.metrics import Evaluation
 from deepmatrixinversion.reporting.plots import (
     predicted_against_true,
     residual_histogram,
@@ -30,7 +31,7 @@ from deepmatrixinversion.reporting.plots import (
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.curve import read_curve
 from deepmatrixinversion.training.dataset import DATA, load_data
-from deepmatrixinversion.training.evaluation import Evaluation, evaluate, measured
+from deepmatrixinversion.training.evaluation import evaluate, measured
 from deepmatrixinversion.training.recipe import Recipe
 
 REFERENCE_DET_MIN = 0.1
@@ -104,39 +105,26 @@ def finish(
 
 
 def _evaluate(inverter: Inverter, recipe: Recipe, directory: Path) -> list[Evaluation]:
+    data = recipe.training_data()
     if recipe.data:
         test = load_data(directory).blocks()[2]
         products = 20 if recipe.net == "spectral" else None
-        order = test.A.shape[-1]
-        return [measured(inverter, order, recipe.training_data(), [test], products)]
+        return [measured(inverter, test.A.shape[-1], data, [test], products)]
     if recipe.net == "spectral":
         return [
             evaluate(
                 inverter,
                 order,
-                "normal",
-                det_min=0.0,
+                TrainingData("normal"),
                 matrices=max(500, 400_000 // order**2),
                 seed=recipe.seed,
                 max_products=20,
             )
             for order in sorted(set(recipe.order_cycle()))
         ]
-    kinds = [("uniform", 0.0), ("uniform", REFERENCE_DET_MIN)]
-    if (recipe.distribution, recipe.det_min) not in kinds:
-        kinds.append((recipe.distribution, recipe.det_min))
-    return [
-        evaluate(
-            inverter,
-            recipe.msize,
-            name,
-            det_min=det,
-            rmin=recipe.rmin,
-            rmax=recipe.rmax,
-            seed=recipe.seed,
-        )
-        for name, det in kinds
-    ]
+    kinds = [TrainingData("uniform", data.rmin, data.rmax, d) for d in (0.0, REFERENCE_DET_MIN)]
+    kinds += [data] * (data not in kinds)
+    return [evaluate(inverter, recipe.msize, kind, seed=recipe.seed) for kind in kinds]
 
 
 def _draw(
@@ -148,21 +136,16 @@ def _draw(
         filtered.entries.targets,
         filtered.entries.predictions,
         filtered.errors,
-        title=f"{title}{_kind(filtered)}",
+        title=f"{title}{filtered.kind}",
         matrices=filtered.matrices,
     )
     save_figure(figure, directory / "validation.png")
     if plotout is not None:
         save_figure(figure, plotout)
-    figure = residual_histogram(unfiltered.residual_values, title=f"{title}{_kind(unfiltered)}")
+    figure = residual_histogram(unfiltered.residual_values, title=f"{title}{unfiltered.kind}")
     save_figure(figure, directory / "residuals.png")
     rows = [row._asdict() for row in read_curve(directory / CURVE)]
     for row in rows:
         row["matrices"] = row["step"] * recipe.batch_size
     figure = training_curves(rows, title=f"{directory.name}: training")
     save_figure(figure, directory / "training.png")
-
-
-def _kind(e: Evaluation) -> str:
-    which = f"|det| > {e.det_min:g}" if e.det_min else "none left out"
-    return f"order {e.order}, entries {e.distribution} in [{e.rmin:g}, {e.rmax:g}], {which}"

@@ -16,8 +16,9 @@ from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.models.directory import CARD, CONFIG, GRAPH, digest, open_model, read_graph
 from deepmatrixinversion.models.keras_ensemble import keras_files
 from deepmatrixinversion.reporting.imported_card import imported_card
+from deepmatrixinversion.reporting.metrics import Evaluation
 from deepmatrixinversion.training.directory import new_place
-from deepmatrixinversion.training.evaluation import Evaluation, evaluate
+from deepmatrixinversion.training.evaluation import evaluate
 
 MATRICES = 10_000
 
@@ -53,13 +54,8 @@ def import_model(source: Path, prefix: str | os.PathLike[str]) -> tuple[Path, li
     graph = read_graph(model)
     inverter = Inverter(model)
     data, order = model.config.data, model.config.net.msize
-    evaluations = [
-        evaluate(
-            inverter, order, "uniform", det_min=least, rmin=data.rmin, rmax=data.rmax,
-            matrices=MATRICES,
-        )
-        for least in (0.0, data.det_min)
-    ]  # fmt: skip
+    kinds = (dataclasses.replace(data, det_min=least) for least in (0.0, data.det_min))
+    evaluations = [evaluate(inverter, order, kind, matrices=MATRICES) for kind in kinds]
     directory = new_place(prefix)
     atomic_bytes(directory / GRAPH, graph)
     config = dataclasses.replace(model.config, files={GRAPH: digest(directory / GRAPH)})
