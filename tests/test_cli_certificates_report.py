@@ -83,7 +83,7 @@ def test_rows_over_many_blocks(monkeypatch):
     most = bounds[ok].max()
     assert list(summary.largest.values()) == [most, 2 * most, 3 * most]
     first = ", ".join(map(str, np.flatnonzero(~ok)[:5]))
-    text = summary.describe_others("could not be certified", "residual bound")
+    text = summary.describe_others("residual bound")
     assert f"matrices [{first}] and {(~ok).sum() - 5} more of 40" in text
     assert "(residual bound inf, inf, inf, inf, inf)" in text
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion.cli import invert as command
-from deepmatrixinversion.cli import progress
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.matrices import read_matrices, write_matrices
+from deepmatrixinversion.reporting import progress
 from inverting import (
     SINGULAR,
     A,

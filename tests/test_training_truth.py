@@ -15,7 +15,8 @@ import torch
 import small_trainings
 from deepmatrixinversion.cli import train as command
 from deepmatrixinversion.errors import TrainingError
-from deepmatrixinversion.training import finish, loop, progress, run
+from deepmatrixinversion.reporting import progress
+from deepmatrixinversion.training import finish, loop, run
 from deepmatrixinversion.training.directory import RECIPE, new_directory
 from deepmatrixinversion.training.lock import one_writer
 from deepmatrixinversion.training.recipe import Recipe

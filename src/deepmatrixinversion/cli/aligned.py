@@ -39,10 +39,7 @@ class Beside:
         while len(self._waiting) < count:
             more = next(self._reader, None)
             if more is None:
-                raise ValueError(
-                    f"{self._reader.name} ends after {self._seen + len(self._waiting)} matrices, "
-                    f"{self._source.name} goes on: there must be one {self._what} for each matrix"
-                )
+                raise self._uneven(self._reader, self._seen + len(self._waiting), self._source)
             self._waiting = np.concatenate([self._waiting, more]) if len(self._waiting) else more
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         self._seen += count
@@ -51,10 +48,13 @@ class Beside:
     def end(self) -> None:
         """Refuse a file that goes on after the first has ended."""
         if not self._constant and (len(self._waiting) or next(self._reader, None) is not None):
-            raise ValueError(
-                f"{self._source.name} ends after {self._seen} matrices, {self._reader.name} goes "
-                f"on: there must be one {self._what} for each matrix"
-            )
+            raise self._uneven(self._source, self._seen, self._reader)
+
+    def _uneven(self, short: MatrixReader, count: int, long: MatrixReader) -> ValueError:
+        return ValueError(
+            f"{short.name} ends after {count} matrices, but {long.name} goes on: there must be one "
+            f"{self._what} for each matrix"
+        )
 
 
 def side_by_side(

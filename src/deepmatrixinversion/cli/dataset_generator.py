@@ -18,10 +18,10 @@ from deepmatrixinversion.cli.program import (
     positive_int,
     run,
 )
-from deepmatrixinversion.cli.progress import counting_progress
 from deepmatrixinversion.matrices import MatrixWriter
 from deepmatrixinversion.matrices.datasets import DET_MIN, Pairs, invertible_pairs, singular_pairs
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
+from deepmatrixinversion.reporting.progress import counting_progress
 
 FORMATS = ("mx", "csv", "npy", "npz", "safetensors")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 
 import numpy as np
 
+from deepmatrixinversion.cli.aligned import Beside
 from deepmatrixinversion.cli.program import Parser, positive_float, require_streams, run
-from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import add_text_options, asked_dialect
 from deepmatrixinversion.matrices import read_blocks
 from deepmatrixinversion.matrices.datasets import block_size
 from deepmatrixinversion.matrices.dialect import Dialect
 from deepmatrixinversion.matrices.exact import correctly_rounded
 from deepmatrixinversion.matrices.verification import CHECKS, Summary, verify_blocks
+from deepmatrixinversion.reporting.progress import reading_progress
 
 Pairs = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -104,18 +104,13 @@ def _paired(x_path: str, y_path: str, dialect: Dialect) -> Pairs:
                 f"{xs.name} holds matrices of order {xs.rows} and {ys.name} of order {ys.rows}: "
                 "X and Y must hold as many matrices of the same order"
             )
-        before = 0
-        for x, y in zip_longest(xs, ys, fillvalue=np.empty((0, xs.rows, xs.rows))):
-            if len(x) != len(y):
-                name, other = (xs.name, ys.name) if len(x) < len(y) else (ys.name, xs.name)
-                raise ValueError(
-                    f"{name} ends after {before + min(len(x), len(y))} matrices, but {other} "
-                    "goes on: X and Y must hold as many matrices of the same order"
-                )
+        partners = Beside(ys, xs, "partner")
+        for x in xs:
+            y = partners.take(len(x))
             # Readers give large blocks; the checks, with their temporaries, take small ones.
             for i in range(0, len(x), block_size(xs.rows)):
                 yield x[i : i + block_size(xs.rows)], y[i : i + block_size(xs.rows)]
-            before += len(x)
+        partners.end()
 
 
 def _warning(summary: Summary, kind: str) -> str:

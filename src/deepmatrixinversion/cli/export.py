@@ -12,6 +12,7 @@ from deepmatrixinversion.cli.program import (
     non_negative_int,
     positive_float,
     positive_int,
+    require_torch,
     run,
 )
 
@@ -99,29 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     # Here, so that --help and bad options answer at once, without torch.
-    try:
-        import onnxscript  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "exporting needs torch and onnx: pip install 'deepmatrixinversion[train]'"
-        ) from None
+    require_torch("exporting")
     from deepmatrixinversion.export.inverse import export_onnx
 
-    done = export_onnx(
-        options.msize,
-        options.out,
-        net=options.net,
-        model=None if options.model is None else newest(options.model),
-        kind=options.kind,
-        refine=options.refine,
-        opset=options.opset,
-        precision=options.precision,
-        tol=options.tol,
-        rows=options.rows,
-        early_exit=options.early_exit,
-        internal=options.internal,
-    )
+    settings = vars(options)
+    order, out = settings.pop("msize"), settings.pop("out")
+    if options.model is not None:
+        settings["model"] = newest(options.model)
+    done = export_onnx(order, out, **settings)
     network = done.options.network
     name = done.options.method if network is None else network.name
     if done.options.kind == "pinv":

@@ -16,9 +16,16 @@ from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text, atomic_write
 from deepmatrixinversion.cli.aligned import Beside, side_by_side
-from deepmatrixinversion.cli.kinds import KINDS, Answers, Kind, replaced
+from deepmatrixinversion.cli.kinds import (
+    KINDS,
+    WRITTEN,
+    Answers,
+    Kind,
+    replaced,
+    replacement,
+    status,
+)
 from deepmatrixinversion.cli.pieces import Pieces, stamp
-from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import asked_dialect
 from deepmatrixinversion.errors import NotSquareError
 from deepmatrixinversion.matrices import MatrixReader, MatrixWriter, read_blocks
@@ -29,6 +36,7 @@ from deepmatrixinversion.reporting.metrics import (
     ErrorAccumulator,
     ResidualAccumulator,
 )
+from deepmatrixinversion.reporting.progress import reading_progress
 from deepmatrixinversion.reporting.report import InversionReport
 from deepmatrixinversion.reporting.worst import Worst
 from deepmatrixinversion.signals import Terminated
@@ -98,7 +106,7 @@ class Seen:
 
 def invert_file(options: argparse.Namespace) -> int:
     """Do what the options of ``dmxinvert`` ask for; its exit status."""
-    how = options.on_uncertified or ("keep" if options.raw else "nan")
+    how = replacement(options)
     with ExitStack() as stack:
         job = _Job(options, stack)
         out = stack.enter_context(MatrixWriter(options.inverseout))
@@ -244,18 +252,15 @@ def _status(options: argparse.Namespace, seen: Seen, how: str) -> int:
     if options.kind == "pinv":
         print(f"dmxinvert: NaN or infinity in {not_finite}; written: NaN", file=sys.stderr)
         return 1
-    written = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}[how]
+    written = WRITTEN[how]
     if how == "pinv" and options.kind == "solve":
         written += "'s solution"
     if not_finite and how != "nan":
         written += f", but NaN for {not_finite} with NaN or infinity, for which there is none"
     bound = "residual bound" if options.kind == "inverse" else "relative error bound"
-    others = answers.describe_others("could not be certified", bound)
+    others = answers.describe_others(bound)
     print(f"dmxinvert: {others}; written: {written}", file=sys.stderr)
-    # --raw asks for the network's own answers, whatever they are worth; unless NaN was asked for.
-    if not_finite:
-        return 1
-    return 0 if how == "pinv" or (options.raw and how == "keep") else 1
+    return status(options, not_finite)
 
 
 def _suffix(path: str | None) -> str:

@@ -8,16 +8,16 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from numpy.typing import NDArray
 
-from deepmatrixinversion.cli.kinds import Inverses, replaced
+from deepmatrixinversion.cli.kinds import WRITTEN, Inverses, replaced, replacement, status
 from deepmatrixinversion.cli.model_names import newest
-from deepmatrixinversion.cli.progress import counting_progress
 from deepmatrixinversion.errors import MatrixFormatError
 from deepmatrixinversion.linalg.engine import Inversion
+from deepmatrixinversion.reporting.answers import describe_others
+from deepmatrixinversion.reporting.progress import counting_progress
 from deepmatrixinversion.stores.job import NAMED, Done, Job, Sink, Source, step_of
 from deepmatrixinversion.stores.npy_parts import NpySource, npy_parts
 from deepmatrixinversion.stores.runners import Runner, in_processes, in_this_process, on_cluster
@@ -37,7 +37,7 @@ def in_parts(options: argparse.Namespace) -> bool:
 def invert_store(options: argparse.Namespace) -> int:
     """Invert part by part, and return the exit status."""
     _check(options)
-    replace = options.on_uncertified or ("keep" if options.raw else "nan")
+    replace = replacement(options)
     source = _source(options.inputmx)
     if source.shape[1] != source.shape[2]:
         raise MatrixFormatError(
@@ -58,7 +58,7 @@ def invert_store(options: argparse.Namespace) -> int:
         job = Job(source, sink, invert, step)
         done = _run(job, _runner(options), options.quiet)
     seconds = time.perf_counter() - begun
-    return _report(done, source, seconds, options, replace)
+    return _report(done, source, seconds, options)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -126,25 +126,14 @@ def _inverted(A: NDArray, how: tuple[tuple[str, Any], ...], replace: str) -> Inv
 
 def _run(job: Job, runner: Runner, quiet: bool) -> list[Done]:
     done: list[Done] = []
-    with _progress(job.source.shape[0], quiet) as advance:
+    with counting_progress("inverting", job.source.shape[0], quiet=quiet) as advance:
         for part in runner(job):
             done.append(part)
             advance(part.matrices)
     return done
 
 
-@contextlib.contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Any]:
-    if quiet:
-        yield lambda count: None
-        return
-    with counting_progress("inverting", total) as advance:
-        yield advance
-
-
-def _report(
-    done: list[Done], source: Source, seconds: float, options: argparse.Namespace, replace: str
-) -> int:
+def _report(done: list[Done], source: Source, seconds: float, options: argparse.Namespace) -> int:
     matrices, certified, not_finite = (sum(x) for x in zip(*(d[:3] for d in done), strict=True))
     kept = sum(d.matrices for d in done if d.kept)
     if not options.quiet:
@@ -157,16 +146,7 @@ def _report(
     if certified == matrices:
         return 0
     named = sorted(x for d in done for x in d.named)[:NAMED]
-    more = f" and {matrices - certified - len(named)} more" * (matrices - certified > len(named))
-    print(
-        f"dmxinvert: matrices [{', '.join(str(i) for i, _ in named)}]{more} of {matrices} could "
-        f"not be certified (residual bound {', '.join(f'{b:.3g}' for _, b in named)}); written: "
-        f"{WRITTEN[replace]}",
-        file=sys.stderr,
-    )
-    if not_finite:
-        return 1
-    return 0 if replace == "pinv" or (options.raw and replace == "keep") else 1
-
-
-WRITTEN = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}
+    others = describe_others(named, matrices - certified, matrices)
+    written = WRITTEN[replacement(options)]
+    print(f"dmxinvert: {others}; written: {written}", file=sys.stderr)
+    return status(options, not_finite)

@@ -150,6 +150,25 @@ def check_kind(options: argparse.Namespace) -> None:
             raise ValueError(f"{option} says nothing to --kind {kind}: leave it out")
 
 
+WRITTEN = {"nan": "NaN", "keep": "the best candidate", "pinv": "the pseudo-inverse"}
+"""In place of an answer that is not proven, by ``--on_uncertified``."""
+
+
+def replacement(options: argparse.Namespace) -> str:
+    """A key of `WRITTEN`."""
+    return options.on_uncertified or ("keep" if options.raw else "nan")
+
+
+def status(options: argparse.Namespace, not_finite: int) -> int:
+    """The exit status where not all answers are proven.
+
+    ``--raw`` asks for the network's own ones, whatever they are worth; unless NaN was asked for.
+    """
+    how = replacement(options)
+    wanted = how == "pinv" or (options.raw and how == "keep")
+    return 1 if not_finite or not wanted else 0
+
+
 def replaced(
     kind: Kind, X: NDArray, good: NDArray[np.bool_], A: NDArray, B: NDArray | None, how: str
 ) -> tuple[NDArray, NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -81,6 +82,12 @@ def require_streams(*names: str | None) -> None:
     for name, (stream, kind) in zip(names, streams, strict=True):
         if name == "-" and stream is None:
             raise ValueError(f"standard {kind} is closed: name a file instead of '-'")
+
+
+def require_torch(doing: str) -> None:
+    """Refuse what needs the extra ``train`` where that is not installed."""
+    if None in map(importlib.util.find_spec, ("onnxscript", "torch")):
+        raise ImportError(f"{doing} needs torch and more: pip install 'deepmatrixinversion[train]'")
 
 
 def _with_underscores(word: str) -> str:

@@ -16,6 +16,7 @@ from deepmatrixinversion.cli.program import (
     non_negative_int,
     positive_float,
     positive_int,
+    require_torch,
     run,
 )
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS
@@ -145,7 +146,7 @@ def _check(recipe: Any) -> None:
     """Say what cannot be trained here before a directory is made."""
     if recipe.net == "prior":
         return
-    _require_torch()
+    require_torch("training")
     from deepmatrixinversion.training.run import check_data, check_memory, make_fabric
 
     check_memory(recipe)
@@ -153,20 +154,10 @@ def _check(recipe: Any) -> None:
     check_data(recipe)
 
 
-def _require_torch() -> None:
-    try:
-        import onnxscript  # noqa: F401  (needed only at the end: not to be missed there)
-        import torch  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "training needs torch and more: pip install 'deepmatrixinversion[train]'"
-        ) from None
-
-
 def _position(directory: Path, recipe: Any) -> str:
     if recipe.net == "prior":
         return "the fit, from its beginning"
-    _require_torch()
+    require_torch("training")
     from deepmatrixinversion.training.run import position
 
     return position(directory, recipe)
@@ -203,7 +194,7 @@ def _fit_prior(directory: Path, recipe: Any, command: str) -> None:
 
 
 def _train_network(directory: Path, recipe: Any, command: str, options: argparse.Namespace) -> None:
-    _require_torch()
+    require_torch("training")
     from deepmatrixinversion.training.finish import finish
     from deepmatrixinversion.training.run import train
 

@@ -105,16 +105,16 @@ class AnswerSummary:
             for values in zip(*(column.tolist() for column in block.values()), strict=True):
                 yield dict(zip(block, values, strict=True))
 
-    def describe_others(self, what: str, bound: str) -> str:
-        """One clause that names the first matrices whose answers are not good.
+    def describe_others(self, bound: str = "residual bound") -> str:
+        """One clause that names the first matrices whose answers are not good."""
+        return describe_others(self._named, self.matrices - self.count, self.matrices, bound)
 
-        Parameters
-        ----------
-        what, bound : str
-            What could not be done, and what the first of ``bounds`` is called.
-        """
-        number = self.matrices - self.count
-        names = ", ".join(str(i) for i, _ in self._named)
-        bounds = ", ".join(f"{b:.3g}" for _, b in self._named)
-        more = f" and {number - len(self._named)} more" if number > len(self._named) else ""
-        return f"matrices [{names}]{more} of {self.matrices} {what} ({bound} {bounds})"
+
+def describe_others(
+    named: Sequence[tuple[int, float]], others: int, matrices: int, bound: str = "residual bound"
+) -> str:
+    """One clause that names the first ``others`` of ``matrices``, and their ``bound``."""
+    names = ", ".join(str(i) for i, _ in named)
+    bounds = ", ".join(f"{b:.3g}" for _, b in named)
+    more = f" and {others - len(named)} more" if others > len(named) else ""
+    return f"matrices [{names}]{more} of {matrices} could not be certified ({bound} {bounds})"
