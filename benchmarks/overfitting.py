@@ -22,7 +22,7 @@ from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import train
-from page import arguments, panels, records, write_page
+from page import arguments, filled, panels, records, write_page
 
 ORDER = 3
 DET_MIN = 0.1
@@ -118,17 +118,6 @@ def draw(runs: list[Run], batch: int) -> Figure:
     return figure
 
 
-TEXT = """\
-The reference's documentation says in words that networks trained on a stored set of matrices
-memorise it, and that matrices made anew for every step prevent that. Measured: the same networks,
-with the same number of steps, on static sets of three sizes and on fresh matrices. Of a static set
-80 % are trained on, drawn at random for each step, and the next 10 % are held out. Loss: the
-published one, mean ‖I - AX‖F, of uniform {order}x{order} matrices with |det| > {det_min}.
-
-Each training took {steps:,} steps of {batch:,} matrices, {seen:.1f} million in all. "best" is the
-smallest held-out loss on the way, which early stopping would keep."""
-
-
 def row(run: Run, steps: int, batch: int) -> dict[str, str]:
     """A line of the table."""
     loss, held = run.loss()[-1], run.held_out()
@@ -171,9 +160,10 @@ def main() -> None:
     if options.plot:
         save_figure(draw(runs, batch), options.plot)
     seen = 1e-6 * steps * batch
-    text = TEXT.format(order=ORDER, det_min=DET_MIN, steps=steps, batch=batch, seen=seen)
-    body = f"{records(row(run, steps, batch) for run in runs)}\n{verdict(runs)}\n"
-    write_page(options.markdown, "Overfitting", text, body, figure="overfitting.png")
+    said = {"order": ORDER, "det_min": DET_MIN, "steps": steps, "batch": batch, "seen": seen}
+    found = records(row(run, steps, batch) for run in runs)
+    parts = filled("overfitting", table=found, verdict=verdict(runs), **said)
+    write_page(options.markdown, "Overfitting", *parts, figure="overfitting.png")
 
 
 if __name__ == "__main__":

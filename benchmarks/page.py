@@ -49,6 +49,13 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}"
 
 
+def filled(name: str, **values: Any) -> tuple[str, str]:
+    """A text of ``pages`` with its fields: what was measured and how, and the body after that."""
+    text = (Path(__file__).parent / "pages" / f"{name}.md").read_text("utf-8").format(**values)
+    at = min(text.find(f"\n\n{start}") for start in "#|" if f"\n\n{start}" in text)
+    return text[:at], text[at + 2 :]
+
+
 def write_page(where: str | None, title: str, text: str, body: str, *, figure: str = "") -> None:
     """Print the body, and write the page where it was asked for.
 

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from page import arguments, write_page
+from page import arguments, filled, write_page
 from runtimes_browser import in_browser
 from runtimes_files import (
+    ALLOWED,
     FILES,
     HERE,
     NATIVE,
@@ -34,7 +35,7 @@ from runtimes_files import (
     prepare,
 )
 from runtimes_kinds import KINDS
-from runtimes_page import about, tables
+from runtimes_page import tables
 
 ENVIRONMENTS = HERE.parent / "build" / "runtimes"
 TORCH = ["torch==2.13.0", "numpy", "onnx==1.23.2"]
@@ -192,8 +193,8 @@ def main() -> None:
         opsets = [measure_opset(o, folder, options.count) for o in range(first, last + 1)]
     if options.json is not None:
         options.json.write_text(json.dumps([row._asdict() for row in [*rows, *opsets]], indent=1))
-    text, body = about(options.count), tables(rows, opsets)
-    write_page(options.markdown, "Exported files in other runtimes", text, body)
+    parts = filled("runtimes", count=options.count, allowed=ALLOWED, tables=tables(rows, opsets))
+    write_page(options.markdown, "Exported files in other runtimes", *parts)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from page import records
-from runtimes_files import ALLOWED, FILES, Row
+from runtimes_files import FILES, Row
 
 
 def mark(good: bool) -> str:
@@ -33,32 +33,6 @@ def cells(row: Row) -> dict[str, Any]:
         "µs a matrix": number(shown.us, ".3g"),
         "its own inverse": native,
     }
-
-
-def about(count: int) -> str:
-    """What was done."""
-    return f"""\
-Or by `make runtimes`. A mark is green only for what happened in that run, on this machine (CPU, one
-thread).
-
-Each runtime gets the files that `dmxexport --msize 8` and `16` write (opset 18, float32), called
-auto below; that of `--msize 4 --net adjugate`; those of `--net iterative` and `feedback`, made of
-matrix products and elementwise operations; and {count} matrices for each, their condition numbers κ
-spread evenly in their logarithms. *Runs* means that all inverses agree with the float64 inverse
-within {ALLOWED:.0f} κ 2⁻²⁴. *Largest difference* is ‖X - A⁻¹‖F/‖A⁻¹‖F of the worst matrix; *in
-κ 2⁻²⁴* divides each matrix's by its condition number and float32's rounding, so that about 1 is as
-exact as float32 inverses get.
-
-The other files are models of one call each, exported with the translation table. Their errors are
-those of the result, ‖X - Y‖F/‖Y‖F; of `eigh` the largest of ‖V D Vᵀ - A‖F/‖A‖F, ‖Vᵀ V - I‖F and the
-eigenvalues' error, with κ taken as 1.
-
-Times are the smallest of stacks of {count} matrices, on a busy machine: read the ratios. *Its own
-inverse* is an operator outside ONNX's standard, or of the runtime's own API. Where a runtime has
-one, and the file need not run anywhere else, it is far faster and the better choice.
-
-LiteRT, Core ML and ExecuTorch convert from PyTorch: they get the ONNX file through the short
-interpreter in `benchmarks/runtimes_torch.py`, with a fixed batch of {count}."""
 
 
 def tables(rows: list[Row], opsets: list[Row]) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from deepmatrixinversion.jax import sharded
-from page import arguments, table, write_page
+from page import arguments, filled, table, write_page
 from scale_program import Program
 
 FLAGS = (
@@ -120,54 +120,14 @@ def huge() -> str:
     return table(["one device of 64", "in matrices over devices", "that is", "time, assumed"], rows)
 
 
-TEXT = """\
-`deepmatrixinversion.jax.sharded` inverts one matrix that lies over a grid of devices, rows over one
-axis and columns over the other, by Schur complements of blocks that lie on all devices evenly; its
-certificate takes one product and row sums. What follows is of one device, in float64: products as
-multiples of 2 n³ operations over the number of devices, and what it receives and holds at most in
-pieces of 8 n² bytes over the number of devices. Virtual devices of one processor stand in for real
-ones: counts are those of the compiled program's text and memory analysis, times say nothing of
-others."""
-
-AFTER_COSTS = """
-"Products anew" come on top where halving fails, its leading block singular or nearly so, and the
-start is A^T. JAX's own inverse gathers the whole matrix on every device, which is what it holds.
-"""
-
-AFTER_HUGE = """
-The program was compiled for 64 virtual devices and **not run**; times are **extrapolated** from
-counts alone, for devices that multiply in float64 at {rate:.0f} TFLOP/s and receive {link:.0f}
-GB/s, without overlap, latency or the memory's own speed. The bound is of order n u ‖|A||X|‖, which
-grows faster than n: at this order an `rtol` larger than the default 1e-6 may have to be said.
-
-## Beside an elimination with pivoting
-
-[JAXMg](https://pypi.org/project/jaxmg/1.4.0rc1/) ([Wiersema 2026](https://arxiv.org/abs/2601.14466))
-calls NVIDIA's multi-device solvers from JAX, among them `lu_solve`, a pivoted LU. On paper, and not
-measured: an LU and the solution for n right sides are 2/3 n³ + 2 n³ operations, 1.3 of the products
-above, and on a grid of p x p devices each receives some p pieces for the factors and 3 p for the
-solution. That is a seventh of the operations here, and of the bytes received; it needs about three
-pieces of memory, A, its factors and X, and its backward error does not depend on how the leading
-blocks fall. It asks for NVIDIA's devices and library, and proves nothing. What is here runs on
-whatever XLA compiles for, is products alone, and comes with a bound.
-
-In PyTorch the same is not offered, and has not been tried: halves that lie on all devices evenly
-are groups of rows within each device's piece, which `DTensor` has no name for.
-"""
-
-
 def main() -> None:
     """Measure, and write the page."""
     args = arguments(__doc__, largest=4096).parse_args()
     os.environ["XLA_FLAGS"] = " ".join(FLAGS)  # before JAX looks for devices
     jax.config.update("jax_enable_x64", True)
-    parts = ["## Counted\n", costs(), AFTER_COSTS.lstrip()]
-    print(parts[1], flush=True)
-    parts += [f"## 64 devices, n = {HUGE:,}\n", huge()]
-    print(parts[-1], flush=True)
-    parts.append(AFTER_HUGE.lstrip().format(rate=RATE / 1e12, link=LINK / 1e9))
-    ran = "## Run over eight virtual devices\n\nTimes include compilation.\n\n" + runs(args.largest)
-    write_page(args.markdown, "Scale", TEXT, "\n".join([*parts[:3], ran, *parts[3:]]))
+    parts = {"costs": costs(), "huge": huge(), "runs": runs(args.largest)}
+    said = {"order": HUGE, "rate": RATE / 1e12, "link": LINK / 1e9}
+    write_page(args.markdown, "Scale", *filled("scale", **parts, **said))
 
 
 if __name__ == "__main__":
