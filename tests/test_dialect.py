@@ -55,6 +55,12 @@ SPELLINGS = {
     "empty lines": "\n\n0.5;-2\n\n3;1e-3\n\n",
     "end": "0.5;-2\n3;1e-3\nEND\n",
     "CRLF": "x;y\r\n0,5;-2\r\n3;0,001\r\n",
+    "Excel's hint": "sep=;\r\n0,5;-2\r\n3;0,001\r\n",
+    "empty columns and rows": "x;y;;\n0,5;-2;;\n3;0,001;;\n;;;\n",
+    "empty columns, commas": "0.5,-2,\n3,1e-3,\n,,\n",
+    "dates": "t;x;y\n2026-01-31;0,5;-2\n2026-02-28;3;0,001\n",
+    "dates, German": "31.01.2026;0,5;-2\n28.02.2026;3;0,001\n",
+    "times": "t,x,y\n12:00,0.5,-2\n12:30:15,3,1e-3\n",
 }
 
 
@@ -95,7 +101,15 @@ def test_long_files_are_read_in_chunks_in_any_spelling(read, monkeypatch, delimi
         ("0,5;1\n1.234;2\n", "line 2): '1.234' is not a number"),
         ("NA,1\nNA,2\n", "line 1): 'NA' is not a number"),
         ("x,2\n3,4\n", "line 1): 'x' is not a number"),
-        (",2\n3,4\n", "line 1): '' is not a number"),
+        (",2\n3,4\n", "line 1): a field is empty"),
+        ("x;y\n1;2\n;3\n", "line 3): a field is empty"),
+        ("x;y;z\n1;2;3\n4;;\n7;8;9\n", "line 3): a row of 1 where the rows before have 3"),
+        ("t;x;y\na;1;2\nb;;\nc;3;4\n", "line 3): a field is empty"),
+        ("x;y\n1;#DIV/0!\n", "line 2): '#DIV/0!' is not a number"),
+        ("1,2\n#N/A,3\n4,5\n", "line 2): '#N/A' is not a number"),
+        ("1,2\n3,#NV\n", "line 2): '#NV' is not a number"),
+        ("x;y\n12%;1\n1;3\n", "line 2): '12%' is not a number"),
+        ("0,5;1\n1\xa0234,5;2\n", "'1\\xa0234,5' is not a number: what parts its thousands"),
         ("1,2\n3\n", "line 2): a row of 1 where the rows before have 2"),
         ('1,2\n"3,4\n', "line 2): '\"3,4' is not a number"),
         ('1,2\n"3\r4",5\n', "is not a number"),
@@ -105,6 +119,15 @@ def test_long_files_are_read_in_chunks_in_any_spelling(read, monkeypatch, delimi
 def test_a_refusal_names_the_culprit(read, text, message):
     with pytest.raises(MatrixFormatError, match=re.escape(message)):
         read(text)
+
+
+def test_a_minus_sign_is_one(read):
+    assert read("x;y\n−0,5;-2\n3;−1e−3\n").tolist() == [[[-0.5, -2], [3, -1e-3]]]
+
+
+def test_rows_that_are_matrices_are_said_to_be(read):
+    with pytest.raises(MatrixFormatError, match=r"table\.reshape\(-1, 2, 2\)"):
+        read("1,2,3,4\n" * 5, square=True)
 
 
 def test_cut_utf16_is_refused(read):
@@ -160,6 +183,10 @@ def test_the_command_takes_the_spelling(tmp_path, monkeypatch, capsys):
     spelling = ["--delimiter", "|", "--decimal", "comma", "--skip-header", "1"]
     assert command.main([*words, *spelling]) == 0
     assert read_matrices("x.csv").tolist() == [[[0.5, 0], [0, 0.25]]]
+    said = "a.csv: read as '|' between numbers, decimal commas, 1 line of header\n"
+    assert capsys.readouterr().err == said
+    assert command.main([*words, *spelling, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
     assert command.main(words) == 2
     assert "found '|' after 9, expected ','" in capsys.readouterr().err
     assert command.main([*words, "--delimiter", "ab"]) == 2

@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PUBLIC = ["", ".matrices", ".torch", ".export", ".nets", ".kernel"]
+PUBLIC = {
+    "": None,
+    ".matrices": None,
+    ".kernel": None,
+    ".training": None,
+    ".torch": "torch",
+    ".export": "torch",
+    ".nets": "torch",
+    ".dask": "dask.array",
+    ".jax": "jax",
+}
+"""What users import from, and the library that it takes."""
 TUTORIALS = sorted(p for p in (DOCS / "tutorials").glob("*.md") if p.stem != "index")
 
 
@@ -45,8 +56,8 @@ def documented():
 
 @pytest.mark.parametrize("package", PUBLIC)
 def test_every_public_name_is_in_the_reference(package):
-    if package in (".torch", ".export", ".nets"):
-        pytest.importorskip("torch")
+    if PUBLIC[package]:
+        pytest.importorskip(PUBLIC[package])
     module = import_module(f"deepmatrixinversion{package}")
     names = documented()
     # A name that the package itself exports as well stands there once.

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,19 @@ def test_contributing_commands_are_those_of_ci():
     ci = re.findall(r"^make [\w-]+", (ROOT / ".ci/run").read_text(), flags=re.M)
     named = re.findall(r"^    (make [\w-]+)", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.M)
     assert ci == named
+
+
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*/*.md")]
+SOURCES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "examples").rglob("*.py"), ROOT / "jobs/run.x"]
+
+
+def test_what_is_to_be_installed_can_be():
+    """On no index is this package: pages speak to who has a checkout, messages to who has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = set(project["optional-dependencies"])
+    for path in (*PAGES, *SOURCES):
+        wanted = "deepmatrixinversion" if path.is_relative_to(ROOT / "src") else "."
+        for command in re.findall(r"pip install ([^\n]*)", path.read_text(encoding="utf-8")):
+            for name, extras in re.findall(r"(\.|deepmatrixinversion)\[([\w,]+)\]", command):
+                assert name == wanted, f"{path}: {command}"
+                assert set(extras.split(",")) <= known, f"{path}: {command}"

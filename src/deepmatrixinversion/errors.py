@@ -80,7 +80,7 @@ def printable(text: object, most: int = 200) -> str:
     whole = text if isinstance(text, bytes) else str(text)
     cut = whole[:most]
     if isinstance(cut, bytes):
-        cut = cut.decode("ascii", "backslashreplace")
+        cut = cut.decode("utf-8", "backslashreplace")
     escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
     return escaped + ("..." if len(whole) > most else "")
 

@@ -169,7 +169,10 @@ class _Job:
 
         def opened(path: str, **more: Any) -> MatrixReader:
             part = {"first": rows.start, "last": rows.stop}
-            return stack.enter_context(read_blocks(path, dialect=dialect, **part | more))
+            reader = stack.enter_context(read_blocks(path, dialect=dialect, **part | more))
+            if reader.spelling and not options.quiet:
+                print(f"{reader.name}: read as {reader.spelling}", file=sys.stderr)
+            return reader
 
         square = options.kind != "pinv"
         # A matrix that is not finite is one without an answer, not the end of all others.

@@ -15,7 +15,10 @@ from deepmatrixinversion.errors import quoted
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " "}
 DECIMALS = {"point": ".", "comma": ","}
 _IN_NUMBERS = '0123456789+-.eE"#%\r\n'
-_COMMENT = re.compile(rb"[#%].*")
+# Neither a spreadsheet's error (#DIV/0!, #N/A, #WERT!) nor a percentage begins a comment.
+_ERROR = rb"(?:[A-Z0/\x80-\xff]+[!?]|N/?[AV])(?=[\s;,\"]|$)"
+_COMMENT = re.compile(rb"#(?!%b).*|(?<!\d)%%.*|%%(?!\s*[;,\t\"]|\s*$).*" % _ERROR)
+_MINUS = "\N{MINUS SIGN}".encode()
 _EXTRA = (b"#", b"%", b'"')
 
 
@@ -36,8 +39,8 @@ class Dialect:
 
     Notes
     -----
-    Comments (from ``#`` or ``%`` to the end of the line) and double quotes around fields are left
-    out in every dialect.
+    Comments (from ``#`` or ``%`` to the end of the line), double quotes around fields, and empty
+    fields at the end of a line are left out in every dialect.
 
     Examples
     --------
@@ -62,10 +65,28 @@ class Dialect:
         if self.skip_header is not None and self.skip_header < 0:
             raise ValueError(f"skip_header is {self.skip_header}: it must not be negative")
 
+    def described(self) -> str:
+        """What differs from plain numbers with commas between them, in words, or nothing.
+
+        >>> Dialect(";", ",", 1, False).described()
+        'semicolons between numbers, decimal commas, 1 line of header'
+        """
+        names = {character: f"{name}s" for name, character in DELIMITERS.items()}
+        delimiter, lines = self.delimiter or ",", self.skip_header or 0
+        said = {
+            f"{names.get(delimiter, quoted(delimiter))} between numbers": delimiter != ",",
+            "decimal commas": self.decimal == ",",
+            f"{lines} line{'s' * (lines > 1)} of header": lines,
+            "a column of labels": self.index_column,
+        }
+        return ", ".join(words for words, holds in said.items() if holds)
+
     def fields(self, line: bytes) -> list[bytes]:
         """The numbers of a line as they are spelled, or ``[b"END"]``, or nothing."""
         fields = self.all_fields(line)
-        return fields[1:] if self.index_column and fields != [b"END"] else fields
+        if not self.index_column or fields in ([], [b"END"]):
+            return fields
+        return fields[1:] or [b""]  # a label without numbers is no empty line
 
     def all_fields(self, line: bytes) -> list[bytes]:
         """The same with the index column."""
@@ -80,7 +101,11 @@ class Dialect:
         else:
             fields = line.split(delimiter.encode())
         fields = [field.strip() for field in fields]
-        return [field for field in fields if field] if delimiter == " " else fields
+        if delimiter == " ":
+            return [field for field in fields if field]
+        while fields and not fields[-1]:  # spreadsheets fill rows up to the longest one
+            fields.pop()
+        return fields
 
     def number(self, field: bytes) -> float | None:
         """The nearest float64, or None; NaN and infinities are numbers here."""
@@ -88,6 +113,7 @@ class Dialect:
             if b"." in field:
                 return None  # parts thousands, or is a mistake
             field = field.replace(b",", b".")
+        field = field.replace(_MINUS, b"-")
         try:
             # Python reads 1_000, which no other program does: more likely a damaged file.
             return None if b"_" in field else float(field)
@@ -113,7 +139,7 @@ class Dialect:
         if self.decimal == "," or any(b"," in field for field in fields):
             exchange = bytes.maketrans(b",.", b".!" if self.decimal == "," else b"!.")
             fields = [field.translate(exchange) for field in fields]
-        return b",".join(fields)
+        return b"!" if fields == [b""] else b",".join(fields)
 
 
 def _unquoted(line: bytes, delimiter: str) -> list[bytes]:

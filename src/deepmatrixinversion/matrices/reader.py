@@ -55,6 +55,8 @@ class MatrixReader(Iterator[np.ndarray]):
         How much of the file has been read.
     bytes_total : int or None
         The size of the file; None for a pipe.
+    spelling : str
+        How a text file spells its numbers, in words, where that had to be found out or said.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class MatrixReader(Iterator[np.ndarray]):
             self.name = self._source.name
             self.rows, self.cols = self._blocks.rows, self._blocks.cols
             self.count = self._blocks.count
+            self.spelling = getattr(self._blocks, "spelling", "")
             if square and self.rows != self.cols:
                 raise NotSquareError(
                     f"{self.name}: matrix 0 is {self.rows} x {self.cols}, but only square matrices"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -9,6 +10,7 @@ from itertools import product
 from deepmatrixinversion.matrices.dialect import DECIMALS, DELIMITERS, Dialect
 
 _LINES = 100  # looked at
+_TIME = re.compile(rb"\d{1,4}([-/])\d{1,2}\1\d|\d{1,2}\.\d{1,2}\.\d{2,4}\b|\d{1,2}:\d\d")
 
 
 def sniff(head: bytes, asked: Dialect) -> Dialect:
@@ -64,7 +66,7 @@ def _likeliest(candidates: list[Dialect], lines: list[bytes]) -> Dialect:
     rows = [row for row in rows[skip:] if row and row != [b"END"]]
     index = best.index_column
     if index is None:
-        index = len(rows) > 1 and min(map(len, rows)) > 1 and _has_index(best, [], rows)
+        index = len(rows) > 1 and max(map(len, rows)) > 1 and _has_index(best, [], rows)
     return replace(best, skip_header=skip, index_column=index)
 
 
@@ -124,8 +126,10 @@ def _has_index(dialect: Dialect, header: list[bytes], rows: list[list[bytes]]) -
 
 
 def _is_name(dialect: Dialect, field: bytes) -> bool:
-    """Does it begin with a letter? What begins with a digit may be a number in another dialect."""
-    return dialect.number(field) is None and (field[:1].isalpha() or field[:1] >= b"\x80")
+    """A word or a date. What else begins with a digit may be a number in another dialect."""
+    if dialect.number(field) is not None:
+        return False
+    return field[:1].isalpha() or field[:1] >= b"\x80" or _TIME.match(field) is not None
 
 
 def _is_numbered(labels: list[bytes]) -> bool:

@@ -8,6 +8,7 @@ whenever it is not certain, so all the rules are in the slow one. Other spelling
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import NamedTuple
@@ -26,7 +27,10 @@ from deepmatrixinversion.matrices.sniffing import sniff
 # What numbers and the spaces around them are made of; taking it away leaves the separators.
 _NUMERIC = b"0123456789+-.eE \t\r"
 _TO_COMMA = bytes.maketrans(b"\n;", b",,")
-_THOUSANDS = re.compile(rb"[+-]?\d{1,3}([.,' ])\d{3}(\1\d{3})*([.,]\d*)?")
+_SPACES = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}", "\N{RIGHT SINGLE QUOTATION MARK}"
+_THOUSANDS = re.compile(
+    rb"[+-]?\d{1,3}([.,' ]|%b)\d{3}(\1\d{3})*([.,]\d*)?" % "|".join(_SPACES).encode()
+)
 _NUMBER_AND_MORE = re.compile(rb"\s*([+-]?\d[\d.,]*?(?:[eE][+-]?\d+)?)(\s*[;|:/\t]|\s|,)")
 
 
@@ -77,6 +81,11 @@ class TextBlocks(Blocks):
     def position(self) -> int:
         return self._chunks.position
 
+    @property
+    def spelling(self) -> str:
+        """The dialect in words, where it is not the plain one."""
+        return self._dialect.described() if self._dialect else ""
+
     def read(self, limit: int) -> np.ndarray:
         parts, have = [self._buffer], len(self._buffer)
         while have < limit * self.rows and (part := self._advance()) is not None:
@@ -118,6 +127,7 @@ class TextBlocks(Blocks):
             raise MatrixFormatError(
                 f"{self._source.name}: matrix 0 (line {self._state.line}): more rows than"
                 f" {cols} columns, but only square matrices will do here; is END missing?"
+                f"{_flattened(cols)}"
             )
         # Joined in the end, the rows take as much again.
         check_memory(self._source.name, 8 * open_rows * cols, "matrix 0 so far")
@@ -236,6 +246,8 @@ def _parse_lines(chunk: bytes, state: _State, source: InputFile, dialect: Dialec
 
 def _no_number(field: bytes, dialect: Dialect) -> str:
     """Say what is wrong with a field, naming the culprit where a number comes before it."""
+    if not field:
+        return "a field is empty"
     shown = f"{quoted(field, 20)} is not a number"
     if _THOUSANDS.fullmatch(field):
         return f"{shown}: what parts its thousands must go, such as in 1234{dialect.decimal}5"
@@ -245,6 +257,15 @@ def _no_number(field: bytes, dialect: Dialect) -> str:
     found, expected = more[2].strip(b" ") or b" ", dialect.delimiter
     where = f"after {printable(more[1], 20)}"
     return f"{shown}: found {quoted(found)} {where}, expected {quoted(expected)}"
+
+
+def _flattened(cols: int) -> str:
+    """What helps where each row may hold a whole matrix."""
+    n = math.isqrt(cols)
+    if n * n != cols or n == 1:
+        return ""
+    reshaped = f"numpy.save('a.npy', table.reshape(-1, {n}, {n}))"
+    return f" Where each row is a whole {n} x {n} matrix, save the table from Python: {reshaped}"
 
 
 def _rows(count: int) -> str:
