@@ -100,6 +100,40 @@ def test_logarithms_where_determinants_underflow(order, dtype):
     assert log[0] < np.log(torch.finfo(torch.float32).tiny)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("order", [1, 2, 4, 20])
+def test_rows_and_columns_of_any_units(order, dtype):
+    """Products of pivots leave the range, which the determinant does not."""
+    rng, count = np.random.default_rng(order), 8
+    G = torch.from_numpy(rng.normal(size=(count, order, order))).to(dtype)
+    reach = {torch.float32: 50, torch.float64: 500}[dtype]
+    powers = np.sort(rng.integers(-reach, reach + 1, (2, order)))
+    powers[1] = -powers[0]  # so that the determinant stays, and is exact
+    rows, columns = (torch.from_numpy(2.0**p).to(dtype) for p in powers)
+    A = G * rows[:, None] * columns[rng.permutation(order)]
+    eps, exact = torch.finfo(dtype).eps, linalg.det(G.double()).numpy()
+    det, sign, log, _ = results(A)
+    theirs = np.abs(linalg.det(G).double().numpy() / exact - 1)
+    ours = np.abs(det / exact - 1)
+    kappa = linalg.cond(G.double()).numpy()
+    assert (ours <= 4 * order * eps * kappa).all()
+    assert ours.max() <= 4 * theirs.max() + 8 * eps or dtype == torch.float64
+    np.testing.assert_array_equal(sign, np.sign(exact))
+    assert (np.abs(log - np.log(np.abs(exact))) <= 4 * order * eps * kappa).all()
+
+
+def test_determinants_beyond_the_range():
+    """Infinite or 0 as the exact value rounds to, and within what is left of precision between."""
+    A = torch.diag(torch.tensor([2.0**100, 2.0**60, -1.0, 1.5]))
+    stack = torch.stack([A, A / 2.0**33, A / 2.0**10, A / 2.0**75, A / 2.0**80, 0 * A])
+    stack[5, 0, 0] = 2.0**120  # 0 times much
+    det, sign, log, _ = results(stack)
+    np.testing.assert_array_equal(det, linalg.det(stack.double()).float())
+    np.testing.assert_array_equal(sign[:5], -1)
+    np.testing.assert_allclose(log[:5], linalg.slogdet(stack.double())[1][:5], rtol=2.0**-23)
+    assert log[5] == -np.inf
+
+
 @pytest.mark.parametrize("order", [1, 3, 6])
 def test_singular_permuted_and_not_finite(order):
     eye = torch.eye(order)

@@ -159,11 +159,20 @@ def algebra(order: int, dtype: np.dtype) -> Algebra:
     return Algebra(order, float(np.finfo(dtype).eps), one, where, plus=plus)
 
 
+def exponent(x: Value) -> Value:
+    """The e of a power of two about as large as x > 0, and 0 for 0."""
+    x = where(x > 0, x, 1)
+    return x.of(op.Floor((x.of(op.Log(x.node)) / math.log(2)).node))
+
+
+def power_of_two(e: Value) -> Value:
+    """2^e for whole e."""
+    return e.of(op.Pow(e.like(2).node, e.node))
+
+
 def floor_power(x: Value) -> Value:
     """A power of two about as large as x > 0, and 1 for 0."""
-    x = where(x > 0, x, 1)
-    exponent = op.Floor((x.of(op.Log(x.node)) / math.log(2)).node)
-    return x.of(op.Pow(x.like(2).node, exponent))
+    return power_of_two(exponent(x))
 
 
 def size(A: Value, axes: tuple[int, ...]) -> Value:

@@ -58,13 +58,14 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
     return X + X @ (constant(np.eye(n), A.dtype) - A @ X)
 
 
-def pivot_row(column: Value, free: Value) -> Any:
-    """The row (1, ...) of each column's (n, 1, ...) largest entry among those that are free.
+def pivot_row(column: Value, free: Value | None = None) -> Any:
+    """The row (1, ...) of each column's (n, 1, ...) largest entry, among those that are free.
 
     Of a column of zeros a free one, too: a pivot of a row already used would hide that the matrix
     is singular.
     """
-    return op.ArgMax(where(free > 0, abs(column), -1).node, axis=0, keepdims=0)
+    sizes = abs(column) if free is None else where(free > 0, abs(column), -1)
+    return op.ArgMax(sizes.node, axis=0, keepdims=0)
 
 
 def units(indices: Any, n: int, axis: int, like: Value) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,38 +33,65 @@ PANEL = 8
 """Columns eliminated one by one before a product takes them out of the others."""
 
 
+class Panel(NamedTuple):
+    """Eight columns or fewer of P A = L U: rows of P, columns of Pᵀ L, rows of U from there on."""
+
+    P: Value
+    Q: Value
+    U: Value
+
+
 def factor(A: Value, n: int) -> tuple[Value, Value, Value]:
     """P, L and U with P A = L U: LAPACK's pivots, the first of the largest where several are.
 
     Notes
     -----
-    n steps of 13 operators on panels of 8 columns, and n³/3 multiplications in products. Rows stay
+    n steps of 16 operators on panels of 8 columns, and n³/3 multiplications in products. Rows stay
     where they are until the end: each step picks its pivot among those not yet used.
     """
-    rest, free = A, constant(1, A.dtype)
-    chosen, multipliers, upper, start = [], [], [], 0
+    found = eliminated(A, n)
+    P, within = concatenate([p.P for p in found], -2), constant(np.tri(n).T, np.dtype(bool))
+    L = lower(P @ concatenate([p.Q for p in found], -1), n, True)
+    upper, start = [], 0
+    for panel, width in zip(found, widths(n, PANEL), strict=True):
+        # What stands below the diagonal is of this shape, and left out.
+        below = [part(A, (0, width), (0, start))] if start else []
+        upper.append(concatenate([*below, panel.U], -1))
+        start += width
+    return P, L, where(within, concatenate(upper, -2), 0)
+
+
+def eliminated(A: Value, n: int, *, permuted: bool = True) -> list[Panel]:
+    """The panels of elimination with partial pivoting.
+
+    Without ``permuted``, which spares 5 operators a step, a row may be used twice where all that
+    are left are 0 in a column; pivots are right all the same.
+    """
+    rest, found, free = A, [], constant(1, A.dtype) if permuted else None
+    left = n
     for width in widths(n, PANEL):
-        left = n - start
         head = columns(rest, 0, width) if width < left else rest
         P, Q, U, free = _panel(head, width, n, free)
         if width < left:
             rest = columns(rest, width, left)
             right = inverse(lower(P @ Q, width, True), width) @ (P @ rest)
             rest = rest - Q @ right
+            if not permuted:
+                rest = rest * (1 - P.sum((-2,), True)).mT
             U = concatenate([U, right], -1)
-        if start:  # of this shape, and left out below
-            U = concatenate([part(A, (0, width), (0, start)), U], -1)
-        chosen.append(P)
-        multipliers.append(Q)
-        upper.append(U)
-        start += width
-    P, within = concatenate(chosen, -2), constant(np.tri(n).T, np.dtype(bool))
-    L = lower(P @ concatenate(multipliers, -1), n, True)
-    return P, L, where(within, concatenate(upper, -2), 0)
+        found.append(Panel(P, Q, U))
+        left -= width
+    return found
 
 
-def _panel(head: Value, width: int, n: int, free: Value) -> tuple[Value, Value, Value, Value]:
-    """The pivots' unit vectors as rows, multipliers, pivot rows, and the rows left free."""
+def _panel(
+    head: Value, width: int, n: int, free: Value | None
+) -> tuple[Value, Value, Value, Value | None]:
+    """The pivots' unit vectors as rows, multipliers, pivot rows, and the rows left free.
+
+    Pivot rows get a multiplier of 0, and are never chosen again; or, if ``free`` is None, one of
+    c/c = 1, which leaves exact zeros of them.
+    """
     M = stack_last(head)
     indices, multipliers, rows = [], [], []
     for j in range(width):
@@ -73,8 +100,10 @@ def _panel(head: Value, width: int, n: int, free: Value) -> tuple[Value, Value, 
         row = gathered(M, index, 0, 1, width, *[1] * (M.rank - 2))
         pivot = row.take(j, 1)
         # Where no pivot is left the column is 0, and so are its multipliers.
-        multiplier = column * free / where(pivot.equals(0), 1, pivot)
-        free = free - units(index, n, 0, M)
+        divisor = where(pivot.equals(0), 1, pivot)
+        multiplier = (column if free is None else column * free) / divisor
+        if free is not None:
+            free = free - units(index, n, 0, M)
         M = M - multiplier * row
         indices.append(index)
         multipliers.append(multiplier)

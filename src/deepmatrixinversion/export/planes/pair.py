@@ -40,14 +40,14 @@ class Planes:
 
     def __abs__(self) -> torch.Tensor:
         """Magnitudes, whose squares may be out of range."""
-        size = self._scale()
+        size = self.size()
         return size * self.scaled(size).norm() ** 0.5
 
     def norm(self) -> torch.Tensor:
         """Squared magnitudes."""
         return self.re * self.re + self.im * self.im
 
-    def _scale(self) -> torch.Tensor:
+    def size(self) -> torch.Tensor:
         """The larger of both parts, entry by entry."""
         return torch.maximum(self.re.abs(), self.im.abs())
 
@@ -77,7 +77,7 @@ class Planes:
             return self * (1 / other)
         if not isinstance(other, Planes):
             return self.each(torch.div, other)
-        size = other._scale()
+        size = other.size()
         unit = other.scaled(size)
         return (self * unit.conj).each(torch.div, unit.norm()).each(torch.div, size)
 

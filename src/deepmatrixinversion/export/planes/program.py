@@ -126,7 +126,11 @@ def _check(program: ExportedProgram) -> None:
         )
     unknown = sorted({_name(n) for n in nodes if _concerned(n)} - known)
     if unknown:
-        raise ValueError(f"not translated for complex tensors: {', '.join(unknown)}")
+        raise ValueError(
+            f"not translated for complex tensors: {', '.join(unknown)}: "
+            "take inv, solve, pinv, cholesky, svdvals or eigvalsh, which are, "
+            "or apply it to the real matrix [[Re, -Im], [Im, Re]]"
+        )
 
 
 class _Real(nn.Module):
