@@ -15,7 +15,7 @@ from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import bundled_folder
 from deepmatrixinversion.prior.driver import prior_guess
 from deepmatrixinversion.prior.store import from_tensors
-from deepmatrixinversion.spectral.driver import spectral_guess
+from deepmatrixinversion.spectral.compiled import guess
 
 MOST_PRODUCTS = 60
 """What a spectral guess may cost before Schur complements or elimination, whatever the engine falls
@@ -95,12 +95,12 @@ class SpectralLeaf:
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses whose residuals are predicted to be below 1e-3."""
-        return spectral_guess(self.weights, S, max_products=MOST_PRODUCTS).X
+        return guess(self.weights, S, max_products=MOST_PRODUCTS).X
 
     def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
         """All products spent, unless nothing is gained any more."""
         _check_budget(max_products)
-        return spectral_guess(self.weights, S, max_products=max_products, tol=0.0).X
+        return guess(self.weights, S, max_products=max_products, tol=0.0).X
 
 
 class PriorLeaf:
