@@ -6,7 +6,8 @@ namespace dmx {
 
 constexpr int largest_order = 64;
 
-enum class Method { elimination, network };
+// What proposes; `given` are candidates that stand where the inverses go.
+enum class Method { elimination, network, given };
 
 // What is said of a matrix, as bits.
 constexpr uint8_t finished = 1;  // proven, and to a few roundings

@@ -74,15 +74,15 @@ ResultsOf<T> results(T* X, const Array<double, 2>& bounds, const Array<uint8_t, 
 
 template <class T>
 void invert_into(Array<const T, 3> A, Array<T, 3> X, Array<double, 2> bounds,
-                 Array<uint8_t, 1> state, bool network, int threads) {
+                 Array<uint8_t, 1> state, int method, int threads) {
   const int n = order(A);
   const size_t count = A.shape(0);
   require(X.shape(0) == count && X.shape(1) == (size_t)n && X.shape(2) == (size_t)n);
   const ResultsOf<T> to = results(X.data(), bounds, state, count);
-  const Method method = network ? Method::network : Method::elimination;
+  require(method >= 0 && method <= (int)Method::given);
   const nb::gil_scoped_release unlocked;
   in_parts(chosen->lanes, n, (long)count, threads, [&](long first, long last) {
-    chosen->run(n, method, A.data() + first * n * n, to.from(first, n), last - first);
+    chosen->run(n, (Method)method, A.data() + first * n * n, to.from(first, n), last - first);
   });
 }
 
@@ -249,10 +249,10 @@ NB_MODULE(_kernel, m) {
   m.def("usual_environment", usual_environment);
   // No argument is converted: results go where the arrays are.
   m.def("invert_into", invert_into<double>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("method"),
         nb::arg("threads"));
   m.def("invert_into", invert_into<float>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("method"),
         nb::arg("threads"));
   m.def("certify_into", certify_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"));

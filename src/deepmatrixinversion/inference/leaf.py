@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.linalg.compiled import GIVEN
 from deepmatrixinversion.linalg.greedy import improved
 from deepmatrixinversion.linalg.scaling import times_power
 from deepmatrixinversion.models.config import ANY_ORDER, IMPORTED
@@ -30,8 +31,8 @@ class Leaf(Protocol):
 
     Attributes
     ----------
-    compiled : {"network", None}
-        Whether the compiled kernel has this network built in.
+    compiled : {"network", "guess", None}
+        Whether the compiled kernel has this network built in, or can do the rest after it.
     """
 
     compiled: str | None
@@ -86,9 +87,9 @@ class ImportedLeaf(GraphLeaf):
 
 
 class SpectralLeaf:
-    """The network that takes any order, in NumPy."""
+    """The network that takes any order."""
 
-    compiled: str | None = None
+    compiled: str | None = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)

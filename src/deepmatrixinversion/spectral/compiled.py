@@ -17,10 +17,10 @@ from deepmatrixinversion.spectral.moments import UNSEEN, Squared
 def guess(
     weights: Mapping[str, NDArray], S: Array, *, max_products: int, tol: float = EARLY_EXIT
 ) -> Guess:
-    """`spectral_guess` where there is no kernel, and what it gives, but for rounding, where there is.
+    """`spectral_guess`: itself without the kernel, and what it gives, but for rounding, with it.
 
-    The kernel's one matrix at a time stays in cache through all of its products. Who goes without
-    the network is decided here.
+    The kernel takes one matrix at a time, which stays in cache through all of its products. Who
+    goes without the network is decided here.
     """
     units = weights["mix.0.bias"].shape[0]
     n = S.shape[-1]
