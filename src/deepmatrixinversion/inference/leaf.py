@@ -31,11 +31,11 @@ class Leaf(Protocol):
 
     Attributes
     ----------
-    compiled : {"network", "guess", None}
-        Whether the compiled kernel has this network built in, or can do the rest after it.
+    compiled : {"network", "guess"}
+        Whether the compiled kernel has this network built in, or does the rest after it.
     """
 
-    compiled: str | None
+    compiled: str
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Unchecked guesses for (k, m, m) matrices."""
@@ -57,7 +57,7 @@ class GraphLeaf:
         self.session = Session(model)
         self.batch = batch
         bundled = model.path.parent == bundled_folder()
-        self.compiled = "network" if bundled and model.config.net.net == "feedback" else None
+        self.compiled = "network" if bundled and model.config.net.net == "feedback" else GIVEN
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
@@ -89,7 +89,7 @@ class ImportedLeaf(GraphLeaf):
 class SpectralLeaf:
     """The network that takes any order."""
 
-    compiled: str | None = GIVEN
+    compiled: str = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)
@@ -107,7 +107,7 @@ class SpectralLeaf:
 class PriorLeaf:
     """What was learned of somebody's own matrices, in NumPy."""
 
-    compiled: str | None = None
+    compiled: str = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.prior = from_tensors(read_weights(model, 1), model.config.net.nlayers)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.kernel.stack import threads_for
-from deepmatrixinversion.kernel.state import compiled
+from deepmatrixinversion.kernel.state import built, compiled
 
 WIDTH: int = 0 if compiled is None else compiled.WIDTH
 """What layers are padded to whole numbers of."""
@@ -64,7 +64,7 @@ def spectral_start(S: Array, definite: NDArray[np.bool_], threads: int | None = 
         np.empty((len(S), 3, 3)),
     )
     threads = threads_for(2 * S.size * S.shape[-1], threads)
-    compiled.spectral_start(S, definite.view(np.uint8), *begun[2:], threads)
+    built().spectral_start(S, definite.view(np.uint8), *begun[2:], threads)
     return begun
 
 
@@ -97,7 +97,7 @@ def spectral_descend(
     X, residual = np.empty(S.shape), np.empty(len(S))
     products = np.empty(len(S), dtype=np.int64)
     threads = threads_for(PRODUCTS * S.size * S.shape[-1], threads)
-    compiled.spectral_descend(
+    built().spectral_descend(
         S,
         begun.definite.view(np.uint8),
         *begun[2:],

@@ -82,7 +82,8 @@ class Moments(Combinations):
         super().__init__(np.zeros((most, most, k)), 0)
         self._place(0)[...] = np.eye(self.order)
         self._place(1)[...] = R
-        self._measured(), self._measured()
+        for _ in range(2):
+            self._measured()
 
     def _place(self, i: int) -> Array:
         return self.matrices[:, i].reshape(len(self.matrices), self.order, self.order)
