@@ -43,17 +43,8 @@ from deepmatrixinversion.signals import Terminated
 from deepmatrixinversion.version import version
 
 # Options whose values answers depend on, besides the files and the model.
-_DECIDING = [
-    "kind",
-    "invert_mode",
-    "raw",
-    "tol",
-    "rtol",
-    "batch_size",
-    "delimiter",
-    "decimal",
-    "skip_header",
-]
+_DECIDING = ("kind", "invert_mode", "raw", "tol", "rtol", "batch_size")
+_READING = ("delimiter", "decimal", "skip_header")
 _WORKING = 24  # the memory that inverting one large matrix takes, in matrices of its order
 
 
@@ -221,7 +212,7 @@ class _Job:
             "rhs": stamp(options.rhs),
             "rows": None if options.rows is None else [options.rows.start, options.rows.stop],
             "model": self.kind.model,
-            **{name: getattr(options, name) for name in _DECIDING},
+            **{name: getattr(options, name) for name in _DECIDING + _READING},
         }
 
 

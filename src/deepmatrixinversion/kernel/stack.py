@@ -100,7 +100,6 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     -----
     Cost: about five matrix products, fused while in cache.
     """
-    built()
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
     return _inverted(A, np.empty(A.shape, A.dtype), _CODES[method], threads)
@@ -117,7 +116,7 @@ def complete_stack(A: NDArray, X: NDArray, threads: int | None = None) -> StackI
 
 def _inverted(A: NDArray, X: NDArray, method: int, threads: int | None) -> StackInversion:
     """Into X, which holds what was given."""
-    module = built()
+    module = compiled or built()
     count, n = A.shape[:2]
     threads = threads_for(A.size * n, threads)
     if not 1 <= n <= LARGEST_ORDER:
