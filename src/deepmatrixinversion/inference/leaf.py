@@ -57,7 +57,8 @@ class GraphLeaf:
         self.session = Session(model)
         self.batch = batch
         bundled = model.path.parent == bundled_folder()
-        self.compiled = "network" if bundled and model.config.net.net == "feedback" else GIVEN
+        known = bundled and model.config.net.net == "feedback"
+        self.compiled: str | None = "network" if known else GIVEN
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
