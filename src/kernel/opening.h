@@ -80,7 +80,7 @@ class Opening {
     if (square)
       vectors(shape, [&](int e) DMX_LAMBDA { at(ahead, e) = (at(R, e) - at(square, e)) / length; });
     else
-      multiply(shape, R, q, ahead);
+      multiply_symmetric(shape, R, q, ahead);
     const double a = inner(shape, ahead, q);
     const bool second = taken_so_far == 1;
     const double* behind = directions[second ? 0 : taken_so_far - 2];

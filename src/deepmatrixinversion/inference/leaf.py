@@ -31,9 +31,8 @@ class Leaf(Protocol):
 
     Attributes
     ----------
-    compiled : {"network", "guess"}, optional
-        Whether the compiled kernel has this network built in, or does the rest after it; None for
-        NumPy alone.
+    compiled : {"network", "guess", None}
+        Whether the compiled kernel has this network built in, or does the rest after it.
     """
 
     compiled: str | None
@@ -58,9 +57,8 @@ class GraphLeaf:
         self.session = Session(model)
         self.batch = batch
         bundled = model.path.parent == bundled_folder()
-        self.compiled: str | None = (
-            "network" if bundled and model.config.net.net == "feedback" else GIVEN
-        )
+        known = bundled and model.config.net.net == "feedback"
+        self.compiled: str | None = "network" if known else GIVEN
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
