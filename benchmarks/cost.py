@@ -152,7 +152,7 @@ def main() -> None:
             rows.append(measure(order, stack, options.rounds, options.seed))
             print(rows[-1], flush=True)
     doubles = {n: memory(n) for n in (512, 1024, 2048) if n <= options.largest}
-    body = records(
+    table = records(
         {
             "order": r.order,
             "stack": f"{r.stack:,}",
@@ -164,17 +164,16 @@ def main() -> None:
         }
         for r in rows
     )
-    if doubles:
-        kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
-        body += f"\nPeak memory beyond A, in doubles: {kept}.\n"
-    body += tables(options.largest, options.rounds)
-    text = (
-        f"Compiled kernel: {show_config().get('instruction_set', 'none')}; OPENBLAS_CORETYPE: "
-        f"{os.environ.get('OPENBLAS_CORETYPE', 'unset')}. Columns after the third "
-        "are times over that of `numpy.linalg.inv` on the same matrices, medians of the rounds' "
-        "ratios."
+    kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
+    others = f"Peak memory beyond A, in doubles: {kept}.\n" if doubles else ""
+    write_page(
+        options.markdown,
+        "cost",
+        kernel=show_config().get("instruction_set", "none"),
+        coretype=os.environ.get("OPENBLAS_CORETYPE", "unset"),
+        table=table,
+        others=others + tables(options.largest, options.rounds),
     )
-    write_page(options.markdown, "Cost", text, body, figure="cost.png")
     if options.plot:
         draw(rows, options.plot)
 

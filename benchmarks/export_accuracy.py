@@ -138,17 +138,8 @@ def main() -> None:
                 cells.append(reach(kappas, found[order, net, "even"][1], most))
                 name = f"{net} (auto)" if net == by_itself(order) else net
                 rows.append([f"float{precision}", order, name, *cells])
-    body = table(["precision", "order", "net", *SPECTRA, "LAPACK, even"], rows)
-    text = (
-        "In onnxruntime on a CPU.\n\n"
-        "The largest condition number (of 1, 10, 100, ... in float32; 1, 1e2, 1e4, ... "
-        f"in float64) up to which all of {options.count} matrices have ‖I - AX‖F below 0.01 "
-        "(float32) or 1e-6 (float64), which is what `converged` says. Spectra: singular values "
-        "spread evenly in their logarithms; one small among large ones; one large among small "
-        "ones. What `dmxexport` takes by itself is marked auto."
-    )
-    title, figure = "Accuracy of exported inverses", "onnx-accuracy.png"
-    write_page(options.markdown, title, text, body, figure=figure)
+    found = table(["precision", "order", "net", *SPECTRA, "LAPACK, even"], rows)
+    write_page(options.markdown, "export_accuracy", count=options.count, table=found)
     if options.plot:
         draw(results, options.plot)
 

@@ -190,19 +190,16 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [row(name, options.rounds) for name in names()]
     good = sum("**" not in cells["error (PyTorch's)"] for cells in rows)
-    text = (
-        f"One thread, onnxruntime {onnxruntime.__version__}, torch "
-        f"{torch.__version__.partition('+')[0]}. The tests run every model "
-        "(`tests/test_example_models.py`, most of them marked slow).\n\n"
-        f"{len(rows)} PyTorch models that use linear algebra, after publications where they name "
-        f"one: {good} export with `onnx_translation_table` and agree with PyTorch.\n\n"
-        "*Calls*: the operators of ATen that the table translates; *n, κ*: the largest order and "
-        "condition number among their arguments, singular values below 1e-6 of the largest left "
-        "out. *Error*: ‖Y - Z‖F/‖Z‖F of the worst output, float32, against PyTorch in float64, "
-        "and in brackets PyTorch's own in float32; *too large* would be more than four times "
-        f"that and 16 u. *Time*: of a batch of {BATCH} in onnxruntime, and over PyTorch's."
+    write_page(
+        options.markdown,
+        "export_models",
+        runtime=onnxruntime.__version__,
+        torch=torch.__version__.partition("+")[0],
+        models=len(rows),
+        good=good,
+        batch=BATCH,
+        table=records(rows),
     )
-    write_page(options.markdown, "Which models export", text, records(rows))
 
 
 if __name__ == "__main__":
