@@ -27,21 +27,13 @@ SPECTRA = {
     "one small": lambda n, kappa: np.r_[np.ones(n - 1), 1 / kappa],
     "one large": lambda n, kappa: np.r_[1, np.full(n - 1, 1 / kappa)],
 }
-CASES = (
-    (3, "adjugate"),
-    (4, "adjugate"),
-    (4, "elimination"),
-    (8, "elimination"),
-    (8, "feedback"),
-    (8, "iterative"),
-    (16, "elimination"),
-    (16, "iterative"),
-    (32, "elimination"),
-    (32, "iterative"),
-    (64, "elimination"),
-    (64, "iterative"),
-    (128, "iterative"),
-)
+ORDERS = {
+    "adjugate": (3, 4),
+    "elimination": (4, 8, 16, 32, 64),
+    "feedback": (8,),
+    "iterative": (8, 16, 32, 64, 128),
+}
+CASES = sorted((order, net) for net, orders in ORDERS.items() for order in orders)
 KAPPAS = {"32": 10.0 ** np.arange(0, 8), "64": 10.0 ** np.arange(0, 15, 2)}
 WORST = 1e4
 """The largest residual that is drawn."""
