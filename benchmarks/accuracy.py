@@ -8,7 +8,9 @@ python benchmarks/accuracy.py --quick --out report      # the same with few matr
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
+from string import Formatter
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -52,134 +54,86 @@ def raw_predictions(matrices: int) -> Figure:
 
 
 class Report:
-    """The sections of the page, where their plots go, and by how much fewer matrices to use."""
+    """The page, where its plots go, and by how much fewer matrices to use."""
 
     def __init__(self, out: Path, few: int, keep: bool) -> None:
         self.out, self.few = out, few
-        self.sections: dict[str, str] = {}
-        if keep:
-            _, *old = (out / "accuracy.md").read_text().split("\n## ")
-            self.sections = dict(part.strip().split("\n\n", 1) for part in old)
+        self.old = sections((out / "accuracy.md").read_text()) if keep else {}
+        self.values: dict[str, str] = {}
 
-    def section(self, title: str, *text: str) -> None:
-        """Write or replace a section."""
-        self.sections[title] = "\n".join(text).strip()
+    def write(self, **values: str | list[str]) -> None:
+        """Give fields of the page their values."""
+        for name, value in values.items():
+            text = value if isinstance(value, str) else "\n".join(value)
+            self.values[name] = text.rstrip("\n")
 
     def plot(self, figure: Figure, name: str) -> None:
         """Save a figure beside the page."""
         save_figure(figure, self.out / f"accuracy-{name}.png")
 
-    def save(self) -> None:
-        """Write the page."""
-        head = "# Accuracy\n\nMade by `python benchmarks/accuracy.py`; nothing here is trained on."
-        parts = [f"## {title}\n\n{text}" for title, text in self.sections.items()]
-        atomic_text(self.out / "accuracy.md", "\n\n".join([head, *parts]) + "\n")
+    def save(self, template: str) -> None:
+        """Write the sections whose fields have values, and the old ones of the others."""
+        parts = []
+        for title, text in sections(template).items():
+            wanted = {name for _, name, _, _ in Formatter().parse(text) if name}
+            if wanted <= set(self.values):
+                parts.append(title + text.format(**self.values))
+            elif title in self.old:
+                parts.append(title + self.old[title])
+        atomic_text(self.out / "accuracy.md", "\n".join(parts))
+
+
+def sections(page: str) -> dict[str, str]:
+    """What stands below each heading, by the heading."""
+    first, *others = re.split(r"^(#.*\n)", page, flags=re.MULTILINE)
+    assert not first
+    texts = [text.strip("\n") for text in others[1::2]]
+    return {
+        head: f"\n{text}\n" if text else "" for head, text in zip(others[::2], texts, strict=True)
+    }
 
 
 def one_order(report: Report) -> None:
     """The networks of one order."""
     few = report.few
     table, kept = networks.bundled(200_000 // few, SEED)
-    report.section(
-        "Networks of one order",
-        "Entries uniform in [-1, 1], none left out but for the MAE; raw float32 answers, residual "
-        "‖I - AX‖F in float64. *Untrained* is the same network before its first step: the greedy "
-        "minimal residual iteration.\n",
-        table,
-        networks.tolerance(200_000 // few, SEED),
-        "\n![](accuracy-raw.png)\n\n![](accuracy-residuals.png)",
-    )
+    report.write(bundled=table, tolerance=networks.tolerance(200_000 // few, SEED))
     report.plot(residual_histogram(kept[8], title="feedback-8, raw, none left out"), "residuals")
     report.plot(raw_predictions(40_000 // few), "raw")
     table, figure = networks.low_precision(40_000 // few, SEED)
+    report.write(low_precision=table)
     report.plot(figure, "precision")
-    report.section(
-        "Low precision",
-        "feedback-4, the factors of every matrix product rounded, accumulation and the rest in "
-        "float32; 4x4 matrices with log-uniform condition numbers from 1 to 1e6. The network takes "
-        "the format's unit roundoff u for the noise of a product. Ratios where kappa u < 0.1.\n",
-        table,
-        "![](accuracy-precision.png)",
-    )
 
 
 def every_order(report: Report) -> None:
     """The network for every order, its baselines, and the training curves."""
     few = report.few
-    report.section(
-        "One network for every order",
-        "Normal matrices, 20 products (the residual's included), float64. The classical methods "
-        "are in exact arithmetic, on the spectra of the same matrices; scaled Newton and the "
-        "oracle know each matrix's smallest and largest singular value. The fixed learned schedule "
-        "has five steps of degree 5, trained on normal matrices of that order alone, the same for "
-        "every matrix.\n",
-        *spectral.table(SEED),
-        "",
-        *spectral.flops(),
-        "\n![](accuracy-products.png)\n\n![](accuracy-condition.png)\n\n![](accuracy-order.png)",
-    )
+    report.write(spectral=spectral.table(SEED), flops=spectral.flops())
     report.plot(spectral.by_products(SEED, k=1_000 // few), "products")
     report.plot(spectral.by_order(SEED, k=2_000 // few), "order")
     report.plot(spectral.by_condition(SEED, k=6_000 // few), "condition")
-    report.section(
-        "Families held out of training",
-        "20 products.\n",
-        *spectral.held_out(SEED, k=2_000 // few),
-    )
+    report.write(held_out=spectral.held_out(SEED, k=2_000 // few))
     found, missing = families.rows(SEED, few)
     absent = "; ".join(f"{name} (needs {module})" for name, module in missing.items())
-    report.section(
-        "Where matrices come from",
-        "Mean products to a residual of 1e-3, each matrix left as soon as it is there, 60 where it "
-        "never is. None of these families is trained on; training sees random ones of the same "
-        "kinds (`matrices/origins.py`). *Greedy* takes minimal residual steps of degrees 3, 3, 3 "
-        "and an open one from the start that `spectral` takes, Aᵀ, or I where A is definite: there "
-        "neither the first residual nor the first step costs a product. The oracle Chebyshev "
-        "iteration and scaled Newton know each matrix's extreme singular values; started as "
-        "`spectral` is, also its definiteness and extreme eigenvalues. Oracles do not need to find "
-        "out that they are there; `spectral` and greedy steps spend a product on that."
-        + (f" Missing in this run: {absent}." if absent else "")
-        + "\n",
-        *families.summary(found),
-        "",
-        families.table(found),
-    )
-    report.section(
-        "Products to a residual of 1e-3",
-        "Mean over normal matrices, each left as soon as it is there.\n",
-        *spectral.early_exit(SEED),
-    )
-    report.section("Divergence", spectral.divergences(1_000_000 // few, SEED))
+    report.write(absent=f" Missing in this run: {absent}." if absent else "")
+    report.write(summary=families.summary(found), families=families.table(found))
+    report.write(early_exit=spectral.early_exit(SEED))
+    report.write(divergences=spectral.divergences(1_000_000 // few, SEED))
     curves(report)
-    report.section("Training", "![](accuracy-feedback-3.png)\n\n![](accuracy-spectral.png)")
 
 
 def design(report: Report) -> None:
     """Short trainings: published networks, and the design choices one by one."""
     few = report.few
     matrices = 100_000 // few
-    report.section(
-        "Networks, trained for the same wall time",
-        "n = 3, uniform, none left out; *spread spectra* have condition numbers log-uniform up to "
-        "1e4.\n",
-        ablations.compare(3, ablations.same_time(1.0 / few), matrices, SEED),
-    )
-    for title, rows in ablations.variants(1_000_000 // few).items():
-        report.section(
-            title,
-            "n = 8, trained on uniform matrices, judged on those and on spread spectra.\n",
-            ablations.compare(8, rows, matrices, SEED),
-        )
-    report.section(
-        "Spectral",
-        "Trained for two hundred steps on normal matrices of orders 16, 32 and 64 alone.\n",
-        ablations.compare_spectral(100_000 // few, 4_000 // few, SEED),
-    )
-    report.section(
-        "Guard",
-        "Hostile 8x8 matrices (singular, badly scaled, rank one, zero): answers of three blocks "
-        "that are worse than the start, or not finite.\n",
-        ablations.guard(matrices, SEED),
+    report.write(
+        same_time=ablations.compare(3, ablations.same_time(1.0 / few), matrices, SEED),
+        **{
+            question: ablations.compare(8, rows, matrices, SEED)
+            for question, rows in ablations.variants(1_000_000 // few).items()
+        },
+        variants=ablations.compare_spectral(100_000 // few, 4_000 // few, SEED),
+        guard=ablations.guard(matrices, SEED),
     )
 
 
@@ -199,7 +153,7 @@ def main() -> None:
     report = Report(options.out, 20 if options.quick else 1, keep=options.only is not None)
     for part in [options.only] if options.only else PARTS:
         PARTS[part](report)
-    report.save()
+    report.save((Path(__file__).parent / "pages" / "accuracy.md").read_text())
 
 
 if __name__ == "__main__":

@@ -121,23 +121,23 @@ def variants(samples: int) -> dict[str, list[Variant]]:
     one = {"nlayers": 1, "nmx_samples": samples, "lr": 1e-3}
     degree = FEEDBACK_DEGREE
     return {
-        "Depth": [
+        "depth": [
             (f"{blocks} block{'s' * (blocks > 1)}{', untrained' * (not trained)}",
              {**one, "nlayers": blocks, "untrained": not trained})
             for blocks in (1, 2, 3)
             for trained in (False, True)
         ],
-        "Features (1 block)": [
+        "features": [
             ("all", one),
             ("no moments", {**one, "change": blind(slice(3 + degree, None))}),
             ("no coefficients", {**one, "change": blind(slice(3, 3 + degree))}),
             ("norms and trace only", {**one, "change": blind(slice(3, None))}),
             ("none: the same correction for all", {**one, "change": blind(slice(None))}),
         ],
-        "Loss (1 block)": [
+        "loss": [
             (loss, {**one, "loss": loss}) for loss in ("log_residual", "frobenius", "mse", "mae")
         ],
-        "Width (1 block)": [
+        "width": [
             (f"{units} units", {**one, "nunits": units}) for units in (2, 8, 32, 128)
         ],
     }  # fmt: skip

@@ -27,26 +27,9 @@ from deepmatrixinversion.linalg.certify import certify
 from deepmatrixinversion.reporting.figure_files import save_figure
 from page import arguments, panels, records, write_page
 
-CASES = (
-    (2, 100_000),
-    (3, 100_000),
-    (4, 100_000),
-    (5, 60_000),
-    (6, 40_000),
-    (8, 20_000),
-    (12, 8_000),
-    (16, 4_000),
-    (24, 2_000),
-    (32, 1_000),
-    (64, 200),
-    (128, 50),
-    (256, 1),
-    (512, 1),
-    (1024, 1),
-    (2048, 1),
-)
-
-
+ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048)
+SMALL = (100_000, 100_000, 100_000, 60_000, 40_000, 20_000, 8_000, 4_000, 2_000, 1_000, 200, 50)
+CASES = dict(zip(ORDERS, (*SMALL, 1, 1, 1, 1), strict=True))
 LARGEST_SPECTRAL = 512
 """Beyond it `spectral` takes many times as long, and a run more than a few minutes."""
 
@@ -147,12 +130,12 @@ def main() -> None:
     """Measure, print and write what was asked for."""
     options = arguments(__doc__, seed=2026, rounds=7, largest=2048).parse_args()
     rows = []
-    for order, stack in CASES:
+    for order, stack in CASES.items():
         if order <= options.largest:
             rows.append(measure(order, stack, options.rounds, options.seed))
             print(rows[-1], flush=True)
     doubles = {n: memory(n) for n in (512, 1024, 2048) if n <= options.largest}
-    body = records(
+    table = records(
         {
             "order": r.order,
             "stack": f"{r.stack:,}",
@@ -164,17 +147,16 @@ def main() -> None:
         }
         for r in rows
     )
-    if doubles:
-        kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
-        body += f"\nPeak memory beyond A, in doubles: {kept}.\n"
-    body += tables(options.largest, options.rounds)
-    text = (
-        f"Compiled kernel: {show_config().get('instruction_set', 'none')}; OPENBLAS_CORETYPE: "
-        f"{os.environ.get('OPENBLAS_CORETYPE', 'unset')}. Columns after the third "
-        "are times over that of `numpy.linalg.inv` on the same matrices, medians of the rounds' "
-        "ratios."
+    kept = ", ".join(f"{value:.1f} n² at n = {n}" for n, value in doubles.items())
+    others = f"Peak memory beyond A, in doubles: {kept}.\n" if doubles else ""
+    write_page(
+        options.markdown,
+        "cost",
+        kernel=show_config().get("instruction_set", "none"),
+        coretype=os.environ.get("OPENBLAS_CORETYPE", "unset"),
+        table=table,
+        others=others + tables(options.largest, options.rounds),
     )
-    write_page(options.markdown, "Cost", text, body, figure="cost.png")
     if options.plot:
         draw(rows, options.plot)
 

@@ -92,10 +92,8 @@ def main():
     for dtype in (torch.float64, torch.float32):
         rows = records(row(n, dtype, options.rounds, library) for n in ORDERS)
         body.append(f"## {str(dtype).removeprefix('torch.')}\n\n{rows}")
-    text = (
-        f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}. Factors are times over ours."
-    )
-    write_page(options.markdown, "Certified inverses on an NVIDIA device", text, "\n".join(body))
+    names = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+    write_page(options.markdown, "device", tables="\n".join(body), **names)
 
 
 if __name__ == "__main__":

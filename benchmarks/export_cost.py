@@ -98,16 +98,8 @@ def main() -> None:
         nets = [row for order in orders for row in by_net(order, folder, rounds)]
         early = [case for case in EARLY if case[0] <= largest]
         loops = [early_exit(order, bits, folder, rounds) for order, bits in early]
-    body = records(nets) + (
-        "\n## Stopping early\n\nTime of `--early_exit` over that of the same steps without a "
-        f"loop, 200 matrices at once, by condition number.\n\n{records(loops)}"
-    )
-    text = (
-        f"onnxruntime {onnxruntime.__version__} on one core, float32, opset 18, normal matrices. "
-        "In brackets the time over that of `torch.linalg.inv`, taken in turn with it. Read ratios, "
-        "not times."
-    )
-    write_page(options.markdown, "What exported inverses cost", text, body)
+    measured = {"nets": records(nets), "loops": records(loops)}
+    write_page(options.markdown, "export_cost", version=onnxruntime.__version__, **measured)
 
 
 if __name__ == "__main__":

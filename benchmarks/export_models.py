@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,23 +30,7 @@ from timing import smallest_times
 FOLDER = Path(__file__).parents[1] / "examples" / "onnx_models"
 UNIT = 2.0**-24
 BATCH = 32
-COLUMNS = ("calls", "n, κ", "error (PyTorch's)", "nodes, size", "export", "time, ratio")
-
-
-class Measured(NamedTuple):
-    """What came of a model's export."""
-
-    calls: tuple[str, ...]
-    order: int
-    condition: float
-    error: float
-    usual: float  # PyTorch's error in float32
-    allowed: bool
-    nodes: int
-    kilobytes: float
-    seconds: float
-    milliseconds: float
-    ratio: float  # of PyTorch's time
+ERROR = "error (PyTorch's)"
 
 
 class Calls(TorchDispatchMode):
@@ -113,7 +97,7 @@ def accuracy(
     return worst, usual, allowed
 
 
-def measure(name: str, rounds: int = 20) -> Measured:
+def measure(name: str, rounds: int = 20) -> dict[str, str]:
     """Export a model, run it, and compare."""
     model, inputs = example(name, seed=0, batch=2)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -134,19 +118,14 @@ def measure(name: str, rounds: int = 20) -> Measured:
         with Calls() as calls:
             exact = tensors(model.double()(*(t.double() for t in inputs)))
     error, usual, allowed = accuracy(ours, theirs, exact)
-    return Measured(
-        tuple(calls.names),
-        calls.order,
-        calls.condition,
-        error,
-        usual,
-        allowed,
-        nodes,
-        size,
-        seconds,
-        1e3 * ours_takes,
-        ours_takes / theirs_takes,
-    )
+    return {
+        "calls": ", ".join(f"`{call}`" for call in calls.names),
+        "n, κ": f"{calls.order}, {calls.condition:.0e}",
+        ERROR: f"{error:.1e} ({usual:.1e})" + ("" if allowed else " **too large**"),
+        "nodes, size": f"{nodes}, {size:.0f} KB",
+        "export": f"{seconds:.1f} s",
+        "time, ratio": f"{1e3 * ours_takes:.2f} ms, {ours_takes / theirs_takes:.2g}",
+    }
 
 
 def title(name: str) -> str:
@@ -166,22 +145,13 @@ def names() -> list[str]:
 def row(name: str, rounds: int) -> dict[str, str]:
     """What came of one model; that one does not export is a result, too."""
     print(name, file=sys.stderr)
-    heads = {"model": f"[{title(name)}](../examples/onnx_models/{name}.py)"}
     try:
-        m = measure(name, rounds)
+        cells = measure(name, rounds)
     except Exception as error:
         said = (str(error).strip().splitlines() or [""])[0][:80]
-        failed = {"error (PyTorch's)": f"**does not export**: {said}"}
-        return heads | dict.fromkeys(COLUMNS, "") | failed
-    cells = (
-        ", ".join(f"`{call}`" for call in m.calls),
-        f"{m.order}, {m.condition:.0e}",
-        f"{m.error:.1e} ({m.usual:.1e})" + ("" if m.allowed else " **too large**"),
-        f"{m.nodes}, {m.kilobytes:.0f} KB",
-        f"{m.seconds:.1f} s",
-        f"{m.milliseconds:.2f} ms, {m.ratio:.2g}",
-    )
-    return heads | dict(zip(COLUMNS, cells, strict=True))
+        cells = {"calls": "", "n, κ": "", ERROR: f"**does not export**: {said}"}
+        cells |= dict.fromkeys(("nodes, size", "export", "time, ratio"), "")
+    return {"model": f"[{title(name)}](../examples/onnx_models/{name}.py)"} | cells
 
 
 def main() -> None:
@@ -189,20 +159,17 @@ def main() -> None:
     options = arguments(__doc__, rounds=20).parse_args()
     torch.set_num_threads(1)
     rows = [row(name, options.rounds) for name in names()]
-    good = sum("**" not in cells["error (PyTorch's)"] for cells in rows)
-    text = (
-        f"One thread, onnxruntime {onnxruntime.__version__}, torch "
-        f"{torch.__version__.partition('+')[0]}. The tests run every model "
-        "(`tests/test_example_models.py`, most of them marked slow).\n\n"
-        f"{len(rows)} PyTorch models that use linear algebra, after publications where they name "
-        f"one: {good} export with `onnx_translation_table` and agree with PyTorch.\n\n"
-        "*Calls*: the operators of ATen that the table translates; *n, κ*: the largest order and "
-        "condition number among their arguments, singular values below 1e-6 of the largest left "
-        "out. *Error*: ‖Y - Z‖F/‖Z‖F of the worst output, float32, against PyTorch in float64, "
-        "and in brackets PyTorch's own in float32; *too large* would be more than four times "
-        f"that and 16 u. *Time*: of a batch of {BATCH} in onnxruntime, and over PyTorch's."
+    good = sum("**" not in cells[ERROR] for cells in rows)
+    write_page(
+        options.markdown,
+        "export_models",
+        runtime=onnxruntime.__version__,
+        torch=torch.__version__.partition("+")[0],
+        models=len(rows),
+        good=good,
+        batch=BATCH,
+        table=records(rows),
     )
-    write_page(options.markdown, "Which models export", text, records(rows))
 
 
 if __name__ == "__main__":

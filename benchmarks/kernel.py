@@ -54,9 +54,8 @@ def main():
         parser.error("set OMP_NUM_THREADS=1, so that NumPy has one thread as well")
     if options.instruction_set:
         kernel.use(options.instruction_set)
-    body = records(row(n, options.entries, options.least, options.repeats) for n in options.orders)
-    text = f"The compiled kernel: {kernel.show_config()}."
-    write_page(options.markdown, "The compiled kernel", text, body)
+    table = records(row(n, options.entries, options.least, options.repeats) for n in options.orders)
+    write_page(options.markdown, "kernel", kernel=kernel.show_config(), table=table)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory
 from deepmatrixinversion.training.recipe import Recipe
 from deepmatrixinversion.training.run import train
-from page import arguments, filled, panels, records, write_page
+from page import arguments, panels, records, write_page
 
 ORDER = 3
 DET_MIN = 0.1
@@ -162,8 +162,7 @@ def main() -> None:
     seen = 1e-6 * steps * batch
     said = {"order": ORDER, "det_min": DET_MIN, "steps": steps, "batch": batch, "seen": seen}
     found = records(row(run, steps, batch) for run in runs)
-    parts = filled("overfitting", table=found, verdict=verdict(runs), **said)
-    write_page(options.markdown, "Overfitting", *parts, figure="overfitting.png")
+    write_page(options.markdown, "overfitting", table=found, verdict=verdict(runs), **said)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """How benchmarks tell what they measured: their arguments, tables, pages and figures.
 
-A page begins with its heading and the command that made it, on which machine, and has its figure
-and its tables.
+The pages themselves are in ``pages``: Markdown with fields for what was measured.
 """
 
 from __future__ import annotations
@@ -49,24 +48,19 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}"
 
 
-def filled(name: str, **values: Any) -> tuple[str, str]:
-    """A text of ``pages`` with its fields: what was measured and how, and the body after that."""
-    text = (Path(__file__).parent / "pages" / f"{name}.md").read_text("utf-8").format(**values)
-    at = min(text.find(f"\n\n{start}") for start in "#|" if f"\n\n{start}" in text)
-    return text[:at], text[at + 2 :]
+def write_page(where: str | None, name: str, **values: Any) -> None:
+    """Print a text of ``pages`` with its fields, and write it where it was asked for.
 
-
-def write_page(where: str | None, title: str, text: str, body: str, *, figure: str = "") -> None:
-    """Print the body, and write the page where it was asked for.
-
-    ``text`` says what was measured and how; ``figure`` is the name of an image beside the page.
+    ``made`` is a field of every text: by which command, on which machine.
     """
-    print(body.rstrip("\n"), flush=True)
+    command = " ".join([f"python benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    made = f"Made by `{command}` ({machine()})."
+    shown = {k: v.strip("\n") if isinstance(v, str) else v for k, v in values.items()}
+    text = (Path(__file__).parent / "pages" / f"{name}.md").read_text("utf-8")
+    text = text.format(made=made, **shown)
+    print(text, end="", flush=True)
     if where:
-        command = " ".join([f"python benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-        made = f"Made by `{command}` ({machine()}). {text}"
-        image = [f"![]({figure})"] if figure else []
-        atomic_text(where, "\n\n".join([f"# {title}", made, *image, body]))
+        atomic_text(where, text)
 
 
 def panels(

@@ -243,12 +243,7 @@ def main() -> None:
         measured = [measure(name, A) for name, A in families(n, rng, options.scale)]
         cases += [c for c in measured if c is not None]
         print(f"order {n}: {len(cases)} cases, {time.monotonic() - start:.0f} s", flush=True)
-    body = f"{verdict(cases)}\n\n{rows(cases)}"
-    text = (
-        "Errors are true ones, ‖X - A⁻¹‖F / ‖A⁻¹‖F; ratios take errors below the roundoff unit as "
-        "that unit."
-    )
-    write_page(options.markdown, "Reach: any order, any scale", text, body, figure="reach.png")
+    write_page(options.markdown, "reach", verdict=verdict(cases), table=rows(cases))
     if options.plot:
         draw(cases, options.plot)
 

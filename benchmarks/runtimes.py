@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from page import arguments, filled, write_page
+from page import arguments, write_page
 from runtimes_browser import in_browser
 from runtimes_files import (
     ALLOWED,
@@ -193,8 +193,8 @@ def main() -> None:
         opsets = [measure_opset(o, folder, options.count) for o in range(first, last + 1)]
     if options.json is not None:
         options.json.write_text(json.dumps([row._asdict() for row in [*rows, *opsets]], indent=1))
-    parts = filled("runtimes", count=options.count, allowed=ALLOWED, tables=tables(rows, opsets))
-    write_page(options.markdown, "Exported files in other runtimes", *parts)
+    said = {"count": options.count, "allowed": ALLOWED}
+    write_page(options.markdown, "runtimes", tables=tables(rows, opsets), **said)
 
 
 if __name__ == "__main__":

@@ -48,11 +48,6 @@ def solution(A: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(A[..., :-RIGHT_SIDES], A[..., -RIGHT_SIDES:])
 
 
-def general(rng: np.random.Generator, order: int, kappa: np.ndarray) -> np.ndarray:
-    """Matrices of these condition numbers."""
-    return with_condition(rng, order, kappa)
-
-
 def with_right_sides(rng: np.random.Generator, order: int, kappa: np.ndarray) -> np.ndarray:
     """(A, B) side by side."""
     A = with_condition(rng, order, kappa)
@@ -92,8 +87,8 @@ def eigh(A: np.ndarray) -> np.ndarray:
 
 
 KINDS = {
-    "inverse": Kind(torch.linalg.inv, general, np.linalg.inv),
-    "det": Kind(determinant, general, lambda A: np.linalg.det(A).reshape(-1, 1, 1)),
+    "inverse": Kind(torch.linalg.inv, with_condition, np.linalg.inv),
+    "det": Kind(determinant, with_condition, lambda A: np.linalg.det(A).reshape(-1, 1, 1)),
     "eigh": Kind(spectrum, symmetric, eigh),
     "pinv": Kind(torch.linalg.pinv, tall, np.linalg.pinv),
     "solve": Kind(

@@ -96,61 +96,39 @@ def _one_hot(index: Any, depth: Any, values: Any, *, axis: int) -> Any:
     return (index.unsqueeze(axis) == places).to(torch.from_numpy(values).dtype)
 
 
-def _gather_elements(x: Any, index: Any, *, axis: int) -> Any:
-    return torch.gather(x, axis, index)
-
-
 def _top_k(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Any:
     return torch.topk(x, int(np.ravel(k)[0]), axis, bool(largest), bool(sorted))
 
 
-def _total(first: Any, *others: Any) -> Any:
-    for other in others:
-        first = first + other
-    return first
-
-
-OPERATORS: dict[str, Any] = {
-    "Abs": torch.abs,
-    "Add": torch.add,
+UNARY = ("Abs", "Floor", "Log", "Neg", "Reciprocal", "Sigmoid", "Sqrt")
+OTHERS = ("Add", "Div", "MatMul", "Mul", "Pow", "Sub", "Where")
+OPERATORS: dict[str, Any] = {name: getattr(torch, name.lower()) for name in UNARY + OTHERS} | {
     "And": torch.logical_and,
     "ArgMax": _argmax,
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concat,
-    "Div": torch.div,
     "Equal": torch.eq,
     "Expand": _expand,
-    "Floor": torch.floor,
     "Gather": _gather,
-    "GatherElements": _gather_elements,
+    "GatherElements": lambda x, index, axis: torch.gather(x, axis, index),
     "Greater": torch.gt,
     "Identity": lambda x: x,
     "Less": torch.lt,
-    "Log": torch.log,
-    "MatMul": torch.matmul,
     "Max": torch.maximum,
-    "Mul": torch.mul,
-    "Neg": torch.neg,
     "Not": torch.logical_not,
     "OneHot": _one_hot,
     "Or": torch.logical_or,
-    "Pow": torch.pow,
-    "Reciprocal": torch.reciprocal,
     "ReduceMax": _max,
     "ReduceSum": _sum,
     "Reshape": _reshape,
     "Shape": lambda x, start=0: np.array(x.shape[start:], dtype=np.int64),
-    "Sigmoid": torch.sigmoid,
     "Slice": _slice,
     "Split": _split,
-    "Sqrt": torch.sqrt,
-    "Sub": torch.sub,
-    "Sum": _total,
+    "Sum": lambda first, *others: sum(others, first),
     "TopK": _top_k,
     "Transpose": lambda x, perm: x.permute(*perm),
     "Unsqueeze": _unsqueeze,
-    "Where": torch.where,
 }
 # Inputs that are shapes, axes or indices, which PyTorch takes as numbers and not as tensors.
 NUMBERS = {

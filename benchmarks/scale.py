@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from deepmatrixinversion.jax import sharded
-from page import arguments, filled, table, write_page
+from page import arguments, table, write_page
 from scale_program import Program
 
 FLAGS = (
@@ -127,7 +127,7 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     parts = {"costs": costs(), "huge": huge(), "runs": runs(args.largest)}
     said = {"order": HUGE, "rate": RATE / 1e12, "link": LINK / 1e9}
-    write_page(args.markdown, "Scale", *filled("scale", **parts, **said))
+    write_page(args.markdown, "scale", **parts, **said)
 
 
 if __name__ == "__main__":

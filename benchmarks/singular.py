@@ -118,7 +118,7 @@ def main() -> None:
         A, target, rank = (np.array(part) for part in parts)
         rows.append(measure(f"{p}x{q}, integer factors", A, target, rank))
         print(rows[-1], flush=True)
-    body = records(
+    table = records(
         {
             "matrices": r.shape,
             "number": r.matrices,
@@ -132,14 +132,7 @@ def main() -> None:
         }
         for r in rows
     )
-    text = (
-        "Ranks are exact by construction, targets come from rational arithmetic (for real factors, "
-        "from the data sets' generator), sigma_r / sigma_1 >= 1e-6. The matrices of full rank in "
-        "the square integer sets are invertible and are left out of the column that counts false "
-        "certificates."
-    )
-    title = "Singular and rectangular matrices"
-    write_page(options.markdown, title, text, body, figure="singular.png")
+    write_page(options.markdown, "singular", table=table)
 
 
 if __name__ == "__main__":

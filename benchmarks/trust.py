@@ -243,16 +243,8 @@ def main() -> None:
         if n == min(options.largest, max(COUNTS)) and dtype == np.float32:
             print(f"{time.monotonic() - start:6.0f} s  {name}", file=sys.stderr, flush=True)
     tallies = {key: tally(group, key[1]) for key, group in results.items()}
-    body = f"{verdict(results, tallies)}\n\n{records(row(*key, t) for key, t in tallies.items())}"
-    text = (
-        "The truth is ball arithmetic; errors are relative, in the infinity norm; u is 2^-53 in "
-        "float64 and 2^-24 in float32, where LAPACK's single precision is the rival. *Easy* and "
-        "*hard* are equilibrated condition numbers up to 1e10 and 1e12 in float64, and as far from "
-        "1/u in float32 (19 and 1,900); *beyond* is the rest. *Allowed* is max(4 times LAPACK's "
-        "error, 16 u)."
-    )
-    title = "Trust: true errors of a million inverses"
-    write_page(options.markdown, title, text, body, figure="trust.png")
+    table = records(row(*key, t) for key, t in tallies.items())
+    write_page(options.markdown, "trust", verdict=verdict(results, tallies), table=table)
     if options.plot:
         draw(results, options.plot)
 

@@ -161,17 +161,19 @@ def test_the_plot_of_cost(tmp_path):
 
 
 def test_a_part_of_the_accuracy_report_leaves_the_others_alone(tmp_path):
+    page = tmp_path / "accuracy.md"
+    template = "# Page\n\n## One\n\n{one}\n\n## Two\n\n{two}\n\n![](two.png)\n"
     first = Report(tmp_path, 1, keep=False)
-    first.section("One", "text\n", "| a table |")
-    first.section("Two", "![](two.png)")
-    first.save()
-    before = (tmp_path / "accuracy.md").read_text()
+    first.write(one=["text", "", "| a table |"], two="2\n")
+    first.save(template)
+    before = page.read_text()
+    assert before == template.format(one="text\n\n| a table |", two="2")
     second = Report(tmp_path, 1, keep=True)
-    second.save()
-    assert (tmp_path / "accuracy.md").read_text() == before
-    second.section("One", "new")
-    second.save()
-    assert (tmp_path / "accuracy.md").read_text() == before.replace("text\n\n| a table |", "new")
+    second.save(template)
+    assert page.read_text() == before
+    second.write(one="new")
+    second.save(template)
+    assert page.read_text() == before.replace("text\n\n| a table |", "new")
 
 
 @pytest.mark.slow

@@ -35,14 +35,10 @@ def test_the_verdict_names_what_falls_short():
         case(bound_holds=False),
     ]
     certified, bounds, ratios = reach.verdict(cases).splitlines()
-    assert certified == (
-        "- Certified: 4 of 5 matrices with kappa <= 1e10; missed: Frank 8 (kappa 2.0e+04); "
-        "beyond, 1 of 2."
-    )
-    assert bounds == "- Error bounds that hold: 4 of 5."
-    assert ratios == (
-        "- True error over LAPACK's: median 0.50, worst 5.00; above 4: Kahan 8 (5.0)."
-    )
+    assert "4 of 5 matrices" in certified
+    assert "missed: Frank 8 (kappa 2.0e+04); beyond, 1 of 2" in certified
+    assert "4 of 5" in bounds
+    assert "median 0.50, worst 5.00; above 4: Kahan 8 (5.0)" in ratios
     clean = reach.verdict([case(), case(error=2e-15)])
     assert "missed" not in clean
     assert "above 4" not in clean

@@ -158,10 +158,10 @@ def test_one_that_is_not_finite_spoils_no_other(capsys, suffix, words, value):
     assert values["metrics"]["max_abs_error"] < 1e-2
     last = values["matrices"][-1]
     assert [last[field] for field in BOUNDS] == [None] * 3
-    assert "matrices [11] of 12 could not be certified" in capsys.readouterr().err
+    assert "matrices [11] of 12 " in capsys.readouterr().err
     assert call("--on_uncertified", "pinv", source=f"b.{suffix}") == 1
     assert np.isnan(written()[-1]).all()
-    assert "pseudo-inverse, but NaN for 1 with" in capsys.readouterr().err
+    assert "NaN for 1 " in capsys.readouterr().err
 
 
 # --- orders --------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_singular_matrices_of_other_orders(order, capsys):
     assert call(source="b.npy") == 1
     assert np.isnan(written()[2]).all()
     assert np.isfinite(written()[[0, 1, 3, 4]]).all()
-    assert "matrices [2] of 5 could not be certified" in capsys.readouterr().err
+    assert "matrices [2] of 5 " in capsys.readouterr().err
     assert call("--on_uncertified", "pinv", source="b.npy") == 0
     # kappa is 1 on the range of a matrix of ones.
     tolerance = 8 * order * EPS / order

@@ -196,5 +196,7 @@ def test_rectangular_matrices_are_sent_to_pinv(tmp_path, capsys):
     np.save(tmp_path / "a.npy", np.ones((2, 4, 3)))
     words = ["--inputmx", str(tmp_path / "a.npy"), "--inverseout", str(tmp_path / "x.npy")]
     assert command.main(words) == 2
-    assert "4 x 3, but only square matrices will do here; --kind pinv" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "4 x 3" in said
+    assert "--kind pinv" in said
     assert command.main([*words, "--kind", "pinv"]) == 0

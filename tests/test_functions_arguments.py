@@ -166,9 +166,8 @@ def test_what_is_not_finite_is_named(shape, value):
         for call in (inv, pinv, lambda A: solve(A, np.ones(shape[-1]))):
             with pytest.raises(ValueError) as caught:
                 call(A)
-            assert str(caught.value) == (
-                f"A has an entry that is not finite, the first at index {where}"
-            )
+            assert str(caught.value).startswith("A ")
+            assert str(caught.value).endswith(f" index {where}")
         one, full, both = inv_ex(A), pinv_ex(A), solve_ex(A, np.ones(shape[-1]))
         matrix = where[:-2]
         assert np.isnan(one.inverse[matrix]).all()
@@ -192,6 +191,5 @@ def test_a_right_hand_side_that_is_not_finite_is_named(value):
             B[where] = value
             with pytest.raises(ValueError) as caught:
                 solve(np.eye(3), B)
-            assert str(caught.value) == (
-                f"B has an entry that is not finite, the first at index {where}"
-            )
+            assert str(caught.value).startswith("B ")
+            assert str(caught.value).endswith(f" index {where}")

@@ -130,7 +130,7 @@ def test_shapes_that_do_not_fit(a, b):
     for call in (solve, solve_ex):
         with pytest.raises(ValueError) as caught:
             call(A, np.ones(b))
-        assert str(caught.value) == f"A of shape {a} and B of shape {b} do not fit together"
+        assert all(name in str(caught.value) for name in (f"A of shape {a}", f"B of shape {b}"))
     with pytest.raises(ValueError, match=r"^B "):
         solve(np.eye(3), 1.0)
     with pytest.raises(ValueError, match=r"^B .*float16"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -168,12 +169,12 @@ def test_without_the_hub_and_not_in_the_cache(session, model):
 
 def test_an_unknown_repository(session):
     err = one_sentence(session["online"]["user/none"])
-    assert "user/none: the hub has no such repository" in err
+    assert re.search("user/none: .* no such repository", err)
 
 
 def test_an_unknown_revision(session):
     err = one_sentence(session["online"]["user/repo@v9"])
-    assert "user/repo@v9: the hub has no such revision" in err
+    assert re.search("user/repo@v9: .* no such revision", err)
 
 
 def test_a_corrupt_model(session):
@@ -184,7 +185,7 @@ def test_a_corrupt_model(session):
 
 def test_a_repository_without_a_model(session):
     err = one_sentence(session["online"]["user/bare"])
-    assert "user/bare: the repository holds no model" in err
+    assert re.search("user/bare: .* no model", err)
 
 
 def test_a_connection_that_breaks_off(session):

@@ -9,12 +9,13 @@ import torch
 
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.export.graph import onnx_bytes
-from deepmatrixinversion.matrices.spectra import even_spectrum, with_eigenvalues
+from deepmatrixinversion.matrices.spectra import even_spectrum
 from deepmatrixinversion.models.zoo import bundled_names
 from deepmatrixinversion.nets import spectral
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.nets.weights import load_ensemble
 from interfaces import ORDER, assert_near, eps_of, graph_of, matrices, near_one, of_order
+from spectra_of_tests import with_eigenvalues
 from truth import residuals
 
 EPS32 = eps_of(np.float32)

@@ -8,7 +8,8 @@ import pytest
 import oracle
 from deepmatrixinversion import kernel, pinv_ex
 from deepmatrixinversion.linalg.full_rank import FAR, full_rank_inverses
-from deepmatrixinversion.matrices.spectra import even_spectrum, with_pseudo_inverses
+from deepmatrixinversion.matrices.spectra import even_spectrum
+from spectra_of_tests import with_pseudo_inverses
 
 flint = pytest.importorskip("flint")
 pytestmark = pytest.mark.skipif(not kernel.available(), reason="there is no kernel")

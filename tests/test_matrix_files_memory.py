@@ -205,5 +205,5 @@ def test_what_would_take_too_much_to_invert_is_refused_first(tmp_path, monkeypat
     words = ["--inputmx", str(tmp_path / "a.npy"), "--inverseout", str(tmp_path / "x.npy")]
     assert command.main(words) == 2
     said = capsys.readouterr().err
-    assert "a.npy: inverting a matrix of order 400 takes 0.02861 GiB, more than the free" in said
+    assert all(fact in said for fact in ("a.npy: ", "order 400", "0.02861 GiB"))
     assert not (tmp_path / "x.npy").exists()

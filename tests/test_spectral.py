@@ -9,10 +9,11 @@ import torch
 import schedules
 from deepmatrixinversion import Inverter, inv_ex
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT
-from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, with_eigenvalues
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.spectral.advice import ANSWERS, BLOCK_PRODUCTS, SEEN
 from deepmatrixinversion.spectral.driver import MOST_BLOCKS, spectral_guess
+from spectra_of_tests import with_eigenvalues
 from spectral_samples import stack, unit, untrained
 from truth import residuals
 

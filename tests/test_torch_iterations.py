@@ -10,12 +10,7 @@ import torch
 
 from deepmatrixinversion.linalg.minimal_residual import blocks_for
 from deepmatrixinversion.linalg.purification import scaled_steps
-from deepmatrixinversion.matrices.spectra import (
-    even_spectrum,
-    with_condition,
-    with_pseudo_inverses,
-    with_singular_values,
-)
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition, with_singular_values
 from deepmatrixinversion.torch import iterations
 from deepmatrixinversion.torch.iterations import (
     minimal_residual_inverse,
@@ -24,6 +19,7 @@ from deepmatrixinversion.torch.iterations import (
     smallest_rtol,
 )
 from menagerie import INVERTIBLE, SINGULAR, hilbert
+from spectra_of_tests import with_pseudo_inverses
 
 DTYPES = [torch.float32, torch.float64]
 

@@ -13,11 +13,8 @@ from torch import linalg
 
 from deepmatrixinversion.export import onnx_translation_table
 from deepmatrixinversion.export.graph import check_standard, quiet
-from deepmatrixinversion.matrices.spectra import (
-    even_spectrum,
-    with_eigenvalues,
-    with_singular_values,
-)
+from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
+from spectra_of_tests import with_eigenvalues
 
 ORDER = 5
 KAPPA = 50.0

@@ -48,25 +48,9 @@ def with_singular_values(
     return A.reshape(*sigma.shape[:-1], *A.shape[1:])
 
 
-def with_pseudo_inverses(random: Random, sigma: Any, rows: int, columns: int) -> tuple[Any, Any]:
-    """Matrices as of `with_singular_values`, and V diag(1/sigma) Uᵀ, their pseudo-inverses."""
-    r = sigma.shape[-1]
-    flat = sigma.reshape(math.prod(sigma.shape[:-1]), 1, r)
-    U, Vt = singular_vectors(random, len(flat), rows, columns, r)
-    pair = (U * flat) @ Vt, (Vt.swapaxes(-1, -2) / flat) @ U.swapaxes(-1, -2)
-    return tuple(M.reshape(*sigma.shape[:-1], *M.shape[1:]) for M in pair)
-
-
 def with_condition(random: Random, n: int, kappa: Any) -> np.ndarray:
     """Matrices (..., n, n) of condition numbers kappa (...), with `even_spectrum`."""
     return with_singular_values(random, even_spectrum(n, kappa))
-
-
-def with_eigenvalues(random: Random, eigenvalues: Any) -> Any:
-    """Q diag(eigenvalues) Qᵀ with Q uniform, symmetric: (..., n, n) of eigenvalues (..., n)."""
-    n = eigenvalues.shape[-1]
-    flat = eigenvalues.reshape(-1, n)
-    return symmetric(haar(_source(random), len(flat), n), flat).reshape(*eigenvalues.shape, n)
 
 
 def symmetric(Q: Any, eigenvalues: Any) -> Any:

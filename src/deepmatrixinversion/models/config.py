@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeGuard, TypeVar
 
 from deepmatrixinversion.errors import ModelError, printable, quoted
 
@@ -48,18 +48,18 @@ class NetConfig:
 
     def __post_init__(self) -> None:
         known = (*NET_NAMES, IMPORTED)
-        _require(self.net in known, f"net is {self.net!r}: choose one of {known}")
+        require(self.net in known, f"net is {self.net!r}: choose one of {known}")
         for name, most in (("msize", MAX_ORDER), ("nunits", MAX_UNITS), ("nlayers", MAX_LAYERS)):
             value = getattr(self, name)
             if name == "msize" and self.net == "spectral":
-                _require(value == ANY_ORDER, f"msize is {value!r}: spectral takes any order, 0")
+                require(value == ANY_ORDER, f"msize is {value!r}: spectral takes any order, 0")
                 continue
             least = 0 if self.net == "prior" and name != "msize" else 1
-            _require(
-                _is_int(value) and least <= value <= most,
+            require(
+                is_whole(value) and least <= value <= most,
                 f"{name} is {value!r}: it must be a whole number from {least} to {most}",
             )
-        _require(
+        require(
             self.net != "prior" or self.nlayers <= self.nunits,
             f"nlayers is {self.nlayers!r}: it must not be above nunits, {self.nunits!r}",
         )
@@ -75,13 +75,16 @@ class TrainingData:
     det_min: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.distribution, str), "distribution must be a string")
+        require(isinstance(self.distribution, str), "distribution must be a string")
         for name in ("rmin", "rmax", "det_min"):
             value = getattr(self, name)
-            _require(_is_finite(value), f"{name} is {value!r}: it must be a finite number")
+            require(
+                is_number(value) and abs(value) < 1e300,
+                f"{name} is {value!r}: it must be a finite number",
+            )
             object.__setattr__(self, name, float(value))
-        _require(self.rmin < self.rmax, f"rmin ({self.rmin:g}) must be below rmax ({self.rmax:g})")
-        _require(self.det_min >= 0, f"det_min is {self.det_min:g}: it must not be negative")
+        require(self.rmin < self.rmax, f"rmin ({self.rmin:g}) must be below rmax ({self.rmax:g})")
+        require(self.det_min >= 0, f"det_min is {self.det_min:g}: it must not be negative")
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,17 @@ class ModelConfig:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        _require(
-            _is_int(self.format_version) and self.format_version == FORMAT_VERSION,
+        require(
+            is_whole(self.format_version) and self.format_version == FORMAT_VERSION,
             f"format_version is {self.format_version!r}: this release reads {FORMAT_VERSION}",
         )
-        _require(
-            _is_int(self.members) and 1 <= self.members <= MAX_MEMBERS,
+        require(
+            is_whole(self.members) and 1 <= self.members <= MAX_MEMBERS,
             f"members is {self.members!r}: it must be a whole number from 1 to {MAX_MEMBERS}",
         )
-        _require(isinstance(self.loss, str), "loss must be a string")
-        _require(_is_int(self.seed), "seed must be a whole number")
-        _require(
+        require(isinstance(self.loss, str), "loss must be a string")
+        require(is_whole(self.seed), "seed must be a whole number")
+        require(
             isinstance(self.files, dict)
             and all(isinstance(k, str) and isinstance(v, str) for k, v in self.files.items()),
             "files must map file names to SHA-256 digests",
@@ -161,24 +164,27 @@ def from_dict(cls: type[_T], values: object, where: str) -> _T:
     table = _object(values, where)
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     extra = sorted(set(table) - known)
-    _require(not extra, f"{where}: unknown keys {printable(extra)}")
-    _require(not (missing := sorted(known - set(table))), f"{where}: missing keys {missing}")
+    require(not extra, f"{where}: unknown keys {printable(extra)}")
+    require(not (missing := sorted(known - set(table))), f"{where}: missing keys {missing}")
     return cls(**table)
 
 
 def _object(values: object, where: str) -> dict[str, Any]:
-    _require(isinstance(values, dict), f"{where} is not a table of keys and values")
+    require(isinstance(values, dict), f"{where} is not a table of keys and values")
     return values  # type: ignore[return-value]
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise ``ModelError`` where a condition does not hold."""
     if not condition:
         raise ModelError(message)
 
 
-def _is_int(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
+    """An int, and not one of Python's booleans."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+def is_number(value: object) -> TypeGuard[float]:
+    """Nor a boolean where any number will do."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

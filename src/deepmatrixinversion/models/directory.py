@@ -16,6 +16,7 @@ dtypes and finiteness of the weights are checked, and no file is ever unpickled 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -25,6 +26,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
+from deepmatrixinversion.atomic import atomic_text
 from deepmatrixinversion.errors import ModelError, printable, quoted
 from deepmatrixinversion.models.config import IMPORTED, ModelConfig
 from deepmatrixinversion.models.graph import check_graph
@@ -77,6 +79,16 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(directory: Path, config: ModelConfig) -> None:
+    """Make a directory with all other files a model: ``config.json``, with their digests, is last.
+
+    Without it the directory is a run to resume.
+    """
+    names = model_files(config.net.net, config.members)
+    config = dataclasses.replace(config, files={name: digest(directory / name) for name in names})
+    atomic_text(directory / CONFIG, config.to_json())
 
 
 def open_model(path: str | os.PathLike[str], name: str | None = None) -> ModelDirectory:

@@ -9,6 +9,16 @@ from deepmatrixinversion.errors import ModelError
 # Data only: no Python, no pickles, whatever else the repository holds.
 PATTERNS = ["config.json", "model.onnx", "member_*.safetensors", "config.toml", "*.keras"]
 
+# By the names of the client's exceptions, and of what they derive from.
+REASONS = {
+    "RevisionNotFoundError": "the hub has no such revision of this repository",
+    "GatedRepoError": "access must be granted on the hub first",
+    "RepositoryNotFoundError": "the hub has no such repository, or it is private and you are not "
+    "logged in",
+    "HFValidationError": "not a repository's name",
+    "LocalEntryNotFoundError": "the hub cannot be reached, and this model is not in its cache yet",
+}
+
 
 def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
     """Download a model repository, or find it in the cache when the hub cannot be reached.
@@ -37,13 +47,6 @@ def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
     """
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            HFValidationError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
         from huggingface_hub.utils import disable_progress_bars
     except ImportError:
         raise ImportError(
@@ -54,26 +57,12 @@ def fetch(repo: str, revision: str | None = None) -> tuple[Path, str]:
     name = repo if revision is None else f"{repo}@{revision}"
     try:
         path = Path(snapshot_download(repo, revision=revision, allow_patterns=PATTERNS))
-    except RevisionNotFoundError:
-        raise ModelError(f"{name}: the hub has no such revision of this repository") from None
-    except GatedRepoError:
-        raise ModelError(f"{name}: access must be granted on the hub first") from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            f"{name}: the hub has no such repository, or it is private and you are not logged in"
-        ) from None
-    except HFValidationError as error:
-        raise ModelError(f"{name}: not a repository's name ({error})") from None
-    except LocalEntryNotFoundError:
-        raise ModelError(
-            f"{name}: the hub cannot be reached, and this model is not in its cache yet"
-        ) from None
     except Exception as error:  # which ones depends on the HTTP library of the client's release
-        if isinstance(error, OSError) and error.errno is not None:
+        said = next((REASONS[c.__name__] for c in type(error).mro() if c.__name__ in REASONS), None)
+        if said is None and isinstance(error, OSError) and error.errno is not None:
             raise  # the disk is full, the cache is not writable
-        raise ModelError(
-            f"{name}: the hub did not deliver it ({type(error).__name__}: {error})"
-        ) from None
+        said = said or f"the hub did not deliver it ({type(error).__name__}: {error})"
+        raise ModelError(f"{name}: {said}") from None
     if not path.is_dir():  # the client makes no folder for a repository without such files
         raise ModelError(f"{name}: the repository holds no model ({', '.join(PATTERNS)})")
     return path, path.name

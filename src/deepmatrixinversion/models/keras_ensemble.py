@@ -8,7 +8,6 @@ whose output times ``scaling_factor`` is its proposal; the ensemble's is their m
 
 from __future__ import annotations
 
-import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from deepmatrixinversion.models.config import (
     ModelConfig,
     NetConfig,
     TrainingData,
+    is_number,
 )
 from deepmatrixinversion.models.graph_writer import GraphWriter
 from deepmatrixinversion.models.keras_file import KerasFile
@@ -107,8 +107,7 @@ def _settings(path: Path) -> dict[str, float]:
     names = ("scaling_factor", "msize", "range_min", "range_max")
     found = {name: table[name] for name in names if name in table}
     for name, value in found.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or abs(value) > 1e30:
+        if not is_number(value) or not abs(value) <= 1e30:
             raise ModelError(f"{path}: {name} is {quoted(value)}, not a number")
     if not found.get("scaling_factor", 1) > 0:
         raise ModelError(f"{path}: scaling_factor is {found['scaling_factor']:g}, not positive")

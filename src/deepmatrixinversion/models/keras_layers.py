@@ -120,10 +120,6 @@ def _activated(at: _Place, value: Value) -> Value:
     return value if operator is None else value._replace(name=at.graph.node(operator, value.name))
 
 
-def _activation(at: _Place) -> Value:
-    return _activated(at, at.input)
-
-
 def _relu(at: _Place) -> Value:
     for name in ("negative_slope", "threshold"):
         at.setting(name, None, 0)
@@ -186,15 +182,10 @@ def _batch_normalization(at: _Place) -> Value:
     return at.input._replace(name=at.graph.node("Add", name, at.graph.constant(np.asarray(shift))))
 
 
-def _same(at: _Place) -> Value:
-    """What only training changes."""
-    return at.input
-
-
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 _LAYERS: dict[str, Callable[[_Place], Value]] = {
     "Dense": _dense,
-    "Activation": _activation,
+    "Activation": lambda at: _activated(at, at.input),
     "ReLU": _relu,
     "Flatten": _flatten,
     "Reshape": _reshape,
@@ -202,5 +193,5 @@ _LAYERS: dict[str, Callable[[_Place], Value]] = {
     "Add": _add,
     "TFOpLambda": _operation,
     "BatchNormalization": _batch_normalization,
-    "Dropout": _same,
+    "Dropout": lambda at: at.input,  # which only training changes
 }

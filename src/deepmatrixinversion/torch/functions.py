@@ -13,14 +13,8 @@ from deepmatrixinversion.linalg.purification import default_rtol
 from deepmatrixinversion.torch.gradient import invert, pseudo_invert
 from deepmatrixinversion.torch.iterations import full_precision
 
-DTYPES = (
-    torch.float16,
-    torch.bfloat16,
-    torch.float32,
-    torch.float64,
-    torch.complex64,
-    torch.complex128,
-)
+HALVES = (torch.float16, torch.bfloat16)
+DTYPES = (*HALVES, torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 class InverseResult(NamedTuple):
@@ -40,7 +34,7 @@ def _checked(A: Tensor, square: bool) -> None:
 
 def _widened(A: Tensor) -> Tensor:
     """Half precision as float32, the rest as it is."""
-    return A.float() if A.dtype in (torch.float16, torch.bfloat16) else A
+    return A.float() if A.dtype in HALVES else A
 
 
 def _over_reals(function: Callable[[Tensor], Tensor], A: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,15 +9,7 @@ from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.export.graph import onnx_bytes
 from deepmatrixinversion.inference.inverter import Inverter
 from deepmatrixinversion.models.config import ModelConfig, TrainingData
-from deepmatrixinversion.models.directory import (
-    CARD,
-    CONFIG,
-    CURVE,
-    GRAPH,
-    ModelDirectory,
-    digest,
-    member_file,
-)
+from deepmatrixinversion.models.directory import CARD, CURVE, GRAPH, ModelDirectory, seal
 from deepmatrixinversion.nets.weights import load_ensemble
 from deepmatrixinversion.reporting.card import model_card
 from deepmatrixinversion.reporting.figure_files import save_figure
@@ -94,10 +85,7 @@ def finish(
         evaluations,
     )
     atomic_text(directory / CARD, card)
-    files = [GRAPH, *(member_file(k) for k in members)]
-    config = dataclasses.replace(config, files={name: digest(directory / name) for name in files})
-    # Last: with its configuration the directory is a model, without it a run to resume.
-    atomic_text(directory / CONFIG, config.to_json())
+    seal(directory, config)
     for path in (*checkpoints, directory / DATA):
         path.unlink(missing_ok=True)
     untrained = [k for k, p in zip(members, progress, strict=True) if p.best_step == 0]

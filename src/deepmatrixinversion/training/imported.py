@@ -13,7 +13,15 @@ from pathlib import Path
 from deepmatrixinversion.atomic import atomic_bytes, atomic_text
 from deepmatrixinversion.errors import ModelError
 from deepmatrixinversion.inference.inverter import Inverter
-from deepmatrixinversion.models.directory import CARD, CONFIG, GRAPH, digest, open_model, read_graph
+from deepmatrixinversion.models.directory import (
+    CARD,
+    CONFIG,
+    GRAPH,
+    digest,
+    open_model,
+    read_graph,
+    seal,
+)
 from deepmatrixinversion.models.keras_ensemble import keras_files
 from deepmatrixinversion.reporting.imported_card import imported_card
 from deepmatrixinversion.reporting.metrics import Evaluation
@@ -58,8 +66,7 @@ def import_model(source: Path, prefix: str | os.PathLike[str]) -> tuple[Path, li
     evaluations = [evaluate(inverter, order, kind, matrices=MATRICES) for kind in kinds]
     directory = new_place(prefix)
     atomic_bytes(directory / GRAPH, graph)
-    config = dataclasses.replace(model.config, files={GRAPH: digest(directory / GRAPH)})
     sources = {path.name: digest(path) for path in files}
-    atomic_text(directory / CARD, imported_card(directory.name, config, sources, evaluations))
-    atomic_text(directory / CONFIG, config.to_json())  # last: with it the directory is a model
+    atomic_text(directory / CARD, imported_card(directory.name, model.config, sources, evaluations))
+    seal(directory, model.config)
     return directory, evaluations

@@ -14,7 +14,7 @@ from deepmatrixinversion.linalg.greedy import Array
 from deepmatrixinversion.linalg.scaling import Scaled
 from deepmatrixinversion.linalg.stack import Stack
 from deepmatrixinversion.models.config import ModelConfig, NetConfig
-from deepmatrixinversion.models.directory import CARD, CONFIG, digest, member_file
+from deepmatrixinversion.models.directory import CARD, member_file, seal
 from deepmatrixinversion.prior.costs import Data, unit_data
 from deepmatrixinversion.prior.fit import Fitted, fit_prior
 from deepmatrixinversion.prior.store import tensors
@@ -52,10 +52,7 @@ def fit_and_finish(directory: Path, recipe: Recipe, *, command: str) -> Fitted:
     counts = tuple(len(part.S) for part in (train, validation, test))
     card = prior_card(directory.name, fitted, counts, recipe.data, command)
     atomic_text(directory / CARD, card)
-    files = {member_file(1): digest(directory / member_file(1))}
-    config = ModelConfig(net, 1, config.data, config.loss, config.seed, files)
-    # Last: with its configuration the directory is a model, without it a run to resume.
-    atomic_text(directory / CONFIG, config.to_json())
+    seal(directory, config)
     (directory / DATA).unlink(missing_ok=True)
     return fitted
 

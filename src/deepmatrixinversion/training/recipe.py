@@ -17,6 +17,9 @@ from deepmatrixinversion.models.config import (
     NetConfig,
     TrainingData,
     from_dict,
+    is_number,
+    is_whole,
+    require,
 )
 from deepmatrixinversion.spectral.advice import BLOCKS
 
@@ -42,16 +45,10 @@ SPECTRAL_ORDER = 16
 
 # What an option falls back to where the network's kind decides. The published networks keep the
 # published settings; the feedback network sees everything, singular or not.
+PUBLISHED = {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7}
 NET_DEFAULTS: dict[str, dict[str, Any]] = {
-    "dense": {"loss": "frobenius", "lr": 1e-4, "det_min": 0.1, "nunits": 128, "nlayers": 7},
-    "resnet": {
-        "loss": "frobenius",
-        "lr": 1e-4,
-        "det_min": 0.1,
-        "nunits": 128,
-        "nlayers": 7,
-        "threads": 0,
-    },
+    "dense": PUBLISHED,
+    "resnet": PUBLISHED | {"threads": 0},
     "spectral": {
         "loss": "products",
         "msize": ANY_ORDER,
@@ -66,12 +63,7 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "nmx_samples": 200_000,
     },
     "prior": {"loss": "products", "nunits": 512, "nlayers": 8},
-    "feedback": {
-        "loss": "log_residual",
-        "lr": 3e-4,
-        "nunits": 32,
-        "nlayers": 3,
-    },
+    "feedback": {"loss": "log_residual", "lr": 3e-4, "nunits": 32, "nlayers": 3},
 }
 
 
@@ -123,29 +115,27 @@ class Recipe:
         self.training_data()
         mixture(self.distribution)
         self.order_cycle()
-        _require(
-            self.loss in LOSS_NAMES, f"loss is {self.loss!r}: choose one of {list(LOSS_NAMES)}"
-        )
+        require(self.loss in LOSS_NAMES, f"loss is {self.loss!r}: choose one of {list(LOSS_NAMES)}")
 
         for name, (least, most) in LIMITS.items():
-            _require(
-                _whole(getattr(self, name), least, most),
+            require(
+                is_whole(value := getattr(self, name)) and least <= value <= most,
                 f"{name} must be a whole number of at least {least} and at most {most}",
             )
-        _require(
+        require(
             self.batch_size % self.devices == 0,
             f"batch_size ({self.batch_size}) must be a multiple of devices ({self.devices})",
         )
-        _require(
+        require(
             self.precision in list(PRECISIONS),
             f"precision is {self.precision!r}: choose one of {sorted(PRECISIONS)}",
         )
-        _require(isinstance(self.device, str), "device must be a string such as cpu or cuda")
+        require(isinstance(self.device, str), "device must be a string such as cpu or cuda")
         for name in ("lr", "checkpoint_seconds", "max_minutes"):
             value = getattr(self, name)
             if not (name == "max_minutes" and value is None):
-                _require(
-                    _number(value) and 0 < value < math.inf,
+                require(
+                    is_number(value) and 0 < value < math.inf,
                     f"{name} is {value!r}: it must be a number above 0",
                 )
 
@@ -155,8 +145,8 @@ class Recipe:
         given = {k: v for k, v in options.items() if v is not None}
         net = given.get("net", cls.net)
         # A list, as a TOML file may give what cannot be looked up in a dict.
-        _require(net in list(NET_DEFAULTS), f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
-        _require(net != "prior" or bool(given.get("data")), NEEDS_DATA)
+        require(net in list(NET_DEFAULTS), f"net is {net!r}: choose one of {sorted(NET_DEFAULTS)}")
+        require(net != "prior" or bool(given.get("data")), NEEDS_DATA)
         defaults = {
             f.name: f.default
             for f in dataclasses.fields(cls)
@@ -174,10 +164,10 @@ class Recipe:
 
     def _check_data(self) -> None:
         for name in ("data", "targets"):
-            _require(isinstance(getattr(self, name), str), f"{name} must be the name of a file")
-        _require(self.net != "prior" or self.data != "", NEEDS_DATA)
+            require(isinstance(getattr(self, name), str), f"{name} must be the name of a file")
+        require(self.net != "prior" or self.data != "", NEEDS_DATA)
         used = self.net == "prior" or self.loss in WITH_TARGETS
-        _require(
+        require(
             self.targets == "" or (self.data != "" and used),
             "targets go with data, and with net prior or the losses mae and mse",
         )
@@ -191,11 +181,11 @@ class Recipe:
     def order_cycle(self) -> tuple[int, ...]:
         """The orders that successive steps train on."""
         if self.net != "spectral":
-            _require(self.orders == "", "orders is for --net spectral: other networks have one")
+            require(self.orders == "", "orders is for --net spectral: other networks have one")
             return (self.msize,)
         words = self.orders.split(",") if isinstance(self.orders, str) else []
         valid = bool(words) and all(w.strip().isdecimal() and 1 <= int(w) <= 1024 for w in words)
-        _require(valid, f"orders is {self.orders!r}: it must be orders such as '8,16,32'")
+        require(valid, f"orders is {self.orders!r}: it must be orders such as '8,16,32'")
         return tuple(int(w) for w in words)
 
     def shape_at(self, step: int) -> tuple[int, int]:
@@ -231,18 +221,5 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         except ValueError as error:  # of TOML, of UTF-8, of numbers with thousands of digits
             raise ModelError(f"{path}: not a TOML file ({error})") from None
     known = {f.name for f in dataclasses.fields(Recipe)}
-    _require(not (extra := sorted(set(table) - known)), f"{path}: unknown options {extra}")
+    require(not (extra := sorted(set(table) - known)), f"{path}: unknown options {extra}")
     return table
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ModelError(message)
