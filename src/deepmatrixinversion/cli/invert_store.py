@@ -64,8 +64,8 @@ def invert_store(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     if options.kind != "inverse":
         raise ValueError(
-            f"--kind {options.kind} is done by one process, without --workers and --cluster, and not "
-            "in a Zarr store"
+            f"--kind {options.kind} is done by one process, without --workers and --cluster, and "
+            "not in a Zarr store"
         )
     if options.resume:
         raise ValueError("--resume is for one process: a Zarr store goes on by itself")
