@@ -81,6 +81,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/(\d\d_|benchmark_)\w+\.py$",  # what onnx_models holds are modules
     "ignore_pattern": r"export_all\.py$",
     "image_scrapers": (collect_plots,),
+    "default_thumb_file": str(HERE / "_static" / "icon.svg"),  # of examples without a plot
     "within_subsection_order": "FileNameSortKey",
     "reset_argv": arguments,
     "reset_modules": (),

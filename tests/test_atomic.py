@@ -44,6 +44,31 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert names(tmp_path) == ["a.txt"]
 
 
+KILLED = """\
+import os, signal, sys
+from deepmatrixinversion.atomic import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path):
+    pytest.importorskip("fcntl")
+    path, other = tmp_path / "a[1].txt", tmp_path / "b.txt"
+    for target in (path, other):
+        subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    assert len(names(tmp_path)) == 2
+    with atomic_write(path) as living:
+        living.write(b"one")
+        atomic_text(path, "two")  # by another writer, meanwhile
+        assert len(names(tmp_path)) == 3  # the other's, the file and the living one's
+    assert path.read_text() == "one"
+    assert names(tmp_path)[1:] == ["a[1].txt"]
+    assert names(tmp_path)[0].startswith(".b.txt.")
+
+
 def test_an_exception_leaves_no_file_where_there_was_none(tmp_path):
     with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.txt"):
         raise ZeroDivisionError

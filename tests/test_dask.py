@@ -101,6 +101,7 @@ def test_a_block_takes_few_tasks():
     made, end = 1, 1 / LAZY.numblocks[0]
     result = inv_ex(LAZY)
     assert tasks(inv(LAZY)) <= made + 1 + end
+    assert tasks(result.certificate.certified) <= made + 1 + end
     assert tasks(result.inverse, result.certificate.certified) <= made + 3 + 2 * end
     assert tasks(*arrays(result)) <= made + 1 + 6 * (1 + end)
 

@@ -56,7 +56,9 @@ def test_what_is_to_be_installed_can_be():
     known = set(project["optional-dependencies"])
     for path in (*PAGES, *SOURCES):
         wanted = "deepmatrixinversion" if path.is_relative_to(ROOT / "src") else "."
-        for command in re.findall(r"pip install ([^\n]*)", path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(?<!pip install ')deepmatrixinversion\[", text), path
+        for command in re.findall(r"pip install ([^\n]*)", text):
             for name, extras in re.findall(r"(\.|deepmatrixinversion)\[([\w,]+)\]", command):
                 assert name == wanted, f"{path}: {command}"
                 assert set(extras.split(",")) <= known, f"{path}: {command}"

@@ -1,7 +1,7 @@
-"""Export the models beside this file to ONNX and compare each with PyTorch
-===========================================================================
+"""Export models to ONNX and compare each with PyTorch
+===================================================
 
-Export the models beside this file to ONNX and compare each with PyTorch.
+Thirteen of the models beside this file, each with its leading axis dynamic.
 
 Needs the extra `train`, which brings PyTorch: pip install '.[train]' in a checkout. Three
 models call Kornia and GPyTorch, and are left out where those are not installed.
@@ -49,7 +49,9 @@ def export(model, inputs, file) -> None:
 
 def main() -> None:
     """Write one .onnx file a model and print its largest difference from PyTorch."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(), metavar="DIR")
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO, cast
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process leaves stays there
+    fcntl = None
 
 # What only a write can meet: the error does not say by itself which file it was.
 NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -23,7 +29,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the same directory, which is flushed to disk and then
     renamed over the target. Where the block raises, the temporary file is removed and what was
-    at ``path`` stays as it was.
+    at ``path`` stays as it was. What a killed process leaves is removed by the next one that
+    writes to ``path``.
 
     Parameters
     ----------
@@ -81,12 +88,12 @@ def _replacement(name: str, mode: int | None) -> Iterator[BinaryIO]:
     # Named after its target, cut to what file systems allow, so that one left behind by a power
     # cut says whose it is.
     own = own.encode(errors="ignore")[:200].decode(errors="ignore")
-    temporary = os.path.join(folder, f".{own}.{secrets.token_hex(8)}.tmp")
+    own = os.path.join(folder, f".{own}.")
+    _sweep(own)
+    temporary = f"{own}{secrets.token_hex(8)}.tmp"
     try:
         try:
-            # Not mkstemp, whose files are private (0600) whatever the umask says.
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            descriptor = os.open(temporary, flags, 0o666)
+            descriptor = _created(temporary)
         except OSError as error:
             error.filename = name
             raise
@@ -103,6 +110,34 @@ def _replacement(name: str, mode: int | None) -> Iterator[BinaryIO]:
             os.unlink(temporary)
         raise
     _sync_directory(folder)
+
+
+def _created(temporary: str) -> int:
+    """The descriptor of a new file, locked as long as it is open."""
+    # Not mkstemp, whose files are private (0600) whatever the umask says.
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not os.fstat(descriptor).st_nlink:  # swept before it was locked
+                os.close(descriptor)
+                return _created(temporary)
+    return descriptor
+
+
+def _sweep(beginning: str) -> None:
+    """Remove temporary files that no living process holds locked."""
+    if fcntl is None:
+        return
+    for path in glob.glob(f"{glob.escape(beginning)}{'[0-9a-f]' * 16}.tmp"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(descriptor)
 
 
 def atomic_bytes(path: str | os.PathLike[str], data: bytes) -> None:

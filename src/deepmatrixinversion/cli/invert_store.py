@@ -63,15 +63,18 @@ def invert_store(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if options.kind != "inverse":
-        raise ValueError(f"--kind {options.kind} is done by one process, and not in a Zarr store")
+        raise ValueError(
+            f"--kind {options.kind} is done by one process, without --workers and --cluster, and "
+            "not in a Zarr store"
+        )
     if options.resume:
         raise ValueError("--resume is for one process: a Zarr store goes on by itself")
     unused = ("invtarget", "plotout", "report", "rows", "delimiter", "decimal", "skip_header")
     given = [f"--{name}" for name in unused if getattr(options, name) is not None]
     if given:
         raise ValueError(
-            f"leave out {', '.join(given)} where several processes may write; certificates are in "
-            "the Zarr store itself"
+            f"leave out {', '.join(given)} where several processes may write; a .zarr store for "
+            "--inverseout has the certificates in itself"
         )
     if options.workers is not None and options.cluster is not None:
         raise ValueError("give either --workers or --cluster")

@@ -78,10 +78,11 @@ def cholesky_solve(self_, input2, upper: bool = False):
 aten = torch.ops.aten
 TABLE = {
     aten.linalg_cholesky.default: cholesky,
-    aten.cholesky.default: cholesky,
     aten.linalg_cholesky_ex.default: cholesky_ex,
     aten.linalg_solve_triangular.default: solve_triangular,
     aten.triangular_solve.default: triangular_solve,
     aten.cholesky_inverse.default: cholesky_inverse,
     aten.cholesky_solve.default: cholesky_solve,
 }
+if hasattr(aten, "cholesky"):  # until PyTorch 2.13
+    TABLE[aten.cholesky.default] = cholesky

@@ -100,7 +100,8 @@ def householder_product(input_, tau):
 aten = torch.ops.aten
 TABLE = {
     aten.linalg_qr.default: qr,
-    aten.qr.default: old_qr,
     aten.linalg_householder_product.default: householder_product,
     aten.orgqr.default: householder_product,
 }
+if hasattr(aten, "qr"):  # until PyTorch 2.13
+    TABLE[aten.qr.default] = old_qr

@@ -65,7 +65,7 @@ class InverseResult:
         A and X are proven nonsingular, and the relative error at most ``rtol``
     residual_bound, error_bound, relative_error_bound : (...) Array
         upper bounds on ‖I - AX‖ and ‖A^-1 - X‖ in the infinity norm, and on the sums of each row of
-        |A^-1 - X| over those of |X|; inf where nothing is proven
+        abs(A^-1 - X) over those of abs(X); inf where nothing is proven
     reason : str or None
         why nothing could be certified here, whatever the matrices
     """

@@ -25,7 +25,7 @@ def _pyarrow(name: str) -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
-            f"{name}: .parquet files need PyArrow; install deepmatrixinversion[parquet]"
+            f"{name}: .parquet files need PyArrow: pip install 'deepmatrixinversion[parquet]'"
         ) from error
     return pyarrow, pyarrow.parquet
 

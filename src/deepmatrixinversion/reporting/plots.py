@@ -149,7 +149,7 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figur
             axes.plot(seen[shown], values[shown], marker, color=colour, label=f"member {member}")
             drawn[axes].append(values[shown])
         spotless.append((seen[failures == 0], colour))
-        held_out = [row for row in own if row.get("validation_median")]
+        held_out = [row for row in own if np.isfinite(row.get("validation_median") or np.nan)]
         if held_out:  # an empty curve would still be in the legend
             left.plot(
                 [row["matrices"] for row in held_out],
