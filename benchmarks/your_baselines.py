@@ -9,16 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 import schedules
-from deepmatrixinversion.linalg.greedy import EARLY_EXIT, improved
-from deepmatrixinversion.prior.costs import SCHEDULES
+from deepmatrixinversion.linalg.greedy import EARLY_EXIT, EPS, improved
+from deepmatrixinversion.prior.costs import SCHEDULES, charged
+from deepmatrixinversion.spectral.start import symmetric
 
 NEVER = 60
 
 
 def definite(S: np.ndarray) -> bool:
-    """Whether all matrices are symmetric positive definite."""
-    symmetric = np.array_equal(S, S.swapaxes(1, 2))
-    return symmetric and bool((np.linalg.eigvalsh(S)[:, 0] > 0).all())
+    """Whether all matrices are symmetric positive definite, but for rounding."""
+    alike = symmetric(S, np.eye(S.shape[-1]), EPS, np).all()
+    return bool(alike) and bool((np.linalg.eigvalsh(S)[:, 0] > 0).all())
 
 
 def spectrum(S: np.ndarray, positive: bool) -> np.ndarray:
@@ -29,7 +30,11 @@ def spectrum(S: np.ndarray, positive: bool) -> np.ndarray:
 
 
 def chebyshev(train: np.ndarray, test: np.ndarray, most: int = 40) -> np.ndarray:
-    """Chebyshev steps on the interval that the training set's spectra fill."""
+    """Chebyshev steps on the interval that the training set's spectra fill.
+
+    From the identity, where all are definite, the first residual and the first step's last product
+    are none.
+    """
     positive = definite(train) and definite(test)
     known = spectrum(train, positive)
     low, high = known.min(), known.max()
@@ -40,7 +45,8 @@ def chebyshev(train: np.ndarray, test: np.ndarray, most: int = 40) -> np.ndarray
         with np.errstate(all="ignore"):
             *_, (_, end) = schedules.fixed(r, steps)
             there = np.linalg.norm(end, axis=1) <= EARLY_EXIT
-        costs = np.where((costs == NEVER) & there, products, costs)
+        spent = max(0, products - 2) if positive else products
+        costs = np.where((costs == NEVER) & there, spent, costs)
     return costs
 
 
@@ -67,5 +73,5 @@ def low_rank(test: np.ndarray) -> np.ndarray:
 def cheapest(S: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Products from given starts, by the schedule that is best on average."""
     found = [improved(S, X, degrees=degrees) for degrees in SCHEDULES]
-    costs = [np.where(g.residual <= EARLY_EXIT, g.products, NEVER) for g in found]
+    costs = [np.where(g.residual <= EARLY_EXIT, charged(S, g), NEVER) for g in found]
     return min(costs, key=np.mean).astype(float)

@@ -11,11 +11,12 @@ import numpy as np
 
 from deepmatrixinversion import Inverter, Tracker
 from deepmatrixinversion.inference.leaf import PriorLeaf
-from deepmatrixinversion.linalg.greedy import GREEDY, improved, norm
+from deepmatrixinversion.linalg.greedy import EARLY_EXIT, Array, improved, norm
 from deepmatrixinversion.linalg.scaling import Scaled, normalise
 from deepmatrixinversion.linalg.stack import Stack
-from deepmatrixinversion.prior.costs import NEAREST
-from deepmatrixinversion.prior.driver import generic_start, prior_guess
+from deepmatrixinversion.prior.costs import NEAREST, charged
+from deepmatrixinversion.prior.driver import from_nothing, prior_guess
+from deepmatrixinversion.prior.sequence import ENOUGH, Start
 from deepmatrixinversion.prior.store import Prior
 from deepmatrixinversion.training.dataset import data_set
 from deepmatrixinversion.training.directory import new_directory
@@ -82,7 +83,7 @@ def measure(family: Family, n: int, count: int, folder: Path) -> Case:
     costs["low rank"] = _figures(low_rank(T))
     prior = prior_of(inverter)
     guess = prior_guess(prior, T)
-    costs["prior"] = _figures(guess.products + prior.overhead())
+    costs["prior"] = _figures(charged(T, guess) + guess.overhead)
     if family.kind == SEQUENCE:
         costs["tracker"] = _figures(tracked(test))
     polish, certified = polished(inverter, test)
@@ -120,13 +121,23 @@ def tracked(test: np.ndarray) -> np.ndarray:
     tracker, costs = Tracker(), []
     for A in test:
         S, _ = normalise(A[None])
-        start = tracker.propose(S)
-        if start is None:
-            costs.append(improved(S, generic_start(S)[0], degrees=GREEDY).products[0])
-        else:
-            costs.append(improved(S, start.X).products[0] + start.cost[0])
+        costs.append(_started(S, tracker.propose(S)))
         tracker(A)
     return np.array(costs[1:], dtype=float)
+
+
+def _started(S: Array, start: Start | None) -> float:
+    """From a tracker's start, where there is one that is any use, to 1e-3."""
+    if start is None:
+        return float(charged(S, from_nothing(S / norm(S)[0]))[0])
+    guess = improved(S, start.X)
+    if start.residual[0] <= ENOUGH:
+        # Taken to be there; what it is in truth is charged.
+        guess = guess._replace(X=start.X, residual=start.residual, products=0 * guess.products)
+    if not guess.residual[0] <= EARLY_EXIT:
+        guess = from_nothing(S / norm(S)[0])
+        return float(guess.products[0] + start.cost[0])
+    return float(charged(S, guess)[0] + start.cost[0])
 
 
 def polished(inverter: Inverter, test: np.ndarray) -> tuple[float, float]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from deepmatrixinversion.linalg.greedy import GREEDY, improved, norm
-from deepmatrixinversion.prior.driver import generic_start, prior_guess
-from deepmatrixinversion.prior.store import propose
+from deepmatrixinversion.linalg.greedy import norm
+from deepmatrixinversion.prior.costs import SCHEDULES, charged
+from deepmatrixinversion.prior.driver import from_nothing, prior_guess
+from deepmatrixinversion.prior.proposal import propose
 from page import table
-from your_baselines import cheapest
 from your_cases import Case, prior_of
 from your_families import kernel_on_a_grid
 
@@ -28,14 +28,14 @@ def foreign(cases: list[Case]) -> str:
         same = [case for case in cases if case.n == n]
         S = np.concatenate([case.test[:STRANGERS] for case in same])
         home = np.concatenate([np.full(len(c.test[:STRANGERS]), k) for k, c in enumerate(same)])
-        without = improved(S, generic_start(S)[0], degrees=GREEDY)
+        without = from_nothing(S)
         for k, case in enumerate(same):
             prior = prior_of(case.inverter)
             other = home != k
             if not prior.guard or not other.any():
                 continue
             guess = prior_guess(prior, S[other])
-            more = guess.products - without.products[other] + prior.overhead()
+            more = charged(S[other], guess) + guess.overhead - without.products[other]
             lost = int(((guess.residual > 1e-3) & (without.residual[other] <= 1e-3)).sum())
             pairs, all_lost = pairs + len(more), all_lost + lost
             dearer += int((more > 1.0).sum())
@@ -73,7 +73,8 @@ def drift(case: Case, count: int = 150) -> str:
     for name, options in changes.items():
         A = kernel_on_a_grid(rng, count, n, **options)
         S = A / norm(A)[:, None, None]
-        own = prior_guess(prior, S).products.mean() + prior.overhead()
-        without = cheapest(S, generic_start(S)[0]).mean()
+        guess = prior_guess(prior, S)
+        own = (charged(S, guess) + guess.overhead).mean()
+        without = min(charged(S, from_nothing(S, degrees=d)).mean() for d in SCHEDULES)
         rows.append([name, f"{own:.1f}", f"{without:.1f}"])
     return table(["change", "with the prior", "without"], rows)

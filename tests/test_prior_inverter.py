@@ -15,7 +15,8 @@ from deepmatrixinversion import Inverter, ModelError, inv_ex
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, norm
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets import build
-from deepmatrixinversion.prior.store import propose, tensors
+from deepmatrixinversion.prior.proposal import propose
+from deepmatrixinversion.prior.store import tensors
 from deepmatrixinversion.training import fit
 from prior_families import EPS, N, around_one_mean, data, smooth, without_origin
 
@@ -115,10 +116,11 @@ def test_given_targets_are_taken_for_the_inverses(tmp_path):
     np.testing.assert_array_equal(one.guess(A[:3]), other.guess(A[:3]))
 
 
-def test_an_exported_prior_inverts_its_own_matrices(inverter, tmp_path):
+def test_an_exported_prior_inverts_its_own_matrices(tmp_path):
     from deepmatrixinversion.export import export_onnx
     from deepmatrixinversion.export.check import session
 
+    inverter = fit(smooth(600), nlayers=4)  # an exporter's time goes with the square of it
     done = export_onnx(N, tmp_path / "own.onnx", model=str(inverter.model.path))
     assert done.options.method == "prior"
     A = data(smooth(60, seed=18)).S

@@ -53,13 +53,16 @@ def test_chebyshev_on_known_bounds_is_the_oracle():
     Q = np.linalg.qr(rng.standard_normal((8, 8)))[0]
     A = (Q * np.linspace(0.1, 1.0, 8)) @ Q.T
     A = 0.5 * (A + A.T)[None]
-    found = your_baselines.chebyshev(A, A)
+    # From the identity, two products less.
+    found = your_baselines.chebyshev(A, A) + 2
     r = 1.0 - np.linalg.eigvalsh(A)
     for products, degrees in schedules.best_compositions(30).items():
         *_, state = schedules.chebyshev(r, degrees)
         if np.linalg.norm(state.eigenvalues) <= 1e-3:
             assert found.tolist() == [products]
             break
+    shear = A + np.triu(np.ones((8, 8)), 1)  # not symmetric: from its transpose
+    assert your_baselines.chebyshev(shear, shear)[0] > your_baselines.chebyshev(A, A)[0] + 2
     assert your_baselines.chebyshev(A, 100 * A).tolist() == [your_baselines.NEVER]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,13 +13,14 @@ from deepmatrixinversion.linalg.minimal_residual import minimal_residual
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.normalisation import normalised, residual_norm
 from deepmatrixinversion.nets.trajectory import Trajectory
+from deepmatrixinversion.prior.proposal import combine
 from deepmatrixinversion.prior.store import Prior as Store
-from deepmatrixinversion.prior.store import combine, from_tensors, tensor_shapes
+from deepmatrixinversion.prior.store import from_tensors, tensor_shapes
 from deepmatrixinversion.spectral.start import curved, start, symmetric
 
 
 class Prior(nn.Module):
-    """The start that ``prior.store`` proposes, and minimal residual steps.
+    """The start that ``prior.proposal`` proposes, and minimal residual steps.
 
     As many steps as took 99 % of the validation matrices to a residual of 1e-3. A matrix that the
     guard does not let pass starts as if there were no prior, and may need more than they do.
@@ -57,24 +59,42 @@ class Prior(nn.Module):
         return Trajectory([X], [residual_norm(A, X)])
 
     def _proposal(self, algebra: Algebra, A: Tensor) -> tuple[Tensor, Tensor]:
-        """Starts, and which of them the guard lets pass: ``prior.store.propose`` in torch."""
+        """Starts, and which of them the guard lets pass: ``prior.proposal`` in torch."""
         store = self.store
-        s, n = store.sketch.shape
 
         def tensor(M: Any) -> Tensor:
             return torch.as_tensor(M, dtype=A.dtype, device=A.device)
 
-        V = tensor(store.sketch)
+        V, W = tensor(store.sketch), tensor(store.probe)
         Y = V @ A
-        y = Y.reshape(-1, s * n) - tensor(store.centre)
-        terms = [tensor(store.mean) + 0.0 * A]
-        distance = ((y @ tensor(store.precision)) * y).sum(dim=1)
+        y = Y.reshape(-1, V.shape[0] * V.shape[1])
+        gap = y - tensor(store.centre)
         if store.nearest:
-            places, inverses = tensor(store.places), tensor(store.inverses)
-            far = (places * places).sum(dim=1) - 2.0 * ((y @ tensor(store.keys).T) @ places.T)
-            near = torch.topk(far, store.nearest, dim=1, largest=False).indices
-            terms += [inverses[near[:, j]] for j in range(store.nearest)]
-            distance = torch.zeros_like(distance)
+            near = self._nearest(tensor, gap)
+            inverses = tensor(store.inverses)
+            terms = [inverses[near[:, j]] for j in range(store.nearest)]
+            gap = y - tensor(store.sketches)[near[:, 0]]
+            distance = (gap * gap).sum(dim=1)
+        else:
+            terms = [tensor(store.mean) + 0.0 * A]
+            distance = ((gap @ tensor(store.precision)) * gap).sum(dim=1)
         X, left = combine(algebra, V, [Y @ E for E in terms], terms)
+        if store.nearest:
+            rows = W - (W @ A) @ X
+            left = torch.maximum(left, (rows * rows).sum(dim=(1, 2)) ** 0.5)
         near_enough = (distance >= store.closest) & (distance <= store.farthest)
         return X, near_enough & (left <= store.guard)
+
+    def _nearest(self, tensor: Callable[[Any], Tensor], gap: Tensor) -> Tensor:
+        """Places in the store of the J nearest matrices, (batch, J)."""
+        z = (gap @ tensor(self.store.keys).T)[:, None]
+        cells = torch.as_tensor(self.store.cells, device=gap.device)
+        home = _closest(tensor(self.store.centres)[None] - z, 1)[:, 0]
+        cell = cells[home]
+        near = _closest(tensor(self.store.places)[cell] - z, self.store.nearest)
+        return torch.gather(cell, 1, near)
+
+
+def _closest(gaps: Tensor, count: int) -> Tensor:
+    """Where the shortest of (batch, m, p) differences are, (batch, count)."""
+    return torch.topk((gaps * gaps).sum(dim=2), count, dim=1, largest=False).indices

@@ -14,10 +14,14 @@ from deepmatrixinversion.linalg.greedy import (
     improved,
     norm,
 )
-from deepmatrixinversion.prior.store import KEYS
+from deepmatrixinversion.prior.driver import PriorGuess
+from deepmatrixinversion.prior.store import CELLS, KEYS, MEMBERS, PROBES
 
 SCHEDULES = ((OPEN_DEGREE,), (3, OPEN_DEGREE), (3, 3, OPEN_DEGREE), (3, 3, 3, OPEN_DEGREE))
 """Degrees of steps that are tried."""
+
+ROUNDED = 1.001
+"""What rounding may make of a residual that was predicted."""
 
 NEAREST = "nearest training inverse"
 
@@ -54,9 +58,20 @@ def unit_data(A: Array, X: Array) -> Data:
     return Data(A[usable] / scale, X[usable] * scale)
 
 
-def spent(guess: Guess) -> Array:
-    """Products of each matrix."""
-    return guess.products.astype(np.float64)
+def charged(S: Array, guess: Guess | PriorGuess) -> Array:
+    """Products of each matrix, those that mend it included where too small a residual was seen."""
+    cost = guess.products.astype(np.float64)
+    measured = norm(np.eye(S.shape[-1]) - S @ guess.X)
+    wrong = (guess.residual <= EARLY_EXIT) & ~(measured <= ROUNDED * EARLY_EXIT)
+    if wrong.any():
+        cost[wrong] += improved(S[wrong], guess.X[wrong]).products
+    return cost
+
+
+def promised(residual: Array) -> Array:
+    """About how many products take a residual to 1e-3, by powers of it."""
+    powers = np.log(EARLY_EXIT) / np.log(np.clip(residual, 1e-12, 0.9))
+    return np.where(residual <= EARLY_EXIT, 0.0, powers)
 
 
 def simple_rows(train: Data, test: Data) -> list[Row]:
@@ -65,21 +80,33 @@ def simple_rows(train: Data, test: Data) -> list[Row]:
     near = np.argmax(flat @ stored.T, axis=1)  # of norm 1, all of them
     before = np.concatenate([train.X[-1:], test.X[:-1]])
     n = test.S.shape[-1]
-    # Found through a sketch of one row and keys, as a store does it.
-    search = (n**2 + KEYS * (n + len(train.S))) / n**3
-    rows = []
-    for name, X, overhead in (
-        (NEAREST, train.X[near], search),
-        ("inverse of the matrix before", before, 0.0),
-    ):
-        costs = [improved(test.S, X, degrees=degrees) for degrees in SCHEDULES]
-        rows.append(row_of(name, min(costs, key=lambda g: g.products.mean()), overhead))
-    return rows
+    # Found as a store finds it, if not so surely: by a sketch of one row, keys and neighbourhoods.
+    search = (n**2 + KEYS * (n + CELLS + MEMBERS)) / n**3
+    return [
+        _cheapest_row(NEAREST, test.S, train.X[near], search),
+        _cheapest_row("inverse of the matrix before", test.S, before, 0.0),
+    ]
 
 
-def row_of(name: str, guess: Guess, overhead: float) -> Row:
-    """The row of a guess."""
-    cost = spent(guess) + overhead
+def _cheapest_row(name: str, S: Array, X: Array, overhead: float) -> Row:
+    """From given starts, by the best schedule, the first residual probed as a prior's or not."""
+    rows = [row_of(name, S, improved(S, X, degrees=d), overhead) for d in SCHEDULES]
+    there = norm(np.eye(S.shape[-1]) - S @ X) <= EARLY_EXIT
+    if there.any():
+        probe = 2 * PROBES / S.shape[-1]
+        for degrees in SCHEDULES:
+            guess = improved(S, X, degrees=degrees)
+            guess.products[there] = 0
+            rows.append(row_of(name, S, guess, overhead + probe))
+    return min(rows, key=lambda row: row.mean)
+
+
+def row_of(name: str, S: Array, guess: Guess | PriorGuess, overhead: float = 0.0) -> Row:
+    """The row of a guess; a prior's knows its overhead."""
+    most = np.full(len(S), overhead)
+    if isinstance(guess, PriorGuess):
+        most = guess.overhead
+    cost = charged(S, guess) + most
     lost = float(np.mean(~(guess.residual <= EARLY_EXIT)))
-    most = float(np.quantile(cost, 0.99, method="higher"))
-    return Row(name, float(cost.mean()), most, overhead, lost)
+    high = float(np.quantile(cost, 0.99, method="higher"))
+    return Row(name, float(cost.mean()), high, float(most.mean()), lost)

@@ -8,44 +8,29 @@ from typing import NamedTuple
 import numpy as np
 
 from deepmatrixinversion.linalg.algebra import Algebra
-from deepmatrixinversion.linalg.elimination import eliminated
-from deepmatrixinversion.linalg.greedy import (
-    EARLY_EXIT,
-    EPS,
-    Array,
-    norm,
-)
+from deepmatrixinversion.linalg.greedy import EARLY_EXIT, EPS, Array, norm
 from deepmatrixinversion.linalg.minimal_residual import minimal_residual
-from deepmatrixinversion.prior.components import principal_components
-from deepmatrixinversion.prior.costs import SCHEDULES, Data, Row, row_of, simple_rows, spent
+from deepmatrixinversion.prior.candidates import blank, mean_alone, promising
+from deepmatrixinversion.prior.costs import SCHEDULES, Data, Row, charged, row_of, simple_rows
 from deepmatrixinversion.prior.driver import generic_start, prior_guess
-from deepmatrixinversion.prior.store import (
-    KEYS,
-    SKETCHES,
-    Prior,
-    from_tensors,
-    propose,
-    tensors,
-)
-
-STORED = (32, 64, 128, 256, 512)
-COMBINED = (1, 2, 4, 8)
-KEPT_KEYS = (2, 4, KEYS)
-
-MOST_OVERHEAD = 1.0
-"""Products that a start may cost, which is what a foreign matrix loses by it."""
+from deepmatrixinversion.prior.proposal import propose
+from deepmatrixinversion.prior.store import SKETCHES, Prior, from_tensors, tensors
 
 PASSED = 0.99
-"""Share of the validation set that the guard lets pass."""
+"""Share of the validation set that guards are set by."""
 
-LOOSEST = 0.5
-"""Largest guard of a store, whose good starts leave much less: foreign matrices can come near 1."""
+GUARDS = (0.125, 0.25, 0.5, 0.7)
+"""Residuals up to which starts may be taken, in units of sqrt(n), the residual of nothing at all.
+The first is a store's unless a looser one pays, the last a mean inverse's at most."""
 
-TRIED = 4
-"""Stores that are tried through the whole iteration, those with the best sketched residuals."""
+LOOSER = 0.99
+"""Share of the cost that a looser guard has to come down to."""
 
-RANKED = 100
-"""Matrices whose sketched residuals rank the stores."""
+ROOM = 2.0
+"""How much further than 99 % of the validation sketches one may be from a store's nearest."""
+
+MISJUDGED = 0.01
+"""Share of the validation starts taken to be at 1e-3 that may be above."""
 
 VALIDATED = 200
 """Matrices of the validation block that choices are made by."""
@@ -98,11 +83,13 @@ def fit_prior(
             "a prior needs matrices to learn from, to choose by and to be tested on: at least ten"
         )
     some = validation.at(slice(0, VALIDATED))
-    blanks = [_blank(train.S.shape[-1], s, seed) for s in range(1, SKETCHES + 1)]
+    blanks = [blank(train.S.shape[-1], s, seed) for s in range(1, SKETCHES + 1)]
+    nothing = _scheduled([blanks[0]], some)
+    otherwise = nothing[0] if nothing else np.inf
     best = {
-        "generic": _scheduled([blanks[0]], some),
-        "mean": _scheduled([_mean_alone(train, b) for b in blanks], some),
-        "local": _scheduled(_promising(train, some, stored, combined, seed), some),
+        "generic": nothing,
+        "mean": _scheduled([mean_alone(train, b) for b in blanks], some),
+        "local": _scheduled(promising(train, some, stored, combined, otherwise, seed), some),
     }
     best = {name: found for name, found in best.items() if found is not None}
     chosen = "generic"
@@ -111,117 +98,78 @@ def fit_prior(
             chosen = name
     prior = best[chosen][1]
     prior = prior._replace(blocks=_blocks(prior, some))
-    rows = [row_of(name, prior_guess(p, test.S), p.overhead()) for name, (_, p) in best.items()]
+    rows = [row_of(name, test.S, prior_guess(p, test.S)) for name, (_, p) in best.items()]
     return Fitted(prior, chosen, rows + simple_rows(train, test))
-
-
-def _signs(n: int, s: int, seed: int) -> Array:
-    return np.random.default_rng(seed).choice([-1.0, 1.0], (s, n)) / np.sqrt(s)
-
-
-def _average(X: Array) -> Array:
-    """The mean of inverses of norm 1, as large as their median: no few of them outweigh all."""
-    size = norm(X)
-    return np.median(size) * (X / size[:, None, None]).mean(axis=0)
-
-
-def _blank(n: int, s: int, seed: int) -> Prior:
-    """The prior that knows nothing, with a sketch of s rows."""
-    return Prior(
-        sketch=_signs(n, s, seed),
-        centre=np.zeros(s * n),
-        keys=np.zeros((0, s * n)),
-        places=np.zeros((0, 0)),
-        inverses=np.zeros((0, n, n)),
-        mean=np.zeros((n, n)),
-        precision=np.zeros((s * n, s * n)),
-        guard=0.0,
-        closest=0.0,
-        farthest=0.0,
-        degrees=(1,),
-        nearest=0,
-    )
-
-
-def _mean_alone(train: Data, blank: Prior) -> Prior:
-    """The prior whose start is the mean inverse."""
-    Y = (blank.sketch @ train.S).reshape(len(train.S), -1)
-    centre = Y.mean(axis=0)
-    covariance = (Y - centre).T @ (Y - centre) / len(Y)
-    d = len(centre)
-    # Where sketches never vary, a hundred-thousandth of the typical deviation is far.
-    covariance += (1e-10 * np.trace(covariance) / d + 1e-30) * np.eye(d)
-    precision = eliminated(covariance[None])[0]
-    mean = _average(train.X)
-    return blank._replace(centre=centre, mean=mean, precision=precision, guard=np.inf)
-
-
-def _promising(train: Data, some: Data, stored: int, combined: int, seed: int) -> list[Prior]:
-    """The stores whose sketched residuals on validation promise the lowest cost."""
-    found = []
-    for s in range(1, SKETCHES + 1):
-        whole = _store(train, s, seed)
-        for K in STORED:
-            for J in COMBINED:
-                for p in KEPT_KEYS:
-                    if min(stored, len(whole.places)) < K or min(combined, K) < J:
-                        continue
-                    prior = whole._replace(
-                        keys=whole.keys[:p],
-                        places=np.ascontiguousarray(whole.places[:K, :p]),
-                        inverses=whole.inverses[:K],
-                        nearest=J,
-                    )
-                    if prior.overhead() > MOST_OVERHEAD:
-                        continue
-                    left = np.median(propose(prior, some.S[:RANKED]).left)
-                    # A residual r takes about as many products as powers of it reach 1e-3.
-                    promised = np.log(EARLY_EXIT) / np.log(np.clip(left, 1e-12, 0.7))
-                    found.append((prior.overhead() + promised, len(found), prior))
-    return [prior for _, _, prior in sorted(found)[:TRIED]]
-
-
-def _store(train: Data, s: int, seed: int) -> Prior:
-    """The largest store with a sketch of s rows, its matrices in random order."""
-    rng = np.random.default_rng(seed)
-    n = train.S.shape[-1]
-    V = _signs(n, s, seed)
-    Y = (V @ train.S).reshape(len(train.S), -1)
-    centre = Y.mean(axis=0)
-    directions, deviations = principal_components(Y - centre, KEYS, rng)
-    # Half whitened: between distances of the sketches themselves and those of standard scores.
-    keys = directions / np.sqrt(deviations / max(deviations.max(initial=0.0), 1e-300))[:, None]
-    index = rng.permutation(len(Y))[: max(STORED)]
-    places = (Y[index] - centre) @ keys.T
-    mean = _average(train.X)
-    blank = _blank(n, s, seed)._replace(centre=centre, mean=mean, guard=np.inf)
-    return blank._replace(keys=keys, places=places, inverses=train.X[index], nearest=1)
 
 
 def _scheduled(priors: Iterable[Prior], some: Data) -> tuple[float, Prior] | None:
     """The cheapest prior with its schedule and guard, as a file holds it, and its mean cost."""
     best: tuple[float, Prior] | None = None
     for prior in priors:
-        rounded = from_tensors(tensors(prior), prior.nearest)
-        if prior.guard:
-            proposal = propose(rounded, some.S)
-            rounded = rounded._replace(
-                guard=min(_passing(proposal.left), LOOSEST if prior.nearest else np.inf),
-                closest=-_passing(-proposal.distance),
-                farthest=_passing(proposal.distance),
-            )
+        guarded = _guarded(from_tensors(tensors(prior), prior.nearest), some)
         for degrees in SCHEDULES:
-            tried = rounded._replace(degrees=degrees)
-            cost = spent(prior_guess(tried, some.S)).mean() + tried.overhead()
+            tried = guarded._replace(degrees=degrees)
+            cost = _mean_cost(tried, some)
             if best is None or cost < best[0]:
-                best = float(cost), tried
-    return best
+                best = cost, tried
+    return _loosened(*best, some) if best else None
+
+
+def _mean_cost(prior: Prior, some: Data) -> float:
+    guess = prior_guess(prior, some.S)
+    return float((charged(some.S, guess) + guess.overhead).mean())
+
+
+def _loosened(cost: float, prior: Prior, some: Data) -> tuple[float, Prior]:
+    """The same with the loosest guard that pays, of a store."""
+    if prior.nearest:
+        for share in GUARDS[1:]:
+            tried = prior._replace(guard=_guard(prior, share))
+            found = _mean_cost(tried, some)
+            if found <= LOOSER * cost:
+                cost, prior = found, tried
+    return cost, prior
+
+
+def _guard(prior: Prior, share: float) -> float:
+    return float(np.float32(share * prior.order**0.5))
+
+
+def _guarded(prior: Prior, some: Data) -> Prior:
+    """The prior with bounds on what is familiar, and on what needs no product."""
+    if not prior.guard:
+        return prior
+    found = propose(prior._replace(closest=-np.inf, farthest=np.inf), some.S)
+    if not prior.nearest:
+        return prior._replace(
+            guard=min(_passing(found.left), _guard(prior, GUARDS[-1])),
+            closest=-_passing(-found.distance),
+            farthest=_passing(found.distance),
+        )
+    enough = _sure(found.seen, norm(np.eye(prior.order) - some.S @ found.X))
+    farthest = float(np.float32(ROOM**2 * _passing(found.distance)))
+    return prior._replace(
+        guard=_guard(prior, GUARDS[0]), closest=-1.0, farthest=farthest, enough=enough
+    )
 
 
 def _passing(values: Array) -> float:
     """The least float32 number that the share ``PASSED`` of the values does not exceed."""
     limit = np.float32(np.quantile(values, PASSED, method="higher"))
     return float(np.nextafter(limit, np.float32(np.inf)))
+
+
+def _sure(seen: Array, measured: Array) -> float:
+    """The largest probed residual, up to 1e-3, up to which hardly any measured one is above."""
+    order = np.argsort(seen, kind="stable")
+    wrong = np.cumsum(measured[order] > EARLY_EXIT)
+    fine = (wrong <= MISJUDGED * np.arange(1, len(seen) + 1)) & (seen[order] <= EARLY_EXIT)
+    last = np.flatnonzero(fine)
+    if not len(last):
+        return 0.0
+    if last[-1] + 1 == len(seen):
+        return float(np.float32(EARLY_EXIT))
+    return float(np.float32(min(EARLY_EXIT, seen[order][last[-1]])))
 
 
 def _blocks(prior: Prior, some: Data, most: int = 5) -> int:

@@ -62,7 +62,7 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "batch_size": 512,
         "nmx_samples": 200_000,
     },
-    "prior": {"loss": "products", "nunits": 512, "nlayers": 8},
+    "prior": {"loss": "products", "nunits": 1024, "nlayers": 16},
     "feedback": {"loss": "log_residual", "lr": 3e-4, "nunits": 32, "nlayers": 3},
 }
 
