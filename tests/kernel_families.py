@@ -12,11 +12,22 @@ def bits(result):
     return [np.asarray(field).tobytes() for field in result]
 
 
+def even_lines(A):
+    """Whether rows and columns are of even size, (...): 2^6 apart at most, and not just so."""
+    size = np.abs(A)
+    lines = np.concatenate([size.max(axis=-1), size.max(axis=-2)], axis=-1)
+    return lines.max(axis=-1) / 63 <= lines.min(axis=-1)
+
+
+def exact(x):
+    return x if isinstance(x, Fraction) else Fraction(float(x))
+
+
 def exact_inverse(A):
     """The inverse in fractions, None for a singular matrix."""
     n = len(A)
     M = [
-        [Fraction(float(x)) for x in row] + [Fraction(i == j) for j in range(n)]
+        [exact(x) for x in row] + [Fraction(i == j) for j in range(n)]
         for i, row in enumerate(A)
     ]
     for k in range(n):

@@ -100,6 +100,16 @@ void certify_into(Array<const double, 3> A, Array<const double, 3> X, Array<doub
   });
 }
 
+// One matrix without a proof, both of contiguous rows.
+void halve_into(nb::ndarray<const double, nb::ndim<2>, nb::device::cpu> A,
+                nb::ndarray<double, nb::ndim<2>, nb::device::cpu> X) {
+  const size_t n = A.shape(0);
+  require(n >= 1 && n <= (size_t)largest_halved && A.shape(1) == n && X.shape(0) == n &&
+          X.shape(1) == n && A.stride(1) == 1 && X.stride(1) == 1);
+  const nb::gil_scoped_release unlocked;
+  chosen->halve((int)n, A.data(), A.stride(0), X.data(), X.stride(0));
+}
+
 // One matrix for all right-hand sides or one each, and the other way round.
 void solve_into(Array<const double, 3> A, Array<const double, 3> X, Array<const double, 1> error,
                 Array<const double, 3> B, Array<double, 3> Y, Array<double, 2> bound, int threads) {
@@ -212,6 +222,8 @@ NB_MODULE(_kernel, m) {
         nb::arg("threads"));
   m.def("certify_into", certify_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"));
+  m.def("halve_into", halve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert());
+  m.attr("LARGEST_HALVED") = largest_halved;
   m.def("solve_into", solve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("error").noconvert(), nb::arg("B").noconvert(), nb::arg("Y").noconvert(),
         nb::arg("bound").noconvert(), nb::arg("threads"));
