@@ -26,10 +26,7 @@ def exact(x):
 def exact_inverse(A):
     """The inverse in fractions, None for a singular matrix."""
     n = len(A)
-    M = [
-        [exact(x) for x in row] + [Fraction(i == j) for j in range(n)]
-        for i, row in enumerate(A)
-    ]
+    M = [[exact(x) for x in row] + [Fraction(i == j) for j in range(n)] for i, row in enumerate(A)]
     for k in range(n):
         pivot = next((i for i in range(k, n) if M[i][k]), None)
         if pivot is None:

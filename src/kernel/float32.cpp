@@ -3,15 +3,15 @@
 // With Z the float32 result and z = X - Z, which float64 holds exactly unless Z overflows,
 // ||A^-1 - Z|| <= E + P.|z| for the bound E on ||A^-1 - X||. Where lines are uneven, the bound on
 // ||I - Z A|| grows by sum_k |z_ik| a_k, a the row sums of |A|, and the relative error of the evenly
-// scaled pair (slow.cpp) by what z is in it.
+// scaled pair (evened.cpp) by what z is in it.
 #include "float32.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "evened.h"
 #include "series.h"
-#include "slow.h"
 
 namespace dmx::DMX_ISA {
 namespace {

@@ -7,6 +7,7 @@
 #include "certify.h"
 #include "float32.h"
 #include "halving.h"
+#include "passes.h"
 #include "rows.h"
 #include "series.h"
 #include "slow.h"
@@ -140,6 +141,6 @@ long multiply_adds(long rounds, double& result) {
 
 extern const Kernel kernel;
 const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs,
-                       halve, multiply_adds};
+                       halve, {moduli, squares, doubled_product}, multiply_adds};
 
 }  // namespace dmx::DMX_ISA

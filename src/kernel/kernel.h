@@ -57,6 +57,14 @@ using Certify = void (*)(int n, const double* A, const double* X, Results to, lo
 // X, rows x apart, is to be the inverse of the matrix at A, rows a apart; nothing is proven.
 using Halve = void (*)(int n, const double* A, long a, double* X, long x);
 
+// Passes over one large matrix: passes.h.
+struct Passes {
+  void (*moduli)(long n, long m, const double* A, const double* V, double* out);
+  void (*squares)(long n, const double* A, const double* v, double* rows, double* columns);
+  void (*doubled_product)(long n, const double* x, const double* y, const double* A, double* high,
+                          double* low);
+};
+
 // One instruction set.
 struct Kernel {
   const char* name;
@@ -67,6 +75,7 @@ struct Kernel {
   Solve solve;
   Certify certify;
   Halve halve;
+  Passes passes;
   // As fast as the processor can: what it is measured by. The number of multiplications, as well as
   // of additions.
   long (*multiply_adds)(long rounds, double& result);

@@ -30,59 +30,23 @@
 //
 //    and row i of A^-1 - 2^-c X1 2^-r is at most 2^-(c_i + r_min) times that, plus (n + 1) 2^-1074
 //    for entries and a bound that round among the subnormals.
-//
-// 4. Where A's lines are uneven, norms of A say little about small rows or columns, and the pair
-//    (B, X1) is judged as well: by (3) with w = 1, and for the residual by what it leaves of A,
-//    I - 2^-c X1 2^-r A = 2^-c (B^-1 - X1) B 2^c; with c_max the largest c, q_k = sum_j |B_kj|
-//    2^(c_j - c_max) and e_i the rest of (3), w = 1,
-//
-//        sum_j |I - X A|_ij <= 2^(c_max - c_i) (sum_k |d_ik| q_k + e_i max q)                   (4)
-//
-//    if X = 2^-c X1 2^-r is exact. That is what linalg/certificate.py says of such matrices.
 #include "slow.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
+#include "evened.h"
 #include "exact.h"
 #include "series.h"
 
 namespace dmx::DMX_ISA {
 namespace {
 
-constexpr int room = largest_order * largest_order;
 constexpr int rounds = 6;
 
-struct Work {
-  int n;
-  alignas(64) double B[room], X[room], R[room], Y[room], Z[room], D[room];
-  int r[largest_order], c[largest_order], r_min, c_max;
-  double w[largest_order], b[largest_order], q[largest_order];
-};
-
-// B = 2^-r A 2^-c, and its sums; false for a zero or infinite line.
-bool equilibrate(Work& s, const double* A) {
-  const int n = s.n;
-  if (!even_scaling(n, A, s.r, s.c)) return false;
-  s.r_min = *std::min_element(s.r, s.r + n), s.c_max = *std::max_element(s.c, s.c + n);
-  for (int j = 0; j < n; j++) s.w[j] = std::ldexp(1.0, std::max(s.r_min - s.r[j], -1000));
-  double v[largest_order];
-  for (int j = 0; j < n; j++) v[j] = std::ldexp(1.0, std::max(s.c[j] - s.c_max, -1000));
-  for (int i = 0; i < n; i++) {
-    double sum = 0, weighted = 0;
-    for (int j = 0; j < n; j++) {
-      const double b = s.B[i * n + j] = std::ldexp(A[i * n + j], -(s.r[i] + s.c[j]));
-      sum += std::fabs(b), weighted += std::fabs(b) * v[j];
-    }
-    s.b[i] = sum * (1 + 2 * n * U), s.q[i] = weighted * (1 + 2 * n * U);
-  }
-  return true;
-}
-
 // X = B^-1 by Gauss-Jordan elimination in place, with partial pivoting.
-void eliminate_one(Work& s) {
+void eliminate_one(Evened& s) {
   const int n = s.n;
   double* X = s.X;
   int pivot[largest_order];
@@ -110,7 +74,7 @@ void eliminate_one(Work& s) {
 }
 
 // R = I - B X, as if computed in twice the precision
-void residual(Work& s) {
+void residual(Evened& s) {
   const int n = s.n;
   double high[largest_order], low[largest_order];
   for (int i = 0; i < n; i++) {
@@ -142,12 +106,8 @@ void multiply(int n, const double* A, const double* X, const double* S, double* 
   }
 }
 
-struct Norms {
-  double plain, weighted;
-};
-
 // (1): the norms of what R may be off by, and of R and R0
-void residual_norms(const Work& s, Norms& delta, Norms& rho) {
+void residual_norms(const Evened& s, Norms& delta, Norms& rho) {
   const int n = s.n;
   const double H = 1.05 * (n + 2) * (n + 2) * U * U, raise = 1 + (4 * n + 64) * U;
   double top[largest_order] = {};
@@ -175,89 +135,8 @@ void residual_norms(const Work& s, Norms& delta, Norms& rho) {
   if (check != 0) rho.plain = infinite;
 }
 
-// X1 at A's own scale, and what is proven of it by the rest `term` of (3).
-struct Unscaled {
-  double X[room];
-  double error, residual, relative;
-  bool exact;  // not rounded on the way
-};
-
-bool unscale(const Work& s, const double* A, double term, Unscaled& to) {
-  const int n = s.n;
-  const double raise = 1 + (4 * n + 64) * U;
-  double error = 0, norm = 0, size = 0, check = 0;
-  to.exact = true;
-  for (int i = 0; i < n; i++) {
-    double d = 0, x = 0, held = 0, a = 0;
-    for (int j = 0; j < n; j++) {
-      const double z = s.Z[i * n + j], moved = std::ldexp(z, -(s.c[i] + s.r[j]));
-      to.X[i * n + j] = moved;
-      to.exact &= z == 0 || std::fabs(moved) >= 0x1p-1022;
-      d += std::fabs(s.D[i * n + j]) * s.w[j];
-      x += std::fabs(s.X[i * n + j]);
-      held += std::fabs(moved);
-      a += std::fabs(A[i * n + j]);
-    }
-    const double row = std::ldexp((d + x * term) * raise, -(s.c[i] + s.r_min)) + (n + 1) * 0x1p-1074;
-    error = std::fmax(error, row), norm = std::fmax(norm, a), size = std::fmax(size, held);
-    check += (held - held) + (row - row);
-  }
-  to.error = error * raise;
-  to.relative = to.error / size * raise;
-  to.residual = to.error * (norm * raise) * raise + 0x1p-1022;
-  return check == 0 && to.error < 0x1p1000;
-}
-
-// What is proven of the pair (B, X1) by the rest `term` of (3) with w = 1, and by (4).
-struct Pair {
-  double relative, residual;
-  bool apart;  // from the singular matrices within n roundings of B's entries
-};
-
-Pair judge_pair(const Work& s, double term) {
-  const int n = s.n;
-  const double raise = 1 + (4 * n + 64) * U;
-  double error = 0, size = 0, residual = 0, spread = 0, most = 0;
-  for (int k = 0; k < n; k++) most = std::fmax(most, s.q[k]);
-  for (int i = 0; i < n; i++) {
-    double d = 0, x = 0, held = 0, left = 0, met = 0;
-    for (int k = 0; k < n; k++) {
-      const double off = std::fabs(s.D[i * n + k]), z = std::fabs(s.Z[i * n + k]);
-      d += off, left += off * s.q[k];
-      x += std::fabs(s.X[i * n + k]);
-      held += z, met += z * s.b[k];
-    }
-    error = std::fmax(error, d + x * term), size = std::fmax(size, held);
-    residual = std::fmax(residual, std::ldexp((left + x * term * most) * raise, s.c_max - s.c[i]));
-    spread = std::fmax(spread, met);
-  }
-  return {error / size * raise, residual * raise + 0x1p-1022, 2 * n * U * spread * raise < 1};
-}
-
-// X1 with its bounds by the rest of (3), w = 1 or not, if it is the best yet.
-void keep_best(const Work& s, const double* A, const Norms& term, const Results& to, long k) {
-  Unscaled found;
-  if (!unscale(s, A, term.weighted, found)) return;
-  uint8_t state = to.state[k] & ~finished;
-  double most = term.weighted;
-  if (state & uneven && found.exact) {
-    const Pair pair = judge_pair(s, term.plain);
-    found.relative = std::fmax(found.relative, pair.relative);
-    found.residual = pair.residual;
-    most = std::fmax(most, term.plain);
-    if (pair.apart) state |= plain;
-  }
-  if (!(found.relative < to.relative[k])) return;
-  std::memcpy(to.X + k * s.n * s.n, found.X, sizeof(double) * s.n * s.n);
-  to.error[k] = found.error;
-  to.residual[k] = found.residual;
-  to.relative[k] = found.relative;
-  to.state[k] = state;
-  if (found.relative <= tight && most <= spare) to.state[k] |= finished;
-}
-
 // One correction of X; false where there is nothing to go on.
-bool correct(Work& s, const double* A, const Results& to, long k) {
+bool correct(Evened& s, const double* A, const Results& to, long k) {
   const int n = s.n;
   double top = 0;
   for (int e = 0; e < n * n; e++) top = std::fmax(top, std::fabs(s.X[e]));
@@ -293,29 +172,8 @@ bool correct(Work& s, const double* A, const Results& to, long k) {
 
 }  // namespace
 
-bool even_scaling(int n, const double* A, int* r, int* c) {
-  for (int i = 0; i < n; i++) {
-    double top = 0, check = 0;
-    for (int j = 0; j < n; j++) {
-      const double a = std::fabs(A[i * n + j]);
-      top = a > top ? a : top;
-      check += a - a;
-    }
-    if (!(top > 0) || check != 0) return false;
-    r[i] = std::ilogb(top);
-  }
-  for (int j = 0; j < n; j++) {
-    int top = -100000;
-    for (int i = 0; i < n; i++)
-      if (A[i * n + j] != 0) top = std::max(top, std::ilogb(A[i * n + j]) - r[i]);
-    if (top == -100000) return false;
-    c[j] = top;
-  }
-  return true;
-}
-
 void invert_carefully(int n, const double* A, const Results& to, long k) {
-  Work s;
+  Evened s;
   s.n = n;
   if (!equilibrate(s, A)) return;
   const double before = to.relative[k];

@@ -4,10 +4,6 @@
 
 namespace dmx::DMX_ISA {
 
-// Exponents r and c of rows and columns: 2^-r A 2^-c has rows, then columns, of largest entry in
-// [1, 2). False for a zero or infinite line.
-bool even_scaling(int n, const double* A, int* r, int* c);
-
 // Inverts the matrix at A, or leaves the results at entry k as they are where it does no better.
 void invert_carefully(int n, const double* A, const Results& to, long k);
 

@@ -1,6 +1,7 @@
 """Certified inverses of stacks of small matrices by the compiled kernel, where it was built."""
 
 from deepmatrixinversion.kernel.pairs import OneSolution, certify_stack, solve_one, solve_stack
+from deepmatrixinversion.kernel.passes import doubled_product, moduli, squares
 from deepmatrixinversion.kernel.stack import (
     LARGEST_ORDER,
     METHODS,
@@ -19,12 +20,15 @@ __all__ = [
     "StackInversion",
     "available",
     "certify_stack",
+    "doubled_product",
     "halve_into",
     "invert_one",
     "invert_stack",
+    "moduli",
     "show_config",
     "solve_one",
     "solve_stack",
+    "squares",
     "threads",
     "use",
     "usual_environment",

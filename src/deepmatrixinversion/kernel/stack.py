@@ -72,9 +72,10 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     A candidate from float32, by the network or by elimination, its residual in doubled precision,
     one correction :math:`X = X_0 (I + R + R^2 + R^3 + R^4)`, and a bound on what is left:
     ``src/kernel/series.h`` derives it. What the network leaves loose it gets once more with its
-    rows, then its columns, in reverse order; what is loose still (0.1 % to 3 % of normal matrices)
-    is equilibrated, eliminated in float64 and corrected in doubled precision. No result depends on
-    its neighbours in the stack, on its place there, or on the number of threads.
+    rows, then its columns, in reverse order; what is loose still (0.1 % to 3 % of normal matrices),
+    and what has uneven rows or columns, is equilibrated, eliminated in float64 and corrected in
+    doubled precision: ``src/kernel/slow.cpp``. No result depends on its neighbours in the stack, on
+    its place there, or on the number of threads.
 
     Parameters
     ----------
