@@ -12,13 +12,21 @@ def bits(result):
     return [np.asarray(field).tobytes() for field in result]
 
 
+def even_lines(A):
+    """Whether rows and columns are of even size, (...): 2^6 apart at most, and not just so."""
+    size = np.abs(A)
+    lines = np.concatenate([size.max(axis=-1), size.max(axis=-2)], axis=-1)
+    return lines.max(axis=-1) / 63 <= lines.min(axis=-1)
+
+
+def exact(x):
+    return x if isinstance(x, Fraction) else Fraction(float(x))
+
+
 def exact_inverse(A):
     """The inverse in fractions, None for a singular matrix."""
     n = len(A)
-    M = [
-        [Fraction(float(x)) for x in row] + [Fraction(i == j) for j in range(n)]
-        for i, row in enumerate(A)
-    ]
+    M = [[exact(x) for x in row] + [Fraction(i == j) for j in range(n)] for i, row in enumerate(A)]
     for k in range(n):
         pivot = next((i for i in range(k, n) if M[i][k]), None)
         if pivot is None:
@@ -55,7 +63,7 @@ def check_against_fractions(A, result, where):
         assert error <= Fraction(float(result.error_bound[k])), (where, k, a.tolist())
         assert error <= Fraction(float(result.relative_error_bound[k])) * norm(X), where
         B = [[Fraction(float(v)) for v in row] for row in a]
-        for L, R in ((X, B), (B, X)):
+        for L, R in ((X, B), (B, X)) if even_lines(a) else ((X, B),):
             residual = norm(
                 [
                     [sum(L[i][q] * R[q][j] for q in range(n)) - (i == j) for j in range(n)]

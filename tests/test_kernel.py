@@ -9,6 +9,7 @@ import pytest
 
 from deepmatrixinversion import kernel
 from deepmatrixinversion.kernel import invert_stack
+from deepmatrixinversion.linalg.engine import invert
 from deepmatrixinversion.matrices.spectra import with_condition
 from kernel_families import FAMILIES, check_against_fractions, exact_inverse, norm
 
@@ -93,6 +94,45 @@ def test_graded_matrices_are_finished():
         A = rng.standard_normal((16, n, n)) * np.exp2(rng.integers(-40, 40, (16, n, 1)))
         A = A * np.exp2(rng.integers(-40, 40, (16, 1, n)))
         assert invert_stack(A).finished.all()
+
+
+def evenly_scaled(a, x):
+    """Exactly, by powers of two for rows, then for columns; and the inverse with it."""
+    n = len(a)
+    r = np.frexp(np.abs(a).max(axis=1))[1].tolist()
+    B = [[Fraction(float(a[i, j])) / Fraction(2) ** r[i] for j in range(n)] for i in range(n)]
+    tops = [max(abs(B[i][j]) for i in range(n)) for j in range(n)]
+    c = [int(np.frexp(float(top))[1]) for top in tops]
+    B = [[B[i][j] / Fraction(2) ** c[j] for j in range(n)] for i in range(n)]
+    Y = [
+        [Fraction(float(x[i, j])) * Fraction(2) ** (c[i] + r[j]) for j in range(n)]
+        for i in range(n)
+    ]
+    return B, Y
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [2, 5, 17])
+def test_uneven_matrices_are_proven_beside_even_ones(instruction_set, n, dtype):
+    """Their small rows and columns count: in the relative bound, and in that on the residual."""
+    rng = np.random.default_rng(n)
+    A = rng.uniform(1, 2, (3, n, n)) * rng.choice([-1, 1], (3, n, n))
+    A[0] *= np.exp2(np.linspace(-30, 10, n))[:, None]
+    A[1] *= np.exp2(np.linspace(20, -20, n))
+    A[2] *= np.exp2(np.linspace(-10, 10, n)[:, None] + rng.permutation(np.linspace(15, -15, n)))
+    A = A.astype(dtype)
+    result = invert_stack(A)
+    assert result.settled.all()
+    careful = invert(A, np.zeros_like, n).certificate
+    assert (result.residual_bound <= 2 * careful.residual_bound).all()
+    assert (result.relative_error_bound <= 2 * careful.relative_error_bound).all()
+    check_against_fractions(A, result, n)
+    for a, x, bound in zip(A, result.inverse, result.relative_error_bound, strict=True):
+        B, Y = evenly_scaled(a, x)
+        true = exact_inverse(B)
+        assert true is not None
+        error = norm([[true[i][j] - Y[i][j] for j in range(n)] for i in range(n)])
+        assert error <= Fraction(float(bound)) * norm(Y)
 
 
 def test_float32_stacks_are_finished():

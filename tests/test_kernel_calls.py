@@ -76,7 +76,8 @@ def test_the_benchmark_runs():
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert [line.split("|")[1].strip() for line in result.stdout.splitlines()[2:]] == ["2", "17"]
+    rows = [line.split("|")[1].strip() for line in result.stdout.splitlines() if line[:1] == "|"]
+    assert rows[2:] == ["2", "17"]
 
 
 def test_empty_stack():
@@ -114,7 +115,7 @@ def test_structural_zeros_are_zeros(dtype):
 
 
 def test_what_is_plain():
-    """Even rows and columns, a usual magnitude, and no singular matrix within a rounding or two."""
+    """A usual magnitude, and no singular matrix within a rounding or two."""
     rng = np.random.default_rng(0)
     for n in (2, 8, 16, 17, 33, 64):
         A = rng.standard_normal((6, n, n))
@@ -125,7 +126,7 @@ def test_what_is_plain():
         A[5] *= 2.0**390
         result = invert_stack(A)
         assert result.finished.all()
-        assert result.settled.tolist() == [True, False, False, False, False, True]
+        assert result.settled.tolist() == [True, True, True, False, False, True]
     hair = np.array([[[1.0, 1.0], [1.0, 1.0 + 2.0**-51]]])
     assert not invert_stack(hair).settled[0]
 

@@ -86,8 +86,9 @@ DMX_INLINE void correct(Block<n>& w, const Results& to, long first) {
   *(Vd_any*)(to.error + k) = b.error;
   *(Vd_any*)(to.residual + k) = b.residual;
   *(Vd_any*)(to.relative + k) = b.relative;
-  const Id known = (b.finished & finished) | (half<h>(w.even) & w.usual[h] & plain) |
-                   (half<h>(w.zeros) & sparse);
+  const Id even = half<h>(w.even), apart = ~b.finished | distinct(n, b.residual);
+  const Id known = (b.finished & finished) | (even & w.usual[h] & apart & plain) |
+                   (~even & w.usual[h] & uneven) | (half<h>(w.zeros) & sparse);
   const Bd state = __builtin_convertvector(known, Bd);
   std::memcpy(to.state + k, &state, LD);
   store<N>(to.X + k * N, X);
@@ -97,39 +98,63 @@ template <int n, Method method> DMX_APART void propose_order(Vf* A) {
   if constexpr (method == Method::network) propose<n>(A);
   else eliminate<n>(A);
 }
-using Proposer = void (*)(Vf*);  // none where candidates are given
 
-// LF matrices at A, or LD where last is 0; results from entry `first` on.
-template <int n>
-DMX_APART void invert_block(Proposer proposer, const double* A, const Results& to, long first,
-                            int last) {
-  Block<n> w;
-  w.last = last;
-  prepare(w, A);
-  if (proposer) proposer(w.X);
-  else take_given(w, to.X + first * n * n);
+// Blocks that go together, and what proposes for them: for the last of them twice where it is alone.
+template <int n> constexpr int together = n <= 4 ? 2 : 1;
+using Proposer = void (*)(Vf*, Vf*);  // none where candidates are given
+template <int n, Method method> DMX_APART void propose_blocks(Vf* A, Vf* B) {
+  if constexpr (method == Method::network && together<n> == 2) {
+    propose<n>(A, B);
+  } else {
+    propose_order<n, method>(A);
+    if constexpr (together<n> == 2) propose_order<n, method>(B);
+  }
+}
+
+template <int n> DMX_APART void conclude(Block<n>& w, const Results& to, long first) {
   quantise(w);
   residual(w);
   series(w);
   correct<n, 0>(w, to, first);
-  if (last) correct<n, 1>(w, to, first);
+  if (w.last) correct<n, 1>(w, to, first);
 }
 
-// Whole blocks, and a last one that is filled up with copies of its first matrix.
+// So many times LD matrices at A; results from entry `first` on.
+template <int n>
+DMX_APART void invert_blocks(Proposer proposer, const double* A, const Results& to, long first,
+                             int halves) {
+  Block<n> w[together<n>];
+  const int blocks = (halves + 1) / 2;
+  for (int b = 0; b < blocks; b++) {
+    w[b].last = halves > 2 * b + 1;
+    prepare(w[b], A + b * LF * n * n);
+  }
+  if (proposer) {
+    if constexpr (together<n> == 2)
+      if (blocks == 1) std::memcpy(w[1].X, w[0].X, sizeof w[0].X);
+    proposer(w[0].X, w[together<n> - 1].X);
+  } else {
+    for (int b = 0; b < blocks; b++) take_given(w[b], to.X + (first + b * LF) * n * n);
+  }
+  for (int b = 0; b < blocks; b++) conclude(w[b], to, first + b * LF);
+}
+
+// Whole blocks, and last ones that are filled up with copies of their first matrix.
 template <int n> void invert_order(Method method, const double* A, Results to, long count) {
-  constexpr int N = n * n;
+  constexpr int N = n * n, whole = together<n> * LF;
   const Proposer proposer = method == Method::given     ? nullptr
-                            : method == Method::network ? propose_order<n, Method::network>
-                                                        : propose_order<n, Method::elimination>;
+                            : method == Method::network ? propose_blocks<n, Method::network>
+                                                        : propose_blocks<n, Method::elimination>;
   long k = 0;
-  for (; k + LF <= count; k += LF) invert_block<n>(proposer, A + k * N, to, k, 1);
-  const int rest = (int)(count - k);
+  for (; k + whole <= count; k += whole)
+    invert_blocks<n>(proposer, A + k * N, to, k, 2 * together<n>);
+  const int rest = (int)(count - k), halves = (rest + LD - 1) / LD;
   if (!rest) return;
-  alignas(64) double a[LF * N], x[LF * N], error[LF], residual[LF], relative[LF];
-  uint8_t state[LF];
-  fill<n>(a, A + k * N, rest);
-  if (!proposer) fill<n>(x, to.X + k * N, rest);
-  invert_block<n>(proposer, a, Results{x, error, residual, relative, state}, 0, rest > LD);
+  alignas(64) double a[whole * N], x[whole * N], error[whole], residual[whole], relative[whole];
+  uint8_t state[whole];
+  fill<n>(a, A + k * N, rest, halves * LD);
+  if (!proposer) fill<n>(x, to.X + k * N, rest, halves * LD);
+  invert_blocks<n>(proposer, a, Results{x, error, residual, relative, state}, 0, halves);
   std::memcpy(to.X + k * N, x, rest * N * sizeof(double));
   std::memcpy(to.error + k, error, rest * sizeof(double));
   std::memcpy(to.residual + k, residual, rest * sizeof(double));
@@ -147,7 +172,7 @@ void choose(int order, Method method, const double* A, Results to, long count,
 
 template <Method method, int... n>
 void choose(int order, Vf* A, std::integer_sequence<int, n...>) {
-  static constexpr Proposer proposers[] = {propose_order<n + 1, method>...};
+  static constexpr void (*proposers[])(Vf*) = {propose_order<n + 1, method>...};
   proposers[order - 1](A);
 }
 

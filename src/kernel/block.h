@@ -81,11 +81,10 @@ template <int n> DMX_INLINE void prepare(Block<n>& w, const double* A) {
   survey(w);
 }
 
-// `rest` matrices, and copies of the first to the end of their half of the lanes.
-template <int n> void fill(double* to, const double* A, int rest) {
+// `rest` matrices, and copies of the first up to so many.
+template <int n> void fill(double* to, const double* A, int rest, int whole) {
   constexpr int N = n * n;
-  for (int b = 0; b < LD * (rest > LD ? 2 : 1); b++)
-    std::memcpy(to + b * N, A + (b < rest ? b : 0) * N, N * sizeof(double));
+  for (int b = 0; b < whole; b++) std::memcpy(to + b * N, A + (b < rest ? b : 0) * N, N * sizeof(double));
 }
 
 }  // namespace

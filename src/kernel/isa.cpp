@@ -6,6 +6,8 @@
 #include "batch.h"
 #include "certify.h"
 #include "float32.h"
+#include "halving.h"
+#include "passes.h"
 #include "rows.h"
 #include "series.h"
 #include "slow.h"
@@ -93,30 +95,35 @@ bool all_finished(const Results& to, long count) {
   return all;
 }
 
-// What is left to do for the matrix at A, entry k.
+// What is left to do for the matrix at A, entry k, unless it is finished, plain and nothing else.
 void settle(int n, const double* A, const Results& to, long k) {
-  if (!(to.state[k] & finished)) invert_carefully(n, A, to, k);
+  if (!(to.state[k] & finished) || (to.state[k] & uneven)) invert_carefully(n, A, to, k);
   double* X = to.X + k * n * n;
   if (!(to.error[k] < infinite)) std::fill_n(X, n * n, std::nan(""));
   // The norm that divides the relative bound is smaller now, by at most what its error was.
   if ((to.state[k] & sparse) && (to.state[k] & finished) && put_structural_zeros(n, A, X))
     to.relative[k] *= 1 + 0x1p-20;
-  to.state[k] &= ~sparse;
-  if (!distinct(n, to.residual[k])) to.state[k] &= ~plain;
+  if (!(to.state[k] & uneven) && !distinct(n, to.residual[k])) to.state[k] &= ~plain;
 }
 
-void invert(int n, Method method, const double* A, Results to, long count) {
+void invert_all(int n, Method method, const double* A, Results to, long count) {
   invert_once(n, method, A, to, count);
   if (method == Method::network && n > 1 && !all_finished(to, count)) {
     Retry retry(n);
     retry.run(Retry::Reversed::rows, method, A, to, count);
     retry.run(Retry::Reversed::columns, method, A, to, count);
   }
-  for (long k = 0; k < count; k++) settle(n, A + k * n * n, to, k);
+  for (long k = 0; k < count; k++)
+    if (to.state[k] != (finished | plain)) settle(n, A + k * n * n, to, k);
+}
+
+void invert(int n, Method method, const double* A, Results to, long count) {
+  invert_all(n, method, A, to, count);
+  for (long k = 0; k < count; k++) to.state[k] &= finished | plain;
 }
 
 void invert32(int n, Method method, const float* A, Results32 to, long count) {
-  invert_float32(n, method, A, to, count, invert);
+  invert_float32(n, method, A, to, count, invert_all);
 }
 
 long multiply_adds(long rounds, double& result) {
@@ -135,6 +142,7 @@ long multiply_adds(long rounds, double& result) {
 
 extern const Kernel kernel;
 const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs,
-                       spectral_start, spectral_descend, multiply_adds};
+                       spectral_start, spectral_descend, halve,
+                       {moduli, squares, doubled_product}, multiply_adds};
 
 }  // namespace dmx::DMX_ISA

@@ -5,21 +5,26 @@
 namespace dmx {
 
 constexpr int largest_order = 64;
+constexpr int largest_halved = 256;  // of what is inverted without a proof
 
 // What proposes; `given` are candidates that stand where the inverses go.
 enum class Method { elimination, network, given };
 
 // What is said of a matrix, as bits.
 constexpr uint8_t finished = 1;  // proven, and to a few roundings
-constexpr uint8_t plain = 2;     // rows and columns of even size, entries of usual magnitude, and told
-                                 // apart from the singular matrices within roundings of its entries
-constexpr uint8_t sparse = 4;    // within the kernel: perhaps there are zeros
+constexpr uint8_t plain = 2;     // entries of usual magnitude; told apart from the singular matrices
+                                 // within roundings of its entries, and proven to a few roundings,
+                                 // with rows and columns scaled evenly as well
+// Within the kernel:
+constexpr uint8_t sparse = 4;    // perhaps there are zeros
+constexpr uint8_t uneven = 8;    // a usual magnitude, but rows or columns are not of even size
 
 // Where the results for matrices of order n go, one entry (n x n numbers of X) a matrix.
 template <class T> struct ResultsOf {
   T* X;              // the inverse
   double* error;     // at least ||A^-1 - X||inf; inf where nothing is proven
-  double* residual;  // at least ||I - X A||inf and ||I - A X||inf; inf where nothing is proven
+  double* residual;  // at least ||I - X A||inf, and ||I - A X||inf where rows and columns are of even
+                     // size; inf where nothing is proven
   double* relative;  // at least ||A^-1 - X||inf / ||X||inf; inf where nothing is proven
   uint8_t* state;    // the bits above
 
@@ -80,6 +85,17 @@ struct Guesses {
 // these, the rest.
 using Guess = void (*)(const Guesses& g, long first, long last);
 
+// X, rows x apart, is to be the inverse of the matrix at A, rows a apart; nothing is proven.
+using Halve = void (*)(int n, const double* A, long a, double* X, long x);
+
+// Passes over one large matrix: passes.h.
+struct Passes {
+  void (*moduli)(long n, long m, const double* A, const double* V, double* out);
+  void (*squares)(long n, const double* A, const double* v, double* rows, double* columns);
+  void (*doubled_product)(long n, const double* x, const double* y, const double* A, double* high,
+                          double* low);
+};
+
 // One instruction set.
 struct Kernel {
   const char* name;
@@ -90,6 +106,8 @@ struct Kernel {
   Solve solve;
   Certify certify;
   Guess start, descend;
+  Halve halve;
+  Passes passes;
   // As fast as the processor can: what it is measured by. The number of multiplications, as well as
   // of additions.
   long (*multiply_adds)(long rounds, double& result);

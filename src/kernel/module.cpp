@@ -63,6 +63,10 @@ template <class T> bool alike(const Array<const T, 3>& A, size_t count, size_t r
   return A.shape(0) == count && A.shape(1) == rows && A.shape(2) == columns;
 }
 
+template <class T> bool alike(const Array<T, 2>& v, size_t rows, size_t columns) {
+  return v.shape(0) == rows && v.shape(1) == columns;
+}
+
 // Where bounds and states of so many matrices go.
 template <class T>
 ResultsOf<T> results(T* X, const Array<double, 2>& bounds, const Array<uint8_t, 1>& state,
@@ -98,6 +102,47 @@ void certify_into(Array<const double, 3> A, Array<const double, 3> X, Array<doub
                        to.state + first};
     chosen->certify(n, A.data() + first * n * n, X.data() + first * n * n, part, last - first);
   });
+}
+
+// One matrix without a proof, both of contiguous rows.
+void halve_into(nb::ndarray<const double, nb::ndim<2>, nb::device::cpu> A,
+                nb::ndarray<double, nb::ndim<2>, nb::device::cpu> X) {
+  const size_t n = A.shape(0);
+  require(n >= 1 && n <= (size_t)largest_halved && A.shape(1) == n && X.shape(0) == n &&
+          X.shape(1) == n && A.stride(1) == 1 && X.stride(1) == 1);
+  const nb::gil_scoped_release unlocked;
+  chosen->halve((int)n, A.data(), A.stride(0), X.data(), X.stride(0));
+}
+
+// Passes over k large matrices (k, n, n): |A| V to (k, n, m),
+void moduli_into(Array<const double, 3> A, Array<const double, 3> V, Array<double, 3> out) {
+  const size_t k = A.shape(0), n = A.shape(1), m = V.shape(2);
+  require(A.shape(2) == n && alike(V, k, n, m) && out.shape(0) == k && out.shape(1) == n &&
+          out.shape(2) == m);
+  const nb::gil_scoped_release unlocked;
+  for (size_t i = 0; i < k; i++)
+    chosen->passes.moduli(n, m, A.data() + i * n * n, V.data() + i * n * m, out.data() + i * n * m);
+}
+// (A o A) v and 1^T (A o A), (k, n) each,
+void squares_into(Array<const double, 3> A, Array<const double, 2> v, Array<double, 2> rows,
+                  Array<double, 2> columns) {
+  const size_t k = A.shape(0), n = A.shape(1);
+  require(A.shape(2) == n && alike(v, k, n) && alike(rows, k, n) && alike(columns, k, n));
+  const nb::gil_scoped_release unlocked;
+  for (size_t i = 0; i < k; i++)
+    chosen->passes.squares(n, A.data() + i * n * n, v.data() + i * n, rows.data() + i * n,
+                           columns.data() + i * n);
+}
+// x^T A + y^T A, the first in doubled precision: high and low, (k, n) each.
+void doubled_product_into(Array<const double, 2> x, Array<const double, 2> y,
+                          Array<const double, 3> A, Array<double, 2> high, Array<double, 2> low) {
+  const size_t k = A.shape(0), n = A.shape(1);
+  require(A.shape(2) == n && alike(x, k, n) && alike(y, k, n) && alike(high, k, n) &&
+          alike(low, k, n));
+  const nb::gil_scoped_release unlocked;
+  for (size_t i = 0; i < k; i++)
+    chosen->passes.doubled_product(n, x.data() + i * n, y.data() + i * n, A.data() + i * n * n,
+                                   high.data() + i * n, low.data() + i * n);
 }
 
 // One matrix for all right-hand sides or one each, and the other way round.
@@ -256,6 +301,15 @@ NB_MODULE(_kernel, m) {
         nb::arg("threads"));
   m.def("certify_into", certify_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"));
+  m.def("halve_into", halve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert());
+  m.attr("LARGEST_HALVED") = largest_halved;
+  m.def("moduli_into", moduli_into, nb::arg("A").noconvert(), nb::arg("V").noconvert(),
+        nb::arg("out").noconvert());
+  m.def("squares_into", squares_into, nb::arg("A").noconvert(), nb::arg("v").noconvert(),
+        nb::arg("rows").noconvert(), nb::arg("columns").noconvert());
+  m.def("doubled_product_into", doubled_product_into, nb::arg("x").noconvert(),
+        nb::arg("y").noconvert(), nb::arg("A").noconvert(), nb::arg("high").noconvert(),
+        nb::arg("low").noconvert());
   m.def("solve_into", solve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("error").noconvert(), nb::arg("B").noconvert(), nb::arg("Y").noconvert(),
         nb::arg("bound").noconvert(), nb::arg("threads"));

@@ -1,4 +1,4 @@
-// The two proposers for orders above the templates': the same formulas in loops.
+// The neural proposer for orders above the templates': the same formulas in loops.
 #pragma once
 #include "batch.h"
 #include "vec.h"
@@ -81,62 +81,6 @@ inline void halve_lanes(int n, Vf* A, Vf* room) {
                  [&](int i, int j, Vf c) DMX_LAMBDA { A[(p + i) * n + j] = -c; });
   multiply_lanes(p, p, q, corner, q, below, p,
                  [&](int i, int j, Vf c) DMX_LAMBDA { A[i * n + j] = P[i * p + j] - c; });
-}
-
-// The first row from k on whose entry in column k is largest.
-inline int pivot_row(int n, int ld, const float* M, int k) {
-  uint64_t best = 0;  // the bits of a modulus order as it does; the rows below count backwards
-  for (int i = k; i < n; i++) {
-    uint32_t bits;
-    std::memcpy(&bits, M + i * ld + k, sizeof bits);
-    const uint64_t key = (uint64_t)(bits & 0x7fffffff) << 32 | (uint32_t)(n - i);
-    best = key > best ? key : best;
-  }
-  return n - (int)(uint32_t)best;
-}
-
-// A step of Gauss-Jordan elimination: row p becomes row k, divided by its entry in column k, whose
-// place takes the inverse's column. A row has so many vectors, a constant where they are few;
-// places are 0, 1, ... LF - 1.
-template <class Count>
-DMX_INLINE void eliminate_column(int n, Count vectors, float* M, int k, int p, If places) {
-  constexpr int most = largest_order / LF;
-  const int ld = vectors * LF;
-  If here[most];
-  Vf row[most];
-  const Vf inverse = splat(1.0f / M[p * ld + k]);
-  Vf *own = (Vf*)(M + k * ld), *other = (Vf*)(M + p * ld);
-  for (int v = 0; v < vectors; v++) {
-    here[v] = places == k - v * LF;
-    row[v] = here[v] ? inverse : other[v] * inverse;
-    other[v] = own[v];
-    own[v] = row[v];
-  }
-  for (int i = 0; i < n; i++) {
-    if (i == k) continue;
-    Vf* r = (Vf*)(M + i * ld);
-    const Vf f = splat(M[i * ld + k]);
-    for (int v = 0; v < vectors; v++) r[v] = (here[v] ? Vf{} : r[v]) - f * row[v];
-  }
-}
-
-// The inverse of the row-major M with rows ld apart, in place but for its columns: column j of the
-// inverse is column source[j] of what is left. Partial pivoting.
-inline void eliminate_rows(int n, int ld, float* M, int* source) {
-  int pivot[largest_order];
-  If places;
-  for (int l = 0; l < LF; l++) places[l] = l;
-  for (int k = 0; k < n; k++) {
-    const int p = pivot[k] = pivot_row(n, ld, M, k);
-    switch (ld / LF) {
-      case 2: eliminate_column(n, std::integral_constant<int, 2>{}, M, k, p, places); break;
-      case 3: eliminate_column(n, std::integral_constant<int, 3>{}, M, k, p, places); break;
-      case 4: eliminate_column(n, std::integral_constant<int, 4>{}, M, k, p, places); break;
-      default: eliminate_column(n, ld / LF, M, k, p, places);
-    }
-  }
-  for (int j = 0; j < n; j++) source[j] = j;
-  for (int k = n - 1; k >= 0; k--) std::swap(source[k], source[pivot[k]]);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "again.h"
 #include "batch.h"
+#include "eliminate.h"
 #include "padded.h"
 #include "propose_any.h"
 #include "series.h"
@@ -79,7 +80,7 @@ uint8_t survey(const Work& w, uint8_t known) {
     top = larger(columns[v], top);
     low = larger(v < w.lf / LF - 1 ? -columns[v] : before_end ? -columns[v] : splat(-2.0f), low);
   }
-  if (!(highest(low) * -even_lines > highest(top))) known = 0;
+  if (!(highest(low) * -even_lines > highest(top))) known = known ? uneven : 0;
   return known | (highest(entry) > -0x1p-100f ? sparse : 0);
 }
 
@@ -250,7 +251,7 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
       quantise(w, given(g, to.X + (first + l) * N, g.scale[l]));
     } else {
       int source[most];
-      eliminate_rows(n, w.lf, w.S, source);
+      eliminate_rows<Vf>(n, w.lf, w.S, source);
       permute_columns(w, source);
       quantise(w, w.S);
     }
@@ -279,6 +280,7 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
       to.residual[k] = b.residual[q];
       to.relative[k] = b.relative[q];
       to.state[k] = g.known[l + q] | (b.finished[q] ? finished : 0);
+      if (b.finished[q] && !distinct(n, b.residual[q])) to.state[k] &= ~plain;
     }
   }
   for (int l = 0; l < count; l++)

@@ -119,6 +119,7 @@ DMX_INLINE Vd lowered(int n, Vh sum) { return widened(sum) * (1 - 1.0625 * (n + 
 // Whether a matrix is told apart from those that differ from it by n roundings of each entry: the
 // bound on the residual is at least u/2 ||X|| ||A|| for inverses that are right to the last bit.
 DMX_INLINE bool distinct(int n, double residual) { return 4 * n * residual < 1; }
+DMX_INLINE Id distinct(int n, Vd residual) { return 4.0 * n * residual < 1.0; }
 
 // Products of order n: one after the other, or in blocks (steps 3 and 5).
 constexpr int block = 16;

@@ -36,62 +36,17 @@
 #include <cstring>
 #include <utility>
 
+#include "evened.h"
 #include "exact.h"
 #include "series.h"
 
 namespace dmx::DMX_ISA {
 namespace {
 
-constexpr int room = largest_order * largest_order;
 constexpr int rounds = 6;
 
-struct Work {
-  int n;
-  alignas(64) double B[room], X[room], R[room], Y[room], Z[room], D[room];
-  int r[largest_order], c[largest_order], r_min;
-  double w[largest_order], b[largest_order];
-};
-
-// B with rows, then columns, of largest entry in [1, 2); false for a zero or infinite line.
-bool equilibrate(Work& s, const double* A) {
-  const int n = s.n;
-  for (int i = 0; i < n; i++) {
-    double top = 0, check = 0;
-    for (int j = 0; j < n; j++) {
-      const double a = std::fabs(A[i * n + j]);
-      top = a > top ? a : top;
-      check += a - a;
-    }
-    if (!(top > 0) || check != 0) return false;
-    s.r[i] = std::ilogb(top);
-  }
-  s.r_min = s.r[0];
-  for (int i = 1; i < n; i++) s.r_min = s.r[i] < s.r_min ? s.r[i] : s.r_min;
-  for (int j = 0; j < n; j++) {
-    int top = -100000;
-    for (int i = 0; i < n; i++)
-      if (A[i * n + j] != 0) {
-        const int e = std::ilogb(A[i * n + j]) - s.r[i];
-        top = e > top ? e : top;
-      }
-    if (top == -100000) return false;
-    s.c[j] = top;
-    const int behind = s.r_min - s.r[j];
-    s.w[j] = std::ldexp(1.0, behind > -1000 ? behind : -1000);
-  }
-  for (int i = 0; i < n; i++) {
-    double sum = 0;
-    for (int j = 0; j < n; j++) {
-      s.B[i * n + j] = std::ldexp(A[i * n + j], -(s.r[i] + s.c[j]));
-      sum += std::fabs(s.B[i * n + j]);
-    }
-    s.b[i] = sum * (1 + 2 * n * U);
-  }
-  return true;
-}
-
 // X = B^-1 by Gauss-Jordan elimination in place, with partial pivoting.
-void eliminate_one(Work& s) {
+void eliminate_one(Evened& s) {
   const int n = s.n;
   double* X = s.X;
   int pivot[largest_order];
@@ -119,7 +74,7 @@ void eliminate_one(Work& s) {
 }
 
 // R = I - B X, as if computed in twice the precision
-void residual(Work& s) {
+void residual(Evened& s) {
   const int n = s.n;
   double high[largest_order], low[largest_order];
   for (int i = 0; i < n; i++) {
@@ -151,12 +106,8 @@ void multiply(int n, const double* A, const double* X, const double* S, double* 
   }
 }
 
-struct Norms {
-  double plain, weighted;
-};
-
 // (1): the norms of what R may be off by, and of R and R0
-void residual_norms(const Work& s, Norms& delta, Norms& rho) {
+void residual_norms(const Evened& s, Norms& delta, Norms& rho) {
   const int n = s.n;
   const double H = 1.05 * (n + 2) * (n + 2) * U * U, raise = 1 + (4 * n + 64) * U;
   double top[largest_order] = {};
@@ -184,38 +135,8 @@ void residual_norms(const Work& s, Norms& delta, Norms& rho) {
   if (check != 0) rho.plain = infinite;
 }
 
-// Takes X1, its rounding errors D and the bound (3) to A's own scale, if that is the best yet.
-void keep_best(const Work& s, const double* A, double term, const Results& to, long k) {
-  const int n = s.n;
-  const double raise = 1 + (4 * n + 64) * U;
-  double error = 0, norm = 0, size = 0, check = 0;
-  double X[room];
-  for (int i = 0; i < n; i++) {
-    double d = 0, x = 0, held = 0, a = 0;
-    for (int j = 0; j < n; j++) {
-      X[i * n + j] = std::ldexp(s.Z[i * n + j], -(s.c[i] + s.r[j]));
-      d += std::fabs(s.D[i * n + j]) * s.w[j];
-      x += std::fabs(s.X[i * n + j]);
-      held += std::fabs(X[i * n + j]);
-      a += std::fabs(A[i * n + j]);
-    }
-    const double row = std::ldexp((d + x * term) * raise, -(s.c[i] + s.r_min)) + (n + 1) * 0x1p-1074;
-    error = std::fmax(error, row), norm = std::fmax(norm, a), size = std::fmax(size, held);
-    check += (held - held) + (row - row);
-  }
-  error *= raise;
-  const double relative = error / size * raise;
-  if (check != 0 || !(error < 0x1p1000) || !(relative < to.relative[k])) return;
-  std::memcpy(to.X + k * n * n, X, sizeof(double) * n * n);
-  to.error[k] = error;
-  to.residual[k] = error * (norm * raise) * raise + 0x1p-1022;
-  to.relative[k] = relative;
-  to.state[k] &= ~finished;
-  if (relative <= tight && term <= spare) to.state[k] |= finished;
-}
-
 // One correction of X; false where there is nothing to go on.
-bool correct(Work& s, const double* A, const Results& to, long k) {
+bool correct(Evened& s, const double* A, const Results& to, long k) {
   const int n = s.n;
   double top = 0;
   for (int e = 0; e < n * n; e++) top = std::fmax(top, std::fabs(s.X[e]));
@@ -237,11 +158,14 @@ bool correct(Work& s, const double* A, const Results& to, long k) {
     two_sum(s.X[e], s.Z[e], sum, s.D[e]);
     s.Z[e] = sum;
   }
-  const double G = 1.01 * (n + 2) * U, zeta = 1.4 * rho.weighted;
-  const double eta = 1.8 * (delta.weighted + delta.plain * rho.weighted +
-                            G * rho.plain * zeta + 2.1 * U * zeta) +
-                     1.4 * left * rho.weighted + 0x1p-900;
-  keep_best(s, A, G * zeta + eta, to, k);
+  const double G = 1.01 * (n + 2) * U;
+  const auto term = [&](double delta_w, double rho_w) {
+    const double zeta = 1.4 * rho_w;
+    const double eta = 1.8 * (delta_w + delta.plain * rho_w + G * rho.plain * zeta + 2.1 * U * zeta) +
+                       1.4 * left * rho_w + 0x1p-900;
+    return G * zeta + eta;
+  };
+  keep_best(s, A, {term(delta.plain, rho.plain), term(delta.weighted, rho.weighted)}, to, k);
   std::memcpy(s.X, s.Z, sizeof(double) * n * n);
   return true;
 }
@@ -249,18 +173,23 @@ bool correct(Work& s, const double* A, const Results& to, long k) {
 }  // namespace
 
 void invert_carefully(int n, const double* A, const Results& to, long k) {
-  Work s;
+  Evened s;
   s.n = n;
   if (!equilibrate(s, A)) return;
-  if (to.relative[k] < 0x1p-20) {
+  const double before = to.relative[k];
+  const uint8_t known = to.state[k];
+  if (before < 0x1p-20) {
     for (int i = 0; i < n; i++)
       for (int j = 0; j < n; j++)
         s.X[i * n + j] = std::ldexp(to.X[k * n * n + i * n + j], s.c[i] + s.r[j]);
   } else {
     eliminate_one(s);
   }
+  // A proof by norms of uneven lines is worth less than any of theirs.
+  if (known & uneven) to.relative[k] = infinite, to.state[k] &= ~finished;
   for (int round = 0; round < rounds && !(to.state[k] & finished); round++)
-    if (!correct(s, A, to, k)) return;
+    if (!correct(s, A, to, k)) break;
+  if (to.relative[k] == infinite) to.relative[k] = before, to.state[k] = known;
 }
 
 }  // namespace dmx::DMX_ISA

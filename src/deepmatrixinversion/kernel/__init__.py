@@ -1,6 +1,7 @@
 """Certified inverses of stacks of small matrices by the compiled kernel, where it was built."""
 
 from deepmatrixinversion.kernel.pairs import OneSolution, certify_stack, solve_one, solve_stack
+from deepmatrixinversion.kernel.passes import doubled_product, moduli, squares
 from deepmatrixinversion.kernel.spectral import (
     MOST_UNITS,
     Starts,
@@ -13,6 +14,7 @@ from deepmatrixinversion.kernel.stack import (
     METHODS,
     StackInversion,
     complete_stack,
+    halve_into,
     invert_one,
     invert_stack,
     usual_environment,
@@ -29,14 +31,18 @@ __all__ = [
     "available",
     "certify_stack",
     "complete_stack",
+    "doubled_product",
+    "halve_into",
     "invert_one",
     "invert_stack",
+    "moduli",
     "packed",
     "show_config",
     "solve_one",
     "solve_stack",
     "spectral_descend",
     "spectral_start",
+    "squares",
     "threads",
     "use",
     "usual_environment",

@@ -13,6 +13,7 @@ METHODS = ("network", "elimination")
 _CODES = {"elimination": 0, "network": 1}
 _GIVEN = 2
 LARGEST_ORDER: int = 0 if compiled is None else compiled.LARGEST_ORDER
+LARGEST_HALVED: int = 0 if compiled is None else compiled.LARGEST_HALVED
 
 FINISHED: int = 0 if compiled is None else compiled.FINISHED
 PLAIN: int = 0 if compiled is None else compiled.PLAIN
@@ -40,7 +41,7 @@ class StackInversion(NamedTuple):
     error_bound : (k,) float64
         at least ‖A^-1 - X‖inf
     residual_bound : (k,) float64
-        at least ‖I - X A‖inf and ‖I - A X‖inf
+        at least ‖I - X A‖inf, and ‖I - A X‖inf where rows and columns are of even size
     relative_error_bound : (k,) float64
         at least ‖A^-1 - X‖inf / ‖X‖inf
     state : (k,) uint8
@@ -61,8 +62,9 @@ class StackInversion(NamedTuple):
 
     @property
     def settled(self) -> NDArray[np.bool_]:
-        """Finished, and plain: rows and columns are of even size, entries between 2^-400 and 2^400,
-        and what changes them by a rounding or two leaves the matrix nonsingular."""
+        """Finished, and plain: the largest entry is between 2^-400 and 2^400, what changes entries
+        by a rounding or two leaves the matrix nonsingular, and where rows or columns are of uneven
+        size relative bounds hold beside the evenly scaled pair as well."""
         return self.state == FINISHED | PLAIN
 
 
@@ -72,9 +74,10 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     A candidate from float32, by the network or by elimination, its residual in doubled precision,
     one correction :math:`X = X_0 (I + R + R^2 + R^3 + R^4)`, and a bound on what is left:
     ``src/kernel/series.h`` derives it. What the network leaves loose it gets once more with its
-    rows, then its columns, in reverse order; what is loose still (0.1 % to 3 % of normal matrices)
-    is equilibrated, eliminated in float64 and corrected in doubled precision. No result depends on
-    its neighbours in the stack, on its place there, or on the number of threads.
+    rows, then its columns, in reverse order; what is loose still (0.1 % to 3 % of normal matrices),
+    and what has uneven rows or columns, is equilibrated, eliminated in float64 and corrected in
+    doubled precision: ``src/kernel/slow.cpp``. No result depends on its neighbours in the stack, on
+    its place there, or on the number of threads.
 
     Parameters
     ----------
@@ -144,6 +147,22 @@ def invert_one(A: NDArray) -> tuple[NDArray, float, float, float] | None:
     if found is None or found[3] != FINISHED | PLAIN:
         return None
     return X, found[0], found[1], found[2]
+
+
+def halve_into(A: NDArray[np.float64], X: NDArray[np.float64]) -> None:
+    """One matrix's inverse into X, without a proof: recursion on halves, ends by elimination.
+
+    Parameters
+    ----------
+    A, X : (n, n) float64 arrays
+        of contiguous rows, 1 <= n <= ``LARGEST_HALVED``; X is garbage, NaN included, where a
+        leading block of A is singular
+
+    Notes
+    -----
+    Cost: 1 product.
+    """
+    compiled.halve_into(A, X)
 
 
 def usual_environment() -> bool:

@@ -45,10 +45,10 @@ def kernel_inverses(
 
     Notes
     -----
-    Left to the careful code is what the kernel could not prove to the last bits, and matrices whose
-    rows or columns are uneven: their certificates also speak of the evenly scaled pair. So are
-    those that can hardly be told from singular ones, by the residual bound, which is at least
-    u/2 ‖X‖‖A‖ for inverses that are right to the last bit.
+    Left to the careful code is what the kernel could not prove to the last bits, with uneven rows
+    or columns beside the evenly scaled pair as well, and what can hardly be told from singular
+    matrices: by the residual bound, which is at least u/2 ‖X‖‖A‖ for inverses that are right to the
+    last bit, and for the evenly scaled pair by 2 n u ‖|X||A|‖, as `certificate` does.
     """
 
     def inverses(A: NDArray) -> kernel.StackInversion:

@@ -50,12 +50,12 @@ Rump 2010, "Verification methods: rigorous results using floating-point arithmet
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.halving import signs
 from deepmatrixinversion.linalg.polish import inflated
 from deepmatrixinversion.linalg.residual import U, error_sums, gamma
@@ -160,31 +160,23 @@ def norms(A: Array) -> Array:
 
 
 def moduli(A: Array, V: Array) -> Array:
-    """|A| V, a block of rows at a time."""
-    return _by_rows(np.abs, A, V)
-
-
-def squares(A: Array, V: Array) -> tuple[Array, Array]:
-    """The entries' squares times V, and their sums along columns (k, 1, n), likewise."""
-    columns = np.zeros((len(A), 1, A.shape[2]))
-
-    def squared(rows: Array, out: Array) -> Array:
-        np.square(rows, out=out)
-        columns[...] += np.matmul(np.ones((1, out.shape[1])), out)
-        return out
-
-    return _by_rows(squared, A, V), columns
-
-
-def _by_rows(function: Callable[..., Array], A: Array, V: Array) -> Array:
-    k, n, m = A.shape[0], A.shape[1], V.shape[2]
-    step = max(1, (1 << 15) // n)
-    room, out = np.empty((k, min(step, n), n)), np.empty((k, n, m))
+    """|A| V."""
+    if kernel.available():
+        return kernel.moduli(A, V)
+    n = A.shape[1]
+    step, out = max(1, (1 << 15) // n), np.empty(V.shape)
     for start in range(0, n, step):
-        rows = A[:, start : start + step]
-        values = function(rows, out=room[:, : rows.shape[1]])
-        np.matmul(values, V, out=out[:, start : start + step])
+        rows = slice(start, start + step)
+        np.matmul(np.abs(A[:, rows]), V, out=out[:, rows])
     return out
+
+
+def squares(A: Array, v: Array) -> tuple[Array, Array]:
+    """The entries' squares times v (k, n), and their sums along columns (k, n)."""
+    if kernel.available():
+        return kernel.squares(A, v)
+    S = A * A
+    return np.matmul(S, v[:, :, None])[:, :, 0], S.sum(axis=1)
 
 
 def _chosen(A: Array, X: Array, r: Array, size: Array) -> NDArray[np.int64]:
@@ -201,11 +193,11 @@ def _chosen(A: Array, X: Array, r: Array, size: Array) -> NDArray[np.int64]:
 
 
 def _measured_choice(A: Array, X: Array, r: Array) -> NDArray[np.int64]:
-    ones = np.ones((len(A), A.shape[1], 1))
+    ones = np.ones(A.shape[:2])
     rows, columns = squares(X, ones)
-    size = np.sqrt(rows.sum(axis=1)[:, 0])
-    allowed = U * np.sqrt(columns @ squares(A, rows)[0])[:, 0, 0] + NEGLIGIBLE * size
-    single = V32 * np.sqrt(columns @ squares(r, ones)[0])[:, 0, 0]
+    size = np.sqrt(rows.sum(axis=1))
+    allowed = U * np.sqrt((columns * squares(A, rows)[0]).sum(axis=1)) + NEGLIGIBLE * size
+    single = V32 * np.sqrt((columns * squares(r, ones)[0]).sum(axis=1))
     probes = signs(A.shape[1], PROBES)
     power = r @ (r @ probes)
     moved = X @ np.concatenate([power, r @ power], axis=2)

@@ -25,6 +25,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.halving import signs
 from deepmatrixinversion.linalg.residual import leading, unit
 from deepmatrixinversion.linalg.stack import Array, Stack
@@ -64,7 +65,14 @@ def _rounded(v: Array) -> Array:
 
 
 def _times(x: Array, rest: Array | None, M: Array) -> tuple[Array, Array]:
-    """x M_1, exactly, and x M_2 + rest M, for row vectors (k, 1, n)."""
+    """x M, doubly precise, plus rest M, for row vectors (k, 1, n): x M_1, exactly, and the rest.
+
+    The compiled kernel has products without error instead, and needs no M_1.
+    """
+    if kernel.available():
+        y = np.zeros_like(x) if rest is None else rest
+        high, low = kernel.doubled_product(x[:, 0], y[:, 0], M)
+        return high[:, None], low[:, None]
     units = unit(Stack(M, last=False))
     exact, rounded = np.zeros_like(x), np.zeros_like(x)
 

@@ -1,4 +1,4 @@
-"""Inverses of large matrices by halving, onto leaves that the compiled kernel inverts."""
+"""Inverses of large matrices by halving, down to what the compiled kernel inverts in cache."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import math
 
 import numpy as np
 
-from deepmatrixinversion.kernel import invert_stack
+from deepmatrixinversion.kernel import halve_into
 from deepmatrixinversion.linalg.stack import Array
 
-LEAF_ORDER = 36
-"""Largest order handed to the kernel; measured: a leaf of 32 costs less than two of 16 and the
-products around them, one of 64 several times more."""
-
+LEAF_ORDER = 128
+"""Largest order that the kernel halves on in its own products; measured: above, BLAS's are faster
+than theirs by more than what a call costs."""
 
 REFINED_ORDER = 128
 """Smallest order of inner inverses that are probed, and refined where that pays."""
@@ -36,8 +35,9 @@ def halved(A: Array) -> Array:
     Inner inverses of some size are refined, X + X (I - A X), where two random probes say that the
     residual is large; the whole never is.
 
-    Leaves are eliminated with pivots, each in its own rows alone: what the network proposes for one
-    leaf at a time costs more than all the rest, and whatever comes out is proven afterwards.
+    Ends, of order 32, are eliminated with pivots, each in its own rows alone: what the network
+    proposes for one at a time costs more than all the rest, and whatever comes out is proven
+    afterwards.
 
     Parameters
     ----------
@@ -50,8 +50,7 @@ def halved(A: Array) -> Array:
 
     Notes
     -----
-    Cost: 1 product of order n, at most 0.5 more for refinements, and n/32 leaves; n^2 doubles
-    beside the result.
+    Cost: 1 product of order n, at most 0.5 more for refinements; n^2 doubles beside the result.
 
     References
     ----------
@@ -67,9 +66,16 @@ def _halve(A: Array, X: Array, depth: int) -> None:
     """A's inverse into X, both of any row stride."""
     n = len(A)
     if n <= LEAF_ORDER:
-        X[...] = invert_stack(np.ascontiguousarray(A)[None], "elimination", 1).inverse[0]
-        return
-    h = n // 2
+        halve_into(A, X)
+    else:
+        _by_blocks(A, X, depth)
+    if depth and n >= REFINED_ORDER:
+        _refine(A, X, ROUGH[min(depth, 2)])
+
+
+def _by_blocks(A: Array, X: Array, depth: int) -> None:
+    """One level of the recursion."""
+    h = len(A) // 2
     B, C = A[:h, h:], A[h:, :h]
     P, right, below, Q = X[:h, :h], X[:h, h:], X[h:, :h], X[h:, h:]
     _halve(A[:h, :h], P, depth + 1)
@@ -83,8 +89,6 @@ def _halve(A: Array, X: Array, depth: int) -> None:
     CP = np.matmul(C, P)
     np.matmul(minus_Q, CP, out=below)
     P -= np.matmul(right, CP)
-    if depth and n >= REFINED_ORDER:
-        _refine(A, X, ROUGH[min(depth, 2)])
 
 
 def _refine(A: Array, X: Array, rough: float) -> None:

@@ -32,6 +32,7 @@ class Weights(NamedTuple):
     """Weights W (k, n, 4) in [0, 1] for the norms of E, of E S, and of both as scaled back.
 
     The norm of row sums beside a column is their largest, each times 2^shifts, (k, n or 1, 4).
+    Where every matrix has a single exponent the last two columns are the first, and left out.
     """
 
     W: Array
@@ -42,25 +43,30 @@ class Weights(NamedTuple):
         """For scaled matrices."""
         S, rows, columns = scaled.S.array, scaled.rows, scaled.columns
         k, n = S.shape[:2]
-        W = np.ones((k, n, 4))
+        kinds = 1 if scaled.uniform else 2
+        W = np.ones((k, n, 2 * kinds))
         back, top = (-rows).max(axis=1, keepdims=True), columns.max(axis=1, keepdims=True)
-        W[:, :, 2] = np.ldexp(1.0, np.maximum(-rows - back, -1022))
-        W[:, :, 3] = np.ldexp(1.0, np.maximum(columns - top, -1022))
+        if not scaled.uniform:
+            W[:, :, 2] = np.ldexp(1.0, np.maximum(-rows - back, -1022))
+            W[:, :, 3] = np.ldexp(1.0, np.maximum(columns - top, -1022))
+        # Of the ones, and of the last: W[..., 3], or once more the ones.
         exponents = _normalised_sums(S, W[:, :, ::3], W[:, :, 1::2])
         shifts = np.zeros((*columns.shape, 4), dtype=np.int64)
         shifts[:, :, 1] = exponents[:, :1]
         shifts[:, :, 2] = back - columns
-        shifts[:, :, 3] = exponents[:, 1:] + top - columns
+        shifts[:, :, 3] = exponents[:, -1:] + top - columns
         return cls(W, shifts)
 
     def norms(self, sums: Array) -> Array:
         """The four norms (4, k), rounded up; NaN becomes inf."""
+        if self.W.shape[2] == 2:
+            sums = np.tile(sums.max(axis=1, keepdims=True), 2)
         return shifted(np.ldexp(sums, self.shifts).max(axis=1)).T.copy()
 
 
 def _normalised_sums(S: Array, V: Array, out: Array) -> NDArray[np.int64]:
     """|S| V over powers of two that bring its columns to [0, 1), into ``out``; their exponents."""
-    sums = moduli(S, np.ascontiguousarray(V))
+    sums = moduli(S, V)
     exponents = np.frexp(sums.max(axis=1))[1].astype(np.int64)
     out[...] = np.ldexp(sums, -exponents[:, None])
     return exponents
