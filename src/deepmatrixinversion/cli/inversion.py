@@ -28,6 +28,7 @@ from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
     ResidualAccumulator,
+    frobenius_residuals,
 )
 from deepmatrixinversion.reporting.report import InversionReport
 from deepmatrixinversion.reporting.worst import Worst
@@ -71,6 +72,7 @@ class Seen:
         bounds = tuple(wording.bounds)
         self.answers = AnswerSummary(bounds, good=wording.good, first=first, table=table)
         self.not_finite = self.not_compared = 0
+        self.targets_off = 0.0  # largest residual of a target whose matrix has a certified inverse
 
     def add(self, block: Block, X: NDArray, comparable: NDArray[np.bool_]) -> None:
         """A block, and the answers that were written, some of them fit for comparison."""
@@ -91,6 +93,9 @@ class Seen:
         shown &= comparable
         self.errors.add(X[shown], block.truth[shown])
         self.entries.add(X[shown], block.truth[shown])
+        if block.B is None and (proven := block.answers.columns.get("certified")) is not None:
+            own = frobenius_residuals(block.A[shown & proven], block.truth[shown & proven])
+            self.targets_off = max(self.targets_off, float(own.max(initial=0.0)))
         with np.errstate(all="ignore"):
             off = np.abs(X - block.truth).max(axis=(-2, -1), initial=0.0)
         self.worst.add(at, block.A, X, block.truth, np.where(shown, off, np.nan))
@@ -146,6 +151,7 @@ def invert_file(options: argparse.Namespace) -> int:
     return _status(options, seen, how)
 
 
+ROUNDED = 1e-6  # residuals that only targets of few digits leave
 WORTH_KEEPING = 10.0  # seconds of inverting that somebody might not want to lose
 
 
@@ -240,6 +246,12 @@ def _status(options: argparse.Namespace, seen: Seen, how: str) -> int:
     if seen.not_compared:
         print(
             f"dmxinvert: targets that are not finite: {seen.not_compared}, left out",
+            file=sys.stderr,
+        )
+    if seen.targets_off > max(ROUNDED, seen.residuals.statistics().max):
+        print(
+            "dmxinvert: targets of certified matrices leave |I - AT|F up to "
+            f"{seen.targets_off:.2g}, more than any answer: what errors say is theirs",
             file=sys.stderr,
         )
     if answers.count == answers.matrices:

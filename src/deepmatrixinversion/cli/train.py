@@ -233,8 +233,9 @@ def _tell(evaluations: list[Any]) -> None:
     for e in evaluations:
         kind = f"order {e.order}, {e.distribution} [{e.rmin:g}, {e.rmax:g}], |det| > {e.det_min:g}"
         failures = 1 - e.residual.below_one
+        r2 = f"{e.errors.r2:.6f}" if e.errors.r2 > -10 else f"{e.errors.r2:.1e}"
         print(
-            f"{kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
+            f"{kind}: R2 {r2}, MAE {e.errors.mae:.2e}, residual median "
             f"{e.residual.median:.1e}, failures {100 * failures:.3f} %",
             file=sys.stderr,
         )
