@@ -17,6 +17,7 @@ from rich.console import Console
 from deepmatrixinversion.atomic import atomic_text, atomic_write
 from deepmatrixinversion.cli.aligned import Beside, side_by_side
 from deepmatrixinversion.cli.kinds import KINDS, Answers, Kind, replaced
+from deepmatrixinversion.cli.picture import draw
 from deepmatrixinversion.cli.pieces import Pieces, stamp
 from deepmatrixinversion.cli.progress import reading_progress
 from deepmatrixinversion.cli.text_options import asked_dialect
@@ -144,7 +145,7 @@ def invert_file(options: argparse.Namespace) -> int:
     if _suffix(options.report) == ".json":
         atomic_text(options.report, report.to_json())
     if options.plotout is not None:
-        _plot(options.plotout, report, seen)
+        draw(options.plotout, report, seen)
     # With the answers on standard output, the table must not get between them.
     if not options.quiet:
         Console(stderr=options.inverseout == "-").print(report.to_table())
@@ -275,36 +276,3 @@ def _status(options: argparse.Namespace, seen: Seen, how: str) -> int:
 
 def _suffix(path: str | None) -> str:
     return "" if path is None else os.path.splitext(path)[1].lower()
-
-
-def _plot(where: str, report: InversionReport, seen: Seen) -> None:
-    # Matplotlib takes long to import: only who asks for a plot waits for it.
-    from deepmatrixinversion.reporting.figure_files import save_figure
-    from deepmatrixinversion.reporting.plots import predicted_against_true, residual_histogram
-
-    how = "LAPACK" if report.mode == "numpy" else report.how.removeprefix("nn, ")
-    title = f"{report.matrices:,} matrices {report.size}: {how}"
-    if report.errors is None:
-        figure = residual_histogram(
-            seen.residuals.values(),
-            title=title,
-            residual=report.wording.residual,
-            limit=report.wording.proves,
-            example=seen.worst.example,
-        )
-    else:
-        others = report.matrices - report.answers.count
-        if others and report.on_uncertified == "nan":
-            title += f", {report.answers.count:,} of them {report.wording.good} and shown"
-        elif others and report.on_uncertified == "pinv":
-            title += f"; pseudo-inverses for {others:,} that are not certified"
-        figure = predicted_against_true(
-            seen.entries.targets,
-            seen.entries.predictions,
-            report.errors,
-            title=title,
-            matrices=report.matrices,
-            truth="target",
-            example=seen.worst.example,
-        )
-    save_figure(figure, where)
