@@ -52,6 +52,7 @@ html_theme_options = {
     "footer_end": [],
     "header_links_before_dropdown": 8,
 }
+html_sidebars = {"install": [], "playground": []}  # no pages beside them
 html_show_sourcelink = False
 html_copy_source = False
 mathjax_path = "mathjax/tex-svg.js"

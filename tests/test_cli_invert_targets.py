@@ -117,3 +117,11 @@ sys.exit(status)
     x = np.load("x.npy", mmap_mode="r")
     assert x.shape == np.load("large.npy", mmap_mode="r").shape
     np.testing.assert_array_equal(x[-23:], np.linalg.inv(A))
+
+
+def test_targets_that_are_no_inverses_are_said_to_be(here, capsys):
+    truth = np.linalg.inv(A)
+    for targets, said in ((truth, False), (np.round(truth, 2), True)):
+        write_matrices("t.npy", targets)
+        assert call("--invtarget", "t.npy") == 0
+        assert ("targets of certified matrices leave" in capsys.readouterr().err) == said

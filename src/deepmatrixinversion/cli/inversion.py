@@ -16,15 +16,8 @@ from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text, atomic_write
 from deepmatrixinversion.cli.aligned import Beside, side_by_side
-from deepmatrixinversion.cli.kinds import (
-    KINDS,
-    WRITTEN,
-    Answers,
-    Kind,
-    replaced,
-    replacement,
-    status,
-)
+from deepmatrixinversion.cli.kinds import KINDS, Answers, Kind, replaced
+from deepmatrixinversion.cli.picture import draw
 from deepmatrixinversion.cli.pieces import Pieces, stamp
 from deepmatrixinversion.cli.text_options import asked_dialect
 from deepmatrixinversion.errors import NotSquareError
@@ -35,6 +28,7 @@ from deepmatrixinversion.reporting.metrics import (
     EntrySample,
     ErrorAccumulator,
     ResidualAccumulator,
+    frobenius_residuals,
 )
 from deepmatrixinversion.reporting.progress import reading_progress
 from deepmatrixinversion.reporting.report import InversionReport
@@ -70,6 +64,7 @@ class Seen:
         bounds = tuple(wording.bounds)
         self.answers = AnswerSummary(bounds, good=wording.good, first=first, table=table)
         self.not_finite = self.not_compared = 0
+        self.targets_off = 0.0  # largest residual of a target whose matrix has a certified inverse
 
     def add(self, block: Block, X: NDArray, comparable: NDArray[np.bool_]) -> None:
         """A block, and the answers that were written, some of them fit for comparison."""
@@ -90,6 +85,9 @@ class Seen:
         shown &= comparable
         self.errors.add(X[shown], block.truth[shown])
         self.entries.add(X[shown], block.truth[shown])
+        if block.B is None and (proven := block.answers.columns.get("certified")) is not None:
+            own = frobenius_residuals(block.A[shown & proven], block.truth[shown & proven])
+            self.targets_off = max(self.targets_off, float(own.max(initial=0.0)))
         with np.errstate(all="ignore"):
             off = np.abs(X - block.truth).max(axis=(-2, -1), initial=0.0)
         self.worst.add(at, block.A, X, block.truth, np.where(shown, off, np.nan))
@@ -138,13 +136,14 @@ def invert_file(options: argparse.Namespace) -> int:
     if _suffix(options.report) == ".json":
         atomic_text(options.report, report.to_json())
     if options.plotout is not None:
-        _plot(options.plotout, report, seen)
+        draw(options.plotout, report, seen)
     # With the answers on standard output, the table must not get between them.
     if not options.quiet:
         Console(stderr=options.inverseout == "-").print(report.to_table())
     return _status(options, seen, how)
 
 
+ROUNDED = 1e-6  # residuals that only targets of few digits leave
 WORTH_KEEPING = 10.0  # seconds of inverting that somebody might not want to lose
 
 
@@ -241,6 +240,12 @@ def _status(options: argparse.Namespace, seen: Seen, how: str) -> int:
             f"dmxinvert: targets that are not finite: {seen.not_compared}, left out",
             file=sys.stderr,
         )
+    if seen.targets_off > max(ROUNDED, seen.residuals.statistics().max):
+        print(
+            "dmxinvert: targets of certified matrices leave |I - AT|F up to "
+            f"{seen.targets_off:.2g}, more than any answer: what errors say is theirs",
+            file=sys.stderr,
+        )
     if answers.count == answers.matrices:
         return 0
     if options.kind == "pinv":
@@ -259,36 +264,3 @@ def _status(options: argparse.Namespace, seen: Seen, how: str) -> int:
 
 def _suffix(path: str | None) -> str:
     return "" if path is None else os.path.splitext(path)[1].lower()
-
-
-def _plot(where: str, report: InversionReport, seen: Seen) -> None:
-    # Matplotlib takes long to import: only who asks for a plot waits for it.
-    from deepmatrixinversion.reporting.figure_files import save_figure
-    from deepmatrixinversion.reporting.plots import predicted_against_true, residual_histogram
-
-    how = "LAPACK" if report.mode == "numpy" else report.how.removeprefix("nn, ")
-    title = f"{report.matrices:,} matrices {report.size}: {how}"
-    if report.errors is None:
-        figure = residual_histogram(
-            seen.residuals.values(),
-            title=title,
-            residual=report.wording.residual,
-            limit=report.wording.proves,
-            example=seen.worst.example,
-        )
-    else:
-        others = report.matrices - report.answers.count
-        if others and report.on_uncertified == "nan":
-            title += f", {report.answers.count:,} of them {report.wording.good} and shown"
-        elif others and report.on_uncertified == "pinv":
-            title += f"; pseudo-inverses for {others:,} that are not certified"
-        figure = predicted_against_true(
-            seen.entries.targets,
-            seen.entries.predictions,
-            report.errors,
-            title=title,
-            matrices=report.matrices,
-            truth="target",
-            example=seen.worst.example,
-        )
-    save_figure(figure, where)

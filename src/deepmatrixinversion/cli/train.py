@@ -223,8 +223,9 @@ def _tell(evaluations: list[Any]) -> None:
     """What raw answers are worth, on stderr."""
     for e in evaluations:
         failures = 1 - e.residual.below_one
+        r2 = f"{e.errors.r2:.6f}" if e.errors.r2 > -10 else f"{e.errors.r2:.1e}"
         print(
-            f"{e.kind}: R2 {e.errors.r2:.6f}, MAE {e.errors.mae:.2e}, residual median "
+            f"{e.kind}: R2 {r2}, MAE {e.errors.mae:.2e}, residual median "
             f"{e.residual.median:.1e}, failures {100 * failures:.3f} %",
             file=sys.stderr,
         )

@@ -135,7 +135,7 @@ class InversionReport(NamedTuple):
         if self.errors is not None:
             table.add_section()
             e = self.errors
-            table.add_row("R2 against target", f"{e.r2:.9f}")
+            table.add_row("R2 against target", f"{e.r2:.9f}" if e.r2 > -10 else f"{e.r2:.1e}")
             table.add_row("MSE", f"{e.mse:.3e}")
             table.add_row("MAE", f"{e.mae:.3e}")
             table.add_row("largest error", f"{e.max_abs_error:.3e}")
