@@ -63,7 +63,12 @@ NET_DEFAULTS: dict[str, dict[str, Any]] = {
         "nmx_samples": 200_000,
     },
     "prior": {"loss": "products", "nunits": 512, "nlayers": 8},
-    "feedback": {"loss": "log_residual", "lr": 3e-4, "nunits": 32, "nlayers": 3},
+    "feedback": {
+        "loss": "log_residual",
+        "lr": 3e-4,
+        "nunits": 32,
+        "nlayers": 3,
+    },
 }
 
 
