@@ -20,6 +20,7 @@ from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
 from deepmatrixinversion.matrices.spectra import even_spectrum, with_singular_values
 from deepmatrixinversion.reporting.figure_files import save_figure
+from deepmatrixinversion.reporting.metrics import frobenius_residuals as residual
 from page import arguments, panels, table, write_page
 
 SPECTRA = {
@@ -52,14 +53,6 @@ def graph(order: int, net: str, precision: str) -> bytes:
     return model.SerializeToString()
 
 
-def residual(A: np.ndarray, X: np.ndarray) -> float:
-    """Largest ‖I - A X‖F."""
-    with np.errstate(all="ignore"):
-        R = np.eye(A.shape[-1]) - A.astype(np.float64) @ X.astype(np.float64)
-        largest = float(np.linalg.norm(R, axis=(1, 2)).max())
-    return largest if np.isfinite(largest) else np.inf
-
-
 def measure(precision: str, count: int, seed: int, largest: int = 128) -> dict:
     """(order, net, spectrum) -> residuals of the graph and of LAPACK, by condition number."""
     results = {}
@@ -73,8 +66,8 @@ def measure(precision: str, count: int, seed: int, largest: int = 128) -> dict:
             for kappa in KAPPAS[precision]:
                 spectra = np.tile(sigma(order, kappa), (count, 1))
                 A = with_singular_values(rng, spectra).astype(DTYPES[precision])
-                ours.append(residual(A, np.asarray(run.run(None, {"A": A})[0])))
-                lapack.append(residual(A, np.linalg.inv(A)))
+                ours.append(residual(A, run.run(None, {"A": A})[0]).max())
+                lapack.append(residual(A, np.linalg.inv(A)).max())
             results[order, net, spectrum] = (ours, lapack)
         print(order, net, precision, flush=True)
     return results

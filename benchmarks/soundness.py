@@ -10,14 +10,14 @@ violation is one too many: the exit status is 1 then.
 from __future__ import annotations
 
 import json
-import subprocess
+import multiprocessing
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -88,36 +88,20 @@ def check(A: np.ndarray, X: np.ndarray, proof: Certificate) -> list[str]:
     return [one for one in found if one]
 
 
-FLUSHED = """
-import sys, numpy as np, torch
-from deepmatrixinversion.atomic import atomic_text
-from deepmatrixinversion.linalg.certify import certify
-if not torch.set_flush_denormal(True):
-    sys.exit("this processor cannot flush denormals")
-assert np.float64(2.0**-1022) * np.float64(0.5) == 0.0, "flush-to-zero is not on"
-data = np.load(sys.argv[1])
-out = {}
-for name in data.files:
-    if name.startswith("A"):
-        proof = certify(data[name], data["X" + name[1:]])
-        out.update({f"{field}{name[1:]}": value for field, value in proof._asdict().items()})
-np.savez(sys.argv[2], **out)
-"""
+def _flush() -> None:
+    """Turn flush-to-zero and denormals-are-zero on, for good."""
+    import torch
+
+    if not torch.set_flush_denormal(True):
+        raise RuntimeError("this processor cannot flush denormals")
+    assert np.float64(2.0**-1022) * np.float64(0.5) == 0.0, "flush-to-zero is not on"
 
 
 def flushed_certificates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[Certificate]:
     """`certify` of each pair in a process with flush-to-zero and denormals-are-zero on."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "in.npz"), Path(folder, "out.npz")
-        arrays: dict[str, Any] = {f"A{i}": A for i, (A, _) in enumerate(pairs)}
-        arrays |= {f"X{i}": X for i, (_, X) in enumerate(pairs)}
-        np.savez(source, **arrays)
-        subprocess.run([sys.executable, "-c", FLUSHED, str(source), str(target)], check=True)
-        data = np.load(target)
-        return [
-            Certificate(*(data[f"{field}{i}"] for field in Certificate._fields))
-            for i in range(len(pairs))
-        ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_flush) as pool:
+        return list(pool.map(certify, *zip(*pairs, strict=True)))
 
 
 def flushed_pairs(rng: np.random.Generator, k: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -16,7 +16,15 @@ from rich.console import Console
 
 from deepmatrixinversion.atomic import atomic_text, atomic_write
 from deepmatrixinversion.cli.aligned import Beside, side_by_side
-from deepmatrixinversion.cli.kinds import KINDS, Answers, Kind, replaced
+from deepmatrixinversion.cli.kinds import (
+    KINDS,
+    WRITTEN,
+    Answers,
+    Kind,
+    replaced,
+    replacement,
+    status,
+)
 from deepmatrixinversion.cli.picture import draw
 from deepmatrixinversion.cli.pieces import Pieces, stamp
 from deepmatrixinversion.cli.text_options import asked_dialect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from deepmatrixinversion.cli.methods import NUMPY, choose_inverter, choose_metho
 from deepmatrixinversion.linalg.engine import Inversion
 from deepmatrixinversion.linalg.pseudoinverse import pseudo_inverse
 from deepmatrixinversion.reporting.metrics import frobenius_residuals, relative_residuals
-from deepmatrixinversion.reporting.report import INVERSE, PSEUDOINVERSE, SOLUTION, Wording
+from deepmatrixinversion.reporting.report import INVERSE, PSEUDOINVERSE, SOLUTION
 
 
 class Answers(NamedTuple):
@@ -21,23 +21,6 @@ class Answers(NamedTuple):
 
     X: NDArray
     columns: Mapping[str, NDArray]
-
-
-class Kind(Protocol):
-    """One kind of answer, for matrices of one shape."""
-
-    @property
-    def wording(self) -> Wording: ...
-    @property
-    def model(self) -> str | None: ...
-
-    def answer(self, A: NDArray, B: NDArray | None) -> Answers:
-        """Answers to matrices (b, m, n), with right-hand sides (b, n, p) where there are any."""
-        ...
-
-    def instead(self, A: NDArray, B: NDArray | None) -> NDArray:
-        """What ``--on_uncertified pinv`` writes for these."""
-        ...
 
 
 class Inverses:
@@ -122,11 +105,11 @@ class Solutions:
         return pseudo_inverse(A).pseudoinverse @ B
 
 
-KINDS: dict[str, Callable[[argparse.Namespace, tuple[int, int]], Kind]] = {
-    "inverse": Inverses,
-    "pinv": PseudoInverses,
-    "solve": Solutions,
-}
+Kind = Inverses | PseudoInverses | Solutions
+"""``answer`` to matrices (b, m, n), with right-hand sides (b, n, p) where there are any, and what
+``--on_uncertified pinv`` writes ``instead``."""
+
+KINDS: dict[str, type[Kind]] = {"inverse": Inverses, "pinv": PseudoInverses, "solve": Solutions}
 
 
 def check_kind(options: argparse.Namespace) -> None:

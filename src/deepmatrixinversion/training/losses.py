@@ -6,7 +6,7 @@ Let X be the last candidate, R = I - A X its residual, and the batch mean be wri
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,12 +18,8 @@ INNER_WEIGHT = 0.1
 REACHED, SOFTNESS, FAR_WEIGHT = 1e-3, 1.5, 0.02
 
 
-class Loss(Protocol):
-    """Of a trajectory, its matrices A and, where there is one, what their inverses are to be."""
-
-    def __call__(
-        self, trajectory: Trajectory, A: Tensor, target: Tensor | None = None
-    ) -> Tensor: ...
+Loss = Callable[..., Tensor]
+"""Of a trajectory, its matrices A and, where there is one, what their inverses are to be."""
 
 
 def frobenius(trajectory: Trajectory, A: Tensor, target: Tensor | None = None) -> Tensor:

@@ -7,7 +7,7 @@ resumed run equals an uninterrupted one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,18 +26,6 @@ class Batch(NamedTuple):
 
     A: Tensor
     target: Tensor | None = None
-
-
-class Supply(Protocol):
-    """Where a training's matrices come from."""
-
-    def draw(self, purpose: int, order: int, count: int, *position: int) -> Batch:
-        """Matrices for a purpose and a position of the run, always the same."""
-        ...
-
-    def selection(self, member: int) -> list[Batch]:
-        """Those that the best weights are chosen by."""
-        ...
 
 
 class Fresh:
@@ -89,6 +77,11 @@ class Static:
         A, target = self.validation
         some = slice(0, SELECTION_MATRICES)
         return [Batch(A[some], None if target is None else target[some])]
+
+
+Supply = Fresh | Static
+"""Where a training's matrices come from: to ``draw`` for a purpose and a position of the run,
+always the same, and a ``selection`` of those that the best weights are chosen by."""
 
 
 def supply(recipe: Recipe, device: torch.device, directory: Path) -> Supply:
