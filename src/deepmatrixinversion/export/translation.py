@@ -25,7 +25,7 @@ from deepmatrixinversion.export import (
     householder,
     iteration,
     lu,
-    singular_values,
+    pseudo_inverse,
     spectra,
 )
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
@@ -229,8 +229,8 @@ class Writer:
         A, rows, columns = operand(matrix, "pinv")
         if hermitian:
             A = symmetric(A, rows, upper=False)
-        if min(rows, columns) <= singular_values.LARGEST:
-            return singular_values.pseudo_inverse(A, rows, columns, atol, rtol).node
+        if min(rows, columns) <= pseudo_inverse.LARGEST:
+            return pseudo_inverse.pseudo_inverse(A, rows, columns, atol, rtol).node
         if atol:
             raise ValueError("pinv: atol would need the scale of the matrices: give rtol instead")
         dtype = A.dtype
