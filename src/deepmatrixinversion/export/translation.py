@@ -81,9 +81,12 @@ def onnx_translation_table(
 
     Notes
     -----
-    A graph cannot raise an error. Where PyTorch would, ``inv``, ``solve`` and ``cholesky`` return
-    NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with
-    an ``info`` that is 0 where ‖I - A X‖F is below 1, rows scaled alike, else the order.
+    A graph cannot raise an error. ``cholesky`` returns NaN for a matrix for which PyTorch would
+    raise one; ``inv`` and ``solve`` where a pivot is 0 in their own elimination, though a singular
+    matrix may leave one of rounding's size in one elimination and 0 in the other; ``matrix_rank``
+    returns -1 for a matrix that is not finite, all others NaN. ``inv_ex`` and ``solve_ex`` return
+    finite numbers that are no inverse, with an ``info`` that is 0 where ‖I - A X‖F is below 1, rows
+    scaled alike, else the order.
 
     Examples
     --------
