@@ -13,7 +13,7 @@ from deepmatrixinversion.export.check import check, relative, session
 from deepmatrixinversion.export.inverse import standard_model
 from deepmatrixinversion.export.modules import module_for
 from deepmatrixinversion.export.options import Options
-from deepmatrixinversion.export.singular_values import LARGEST
+from deepmatrixinversion.export.pseudo_inverse import LARGEST
 from deepmatrixinversion.matrices.spectra import even_spectrum
 from spectra_of_tests import with_pseudo_inverses
 

@@ -36,7 +36,10 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
         K = K - (column / row.take(j, 1)).expanded(1, 2 * n, *stack) * row
     row, K = K.take(above, 0).sum((0,), True), K.take(below, 0)
     pivot = row.take(n - 1, 1)
-    X = (K - K.take(n - 1, 1) / pivot * row).take(below, 1)
+    # Earlier pivots are the largest of their columns, so that they leave 0/0 where they are 0; the
+    # last one would leave infinities as well.
+    factor = K.take(n - 1, 1) / pivot + (pivot - pivot) / pivot
+    X = (K - factor * row).take(below, 1)
     if finite:
         # An earlier pivot of 0 has left NaN, which is not larger than 0, in all of the matrix.
         X = where(abs(pivot) > 0, X, 0)

@@ -58,13 +58,8 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
     return X + X @ (constant(np.eye(n), A.dtype) - A @ X)
 
 
-def pivot_row(column: Value, free: Value | None = None) -> Any:
-    """The row (1, ...) of each column's (n, 1, ...) largest entry, among those that are free.
-
-    Of a column of zeros a free one, too: a pivot of a row already used would hide that the matrix
-    is singular.
-    """
-    sizes = abs(column) if free is None else where(free > 0, abs(column), -1)
+def pivot_row(sizes: Value) -> Any:
+    """The row (1, ...) of each column's (n, 1, ...) largest number."""
     return op.ArgMax(sizes.node, axis=0, keepdims=0)
 
 
@@ -82,22 +77,22 @@ def units(indices: Any, n: int, axis: int, like: Value) -> Value:
 
 def _eliminated(S: Value, n: int, finite: bool) -> tuple[Value, Value]:
     """S = (n, n, ...) to X (..., n, n), its inverse as P X P, and P (n, n, ...)."""
-    free = constant(np.ones((n, 1, *[1] * (S.rank - 2))), S.dtype)
+    sign = constant(np.full((n, 1, *[1] * (S.rank - 2)), 0.5), S.dtype)
     if n <= PANEL:
-        T, _, P, _ = _panel(S, n, n, free, finite)
+        T, _, P, _ = _panel(S, n, n, sign, finite)
         return stack_first(T), P
     S, chosen = stack_first(S), []
     for width in widths(n, PANEL):
         head, rest = columns(S, 0, width), columns(S, width, n)
-        T, change, P, free = _panel(stack_last(head), width, n, free, finite)
+        T, change, P, sign = _panel(stack_last(head), width, n, sign, finite)
         rest = rest + stack_first(change) @ (stack_first(P) @ rest)
         S = concatenate([rest, stack_first(T)], -1)
         chosen.append(P)
     return S, concatenate(chosen, 0)
 
 
-def _panel(M: Value, width: int, n: int, free: Value, finite: bool) -> tuple[Value, ...]:
-    """T and T - Pᵀ (n, width, ...), P (width, n, ...), and the rows left free.
+def _panel(M: Value, width: int, n: int, sign: Value, finite: bool) -> tuple[Value, ...]:
+    """T and T - Pᵀ (n, width, ...), P (width, n, ...), and the sign of rows, -½ of those used.
 
     A step turns column c and pivot row r with pivot p into -c/p and r/p, the pivot into 1/p, and
     subtracts c r/p elsewhere: all that is M - (c - unit) (r + e)/p, with e the column's unit
@@ -106,9 +101,11 @@ def _panel(M: Value, width: int, n: int, free: Value, finite: bool) -> tuple[Val
     stack, rows, chosen = [1] * (M.rank - 2), [], []
     for j, e in enumerate(np.eye(width)):
         column = M.take(j, 1)
-        index = pivot_row(column, free)
+        # Of a column of zeros one with a 0 in any case: a row already used, whose sign is negative,
+        # would hide that the matrix is singular.
+        index = pivot_row(abs(column) * sign)
         unit = units(index, n, 0, M)
-        free = free - unit
+        sign = sign - unit
         row = gathered(M, index, 0, 1, width, *stack)
         pivot = row.take(j, 1)
         if finite:
@@ -119,4 +116,4 @@ def _panel(M: Value, width: int, n: int, free: Value, finite: bool) -> tuple[Val
         rows.append(index)
         chosen.append(unit)
     P = units(op.Concat(*rows, axis=0), n, 1, M)
-    return M, M - concatenate(chosen, 1), P, free
+    return M, M - concatenate(chosen, 1), P, sign

@@ -14,20 +14,34 @@ LARGEST = 4
 """Beyond, n³ products of entries a matrix are more work than that."""
 
 
-class Products:
-    """A B and Aᵀ B of matrices (..., n, n) given as rows (..., 1, n²)."""
+class Product:
+    """A B or Aᵀ B as sums of products of two entries, from rows (..., 1, k) to a row.
 
-    def __init__(self, n: int, dtype: np.dtype) -> None:
-        i, j, k = np.indices((n, n, n)).reshape(3, -1)
-        entry = np.eye(n * n)
-        self.left = constant(entry[n * i + k].T, dtype)
-        self.turned = constant(entry[n * k + i].T, dtype)
-        self.right = constant(entry[n * k + j].T, dtype)
-        self.place = constant(entry[n * i + j], dtype)
+    ``a`` and ``b`` lead from a row to the entries of A (m, k), of which there may be more than are
+    used, and of B (k, n), ``c`` from those of the product to a row.
+    """
 
-    def of(self, A: Value, B: Value, turned: bool = False) -> Value:
-        """A B, or Aᵀ B: all products of two entries that meet, and their sums."""
-        return ((A @ (self.turned if turned else self.left)) * (B @ self.right)) @ self.place
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dtype: np.dtype,
+        *,
+        turned: bool = False,
+        a: np.ndarray | None = None,
+        b: np.ndarray | None = None,
+        c: np.ndarray | None = None,
+    ) -> None:
+        m, k, n = shape
+        i, j, over = np.indices((m, n, k)).reshape(3, -1)
+        left = np.eye(m * k)[over * m + i if turned else i * k + over].T
+        right, total = np.eye(k * n)[over * n + j].T, np.eye(m * n)[i * n + j]
+        self.left = constant(left if a is None else a @ left, dtype)
+        self.right = constant(right if b is None else b @ right, dtype)
+        self.total = constant(total if c is None else total @ c, dtype)
+
+    def __call__(self, A: Value, B: Value) -> Value:
+        """All products of two entries that meet, and their sums."""
+        return ((A @ self.left) * (B @ self.right)) @ self.total
 
 
 def flat(A: Value, n: int) -> Value:

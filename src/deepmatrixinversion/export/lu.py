@@ -96,7 +96,9 @@ def _panel(
     indices, multipliers, rows = [], [], []
     for j in range(width):
         column = M.take(j, 1)
-        index = pivot_row(column, free)
+        # Of a column of zeros a free one, too: P is a permutation whatever the matrix is.
+        sizes = abs(column) if free is None else where(free > 0, abs(column), -1)
+        index = pivot_row(sizes)
         row = gathered(M, index, 0, 1, width, *[1] * (M.rank - 2))
         pivot = row.take(j, 1)
         # Where no pivot is left the column is 0, and so are its multipliers.

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import torch
 
-from deepmatrixinversion.export import adjugate, elimination, singular_values
+from deepmatrixinversion.export import adjugate, elimination, pseudo_inverse
 from deepmatrixinversion.linalg.purification import default_rtol
 from deepmatrixinversion.models.config import ANY_ORDER
 from deepmatrixinversion.models.directory import ModelDirectory
@@ -111,7 +111,7 @@ class Options:
         elif int(self.internal) < int(self.precision):
             yield f"internal is {self.internal}, less than the precision {self.precision}"
         elif self.internal == "32" and not self.jacobi:
-            largest = singular_values.LARGEST
+            largest = pseudo_inverse.LARGEST
             yield (
                 f"beyond {largest} rows and columns pinv needs float64 inside: leave out internal "
                 "or give 64"
@@ -186,7 +186,7 @@ class Options:
     @property
     def jacobi(self) -> bool:
         """Whether a pseudo-inverse is computed by Jacobi rotations, in any precision."""
-        return min(self.shape) <= singular_values.LARGEST
+        return min(self.shape) <= pseudo_inverse.LARGEST
 
     @property
     def inside(self) -> torch.dtype:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Value, constant, where
+from deepmatrixinversion.export.algebra import Value, constant, op, where
 
 TINY = 1e-18
-"""A column whose norm is below counts as zero. Matrices are scaled to 1."""
+"""What is added to norms, so that nothing is divided by 0. Matrices are scaled to 1."""
 
 
 class Reflection(NamedTuple):
@@ -31,7 +31,7 @@ def reflection(column: Value, j: int, rows: int) -> Reflection:
     index = np.arange(rows)[:, None]
     x = column * (index >= j) if j else column
     norm = (x * x).sum((-2,), True) ** 0.5
-    x = x / norm.clip(TINY)
+    x = x / norm.of(op.Sum(norm.node, norm.like(TINY).node))  # the optimizer would drop Add
     unit = constant(index == j, x.dtype)
     v = x + where(x.row(j) < 0, unit * -1, unit)
     vT = v.mT

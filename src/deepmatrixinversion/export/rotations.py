@@ -23,7 +23,8 @@ import math
 
 import numpy as np
 
-from deepmatrixinversion.export.algebra import Value, constant, op, where
+from deepmatrixinversion.export.algebra import Value, concatenate, constant, op
+from deepmatrixinversion.export.blocks import columns
 from deepmatrixinversion.export.flat import flat
 
 DAMPING = 0.1
@@ -35,10 +36,17 @@ LARGEST = 64
 
 
 def sweeps(order: int, dtype: np.dtype) -> int:
-    """Sweeps until rounding level, with one to spare: 3 + log2 n, one more in float64."""
+    """Sweeps until rounding level: 2 + log2 n, in float64 2 + 2 log2 n, one less up to order 4.
+
+    Of 1,201 matrices of each order, most of them with multiple or clustered values, entries off the
+    diagonal were then at most 3 n eps; two sweeps less left up to 150 n eps in float64.
+    """
     if order <= 2:
         return order - 1  # one rotation is all there is to do
-    return 3 + math.ceil(math.log2(order)) + (dtype == np.float64)
+    halvings = math.ceil(math.log2(order))
+    if dtype == np.float64:
+        return 2 * halvings + (2 if order > 4 else 1)
+    return 2 + halvings
 
 
 def pairs(order: int) -> list[tuple[int, int]]:
@@ -55,7 +63,15 @@ def moved(order: int) -> list[int]:
 
 
 class Rotations:
-    """The rounds of one order and dtype: constants, and the nodes of a round."""
+    """The rounds of one order and dtype: constants, and the nodes of a round.
+
+    Attributes
+    ----------
+    pick : ndarray
+        from the entries of G (n²) to (d, g) = (G_qq - G_pp, 2 G_pq) of each pair, all d first
+    place : ndarray
+        from cosines and sines, all cosines first, to the entries of J (n²)
+    """
 
     def __init__(self, order: int, dtype: np.dtype) -> None:
         if order > LARGEST:
@@ -74,12 +90,12 @@ class Rotations:
             place[half + k, p, q], place[half + k, q, p] = 1, -1
         first, both = np.eye(2 * half), np.tile(np.eye(half), (2, 2))
         first[half:, :half], first[half:, half:] = np.eye(half), 0
-        self.pick = constant(pick.reshape(n * n, -1), dtype)
-        self.rest = constant(rest.reshape(n * n, -1), dtype)
-        self.first, self.both = constant(first, dtype), constant(both, dtype)
-        self.place = constant(place[:, :, moved(n)].reshape(-1, n * n), dtype)
+        self.pick, self.place = pick.reshape(n * n, -1), place[:, :, moved(n)].reshape(-1, n * n)
+        self.differences = constant(self.pick, dtype)
+        self.weights = constant(np.concatenate([rest.reshape(n * n, -1), first]), dtype)
+        self.both, self.placed = constant(both, dtype), constant(self.place, dtype)
         # Where a pair is 0, so that nothing is divided by 0: an angle of 0.
-        tiny = 1e-18 if dtype == np.float32 else 1e-150
+        tiny = 1.234e-18 if dtype == np.float32 else 1.234e-150
         self.tiny = constant(tiny * (np.arange(2 * half) < half), dtype)
 
     @property
@@ -92,17 +108,23 @@ class Rotations:
 
         It rotates the pairs and moves all coordinates on.
         """
-        n = self.order
-        return self.flat(flat(G, n)).reshape(2, n, n)
+        entries = flat(G, self.order)
+        dg = entries @ self.differences
+        found = self._of(concatenate([entries, dg], -1), dg) @ self.placed
+        return found.reshape(2, self.order, self.order)
 
-    def flat(self, entries: Value) -> Value:
-        """As `of`, of matrices and to matrices whose entries are in rows (..., 1, n²)."""
-        # (d, g) = (G_qq - G_pp, 2 G_pq) of each pair, d in the first half.
-        dg = entries @ self.pick
-        radius = ((dg * dg) @ self.first + (entries * entries) @ self.rest) ** 0.5
-        signed = where(dg < 0, dg.of(op.Neg(radius.node)), radius)
-        # The cotangent of the angle is (d ± √(d² + g²))/g; a sum of three, since the exporter's
-        # optimizer drops the addition of small numbers.
-        direction = dg.of(op.Sum(dg.node, signed.node, self.tiny.node))
-        cosines_and_sines = direction / ((direction * direction) @ self.both) ** 0.5
-        return cosines_and_sines @ self.place
+    def with_differences(self) -> np.ndarray:
+        """From the entries of G (n²) to them and (d, g)."""
+        return np.concatenate([np.eye(self.order**2), self.pick], -1)
+
+    def cosines_and_sines(self, both: Value) -> Value:
+        """Those of the pairs, from the entries of G and (d, g) in a row (..., 1, n² + 2 pairs)."""
+        n2, last = self.pick.shape
+        return self._of(both, columns(both, n2, n2 + last))
+
+    def _of(self, both: Value, dg: Value) -> Value:
+        radius = ((both * both) @ self.weights) ** 0.5
+        dg = dg.of(op.Sum(dg.node, self.tiny.node))  # the optimizer would drop Add
+        # The cotangent of the angle is (d ± √(d² + g²))/g.
+        direction = dg + dg.of(op.Sign(dg.node)) * radius
+        return direction / ((direction * direction) @ self.both) ** 0.5

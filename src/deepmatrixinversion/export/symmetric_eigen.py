@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepmatrixinversion.export.algebra import Value, concatenate, constant, where
-from deepmatrixinversion.export.flat import LARGEST, Products, flat
+from deepmatrixinversion.export.flat import LARGEST, Product, flat
 from deepmatrixinversion.export.reflections import triangular
 from deepmatrixinversion.export.rotations import Rotations, sweeps
 from deepmatrixinversion.export.scale import nan_unless_finite, roundoff, scaled
@@ -65,16 +65,27 @@ def _step_of_qr(B: Value, V: Value, n: int) -> Value:
 
 def _diagonalised(B: Value, V: Value, n: int) -> tuple[Value, Value]:
     rotations = Rotations(n, B.dtype)
-    rounds = range(sweeps(n, B.dtype) * rotations.rounds)
+    count = sweeps(n, B.dtype) + (2 < n < PREPARED)
+    rounds = range(count * rotations.rounds)
     if n <= LARGEST:
-        products, B, V = Products(n, B.dtype), flat(B, n), flat(V, n)
-        for _ in rounds:
-            J = rotations.flat(B)
-            B = products.of(J, products.of(B, J), turned=True)
-            V = products.of(V, J)
-        return B.reshape(2, n, n), V.reshape(2, n, n)
+        return _diagonalised_flat(rotations, len(rounds), B, V, n)
     for _ in rounds:
         J = rotations.of(B)
         B = J.mT @ (B @ J)
         V = V @ J
     return B, V
+
+
+def _diagonalised_flat(
+    rotations: Rotations, rounds: int, B: Value, V: Value, n: int
+) -> tuple[Value, Value]:
+    """The same, entry by entry."""
+    B, V, shape = flat(B, n), flat(V, n), (n, n, n)
+    both = constant(rotations.with_differences(), B.dtype)
+    from_right = Product(shape, B.dtype, b=rotations.place)
+    from_left = Product(shape, B.dtype, turned=True, a=rotations.place)
+    for _ in range(rounds):
+        J = rotations.cosines_and_sines(B @ both)
+        B = from_left(J, from_right(B, J))
+        V = from_right(V, J)
+    return B.reshape(2, n, n), V.reshape(2, n, n)

@@ -25,7 +25,7 @@ from deepmatrixinversion.export import (
     householder,
     iteration,
     lu,
-    singular_values,
+    pseudo_inverse,
     spectra,
 )
 from deepmatrixinversion.export.algebra import Value, cast, constant, integers, op, where
@@ -81,9 +81,12 @@ def onnx_translation_table(
 
     Notes
     -----
-    A graph cannot raise an error. Where PyTorch would, ``inv``, ``solve`` and ``cholesky`` return
-    NaN for that matrix. ``inv_ex`` and ``solve_ex`` return finite numbers that are no inverse, with
-    an ``info`` that is 0 where ‖I - A X‖F is below 1, rows scaled alike, else the order.
+    A graph cannot raise an error. ``cholesky`` returns NaN for a matrix for which PyTorch would
+    raise one; ``inv`` and ``solve`` where a pivot is 0 in their own elimination, though a singular
+    matrix may leave one of rounding's size in one elimination and 0 in the other; ``matrix_rank``
+    returns -1 for a matrix that is not finite, all others NaN. ``inv_ex`` and ``solve_ex`` return
+    finite numbers that are no inverse, with an ``info`` that is 0 where ‖I - A X‖F is below 1, rows
+    scaled alike, else the order.
 
     Examples
     --------
@@ -229,8 +232,8 @@ class Writer:
         A, rows, columns = operand(matrix, "pinv")
         if hermitian:
             A = symmetric(A, rows, upper=False)
-        if min(rows, columns) <= singular_values.LARGEST:
-            return singular_values.pseudo_inverse(A, rows, columns, atol, rtol).node
+        if min(rows, columns) <= pseudo_inverse.LARGEST:
+            return pseudo_inverse.pseudo_inverse(A, rows, columns, atol, rtol).node
         if atol:
             raise ValueError("pinv: atol would need the scale of the matrices: give rtol instead")
         dtype = A.dtype

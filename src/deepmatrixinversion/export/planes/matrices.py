@@ -178,7 +178,8 @@ def matrix_rank(
     if rtol is None:
         rtol = 0.0 if atol else _default_rtol(A)
     A = from_triangle(A) if hermitian else A
-    return torch.linalg.matrix_rank(embedded(A), atol=atol, rtol=rtol) // 2
+    rank = torch.linalg.matrix_rank(embedded(A), atol=atol, rtol=rtol)
+    return torch.where(rank < 0, rank, rank // 2)
 
 
 def matrix_exp(A: Planes) -> Planes:

@@ -1,0 +1,70 @@
+"""Pseudo-inverses by one-sided Jacobi, polished by residuals in twice the precision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepmatrixinversion.export.algebra import (
+    Value,
+    concatenate,
+    constant,
+    floor_power,
+    size,
+    where,
+)
+from deepmatrixinversion.export.reflections import orthogonal
+from deepmatrixinversion.export.singular_values import orthogonalised
+from deepmatrixinversion.export.slices import difference
+from deepmatrixinversion.export.sorting import ordered
+
+LARGEST = 16
+"""Up to this many rows or columns pseudo-inverses are computed so, and beyond by iteration, whose
+graph has a tenth of the nodes there: those of Jacobi grow with n log n."""
+
+POLISHED = 32
+"""Most rows of matrices whose pseudo-inverses are polished. Where there are many more rows than
+columns most of the error lies outside the range, where a step does not reach."""
+
+
+def pseudo_inverse(
+    A: Value, m: int, n: int, atol: float | None = None, rtol: float | None = None
+) -> Value:
+    """Moore-Penrose inverses (..., n, m), small singular values counting as 0.
+
+    Those are small that are no larger than ``atol`` or ``rtol`` times the largest, by default
+    max(m, n) eps times, unless an ``atol`` is given: the rule of PyTorch and NumPy.
+
+    Those of square matrices of full rank are right within a few u and n (κ u)², others within κ u
+    as LAPACK's are.
+    """
+    if m < n:
+        return pseudo_inverse(A.mT, n, m, atol, rtol).mT
+    if rtol is None:
+        rtol = 0 if atol else m * float(np.finfo(A.dtype).eps)
+    given, outer, Y, norms, V = orthogonalised(A, m, n)
+    values, _ = ordered(norms.reshape(2, n), n, descending=True)
+    cut = values.take([0], -1).reshape(1, 1, 1) * rtol
+    if atol:
+        limit = given.inverted(constant(atol, A.dtype))
+        cut = where(cut > limit, cut, limit)
+    counts = norms > cut
+    XT = Y * (where(counts, constant(1, A.dtype), norms * 0) / where(counts, norms * norms, 1))
+    XT = XT @ V.mT
+    if m > n:
+        XT = _below_zeros(XT, m - n)
+    X = orthogonal(outer, XT).mT
+    return given.inverted(_polished(given.S, X, m, n) if m <= POLISHED else X)
+
+
+def _below_zeros(U: Value, count: int) -> Value:
+    """U with rows of zeros below, which are not finite where U is not."""
+    return concatenate([U, U.take([0] * count, -2) * 0], -2)
+
+
+def _polished(S: Value, X: Value, m: int, n: int) -> Value:
+    """X + (I - X S) X, n <= m, where that is a small step: the error within S's range squared."""
+    c = floor_power(size(X, (-2, -1)))
+    residual = difference(constant(np.eye(n), S.dtype) / c, X / c, S, m) * c
+    step = residual @ X
+    small = (step * step).sum((-2, -1), True) < (X * X).sum((-2, -1), True) * 0.25
+    return X + where(small, step, 0)
