@@ -14,7 +14,7 @@ from deepmatrixinversion.inference.leaf import PriorLeaf
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, Array, improved, norm
 from deepmatrixinversion.linalg.scaling import Scaled, normalise
 from deepmatrixinversion.linalg.stack import Stack
-from deepmatrixinversion.prior.costs import NEAREST, charged
+from deepmatrixinversion.prior.costs import MEAN, NEAREST, charged
 from deepmatrixinversion.prior.driver import from_nothing, prior_guess
 from deepmatrixinversion.prior.sequence import ENOUGH, Start
 from deepmatrixinversion.prior.store import Prior
@@ -74,7 +74,7 @@ def measure(family: Family, n: int, count: int, folder: Path) -> Case:
     S, T = S / norm(S)[:, None, None], T / norm(T)[:, None, None]
     names = {
         "generic": "greedy",
-        "mean": "mean",
+        MEAN: "mean",
         NEAREST: "nearest",
         "inverse of the matrix before": "previous",
     }
