@@ -65,9 +65,9 @@ def measure(family: Family, n: int, count: int, folder: Path) -> Case:
     data = data_set(A)
     recipe = recipe_for(data, {"net": "prior", "data": family.name}, has_targets=False)
     directory = new_directory(folder / "m", recipe, data)
-    start = time.perf_counter()
+    start = time.process_time()
     fitted = fit_and_finish(directory, recipe, command="benchmarks/your_matrices.py")
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     inverter = Inverter.from_pretrained(directory)
     train, _, test = (part.A for part in data.blocks())
     S, T = (Scaled.of(np.ascontiguousarray(M)).S.matrices() for M in (train, test))
