@@ -14,7 +14,7 @@ from deepmatrixinversion.inference.leaf import PriorLeaf
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, Array, improved, norm
 from deepmatrixinversion.linalg.scaling import Scaled, normalise
 from deepmatrixinversion.linalg.stack import Stack
-from deepmatrixinversion.prior.costs import NEAREST, charged
+from deepmatrixinversion.prior.costs import MEAN, NEAREST, charged
 from deepmatrixinversion.prior.driver import from_nothing, prior_guess
 from deepmatrixinversion.prior.sequence import ENOUGH, Start
 from deepmatrixinversion.prior.store import Prior
@@ -65,16 +65,16 @@ def measure(family: Family, n: int, count: int, folder: Path) -> Case:
     data = data_set(A)
     recipe = recipe_for(data, {"net": "prior", "data": family.name}, has_targets=False)
     directory = new_directory(folder / "m", recipe, data)
-    start = time.perf_counter()
+    start = time.process_time()
     fitted = fit_and_finish(directory, recipe, command="benchmarks/your_matrices.py")
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     inverter = Inverter.from_pretrained(directory)
     train, _, test = (part.A for part in data.blocks())
     S, T = (Scaled.of(np.ascontiguousarray(M)).S.matrices() for M in (train, test))
     S, T = S / norm(S)[:, None, None], T / norm(T)[:, None, None]
     names = {
         "generic": "greedy",
-        "mean": "mean",
+        MEAN: "mean",
         NEAREST: "nearest",
         "inverse of the matrix before": "previous",
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from deepmatrixinversion.linalg.elimination import eliminated
-from deepmatrixinversion.linalg.greedy import Array, norm
+from deepmatrixinversion.linalg.greedy import Array
 from deepmatrixinversion.prior.components import principal_components
-from deepmatrixinversion.prior.costs import Data, promised
+from deepmatrixinversion.prior.costs import Data, average, promised
 from deepmatrixinversion.prior.proposal import coefficients, nearest, order_algebra
 from deepmatrixinversion.prior.store import CELLS, KEYS, MEMBERS, PROBES, SKETCHES, Prior
 
@@ -34,12 +34,6 @@ RANKED = 100
 def signs(n: int, s: int, seed: int) -> Array:
     """Random signs over sqrt(s), (s, n)."""
     return np.random.default_rng(seed).choice([-1.0, 1.0], (s, n)) / np.sqrt(s)
-
-
-def average(X: Array) -> Array:
-    """The mean of inverses of norm 1, as large as their median: no few of them outweigh all."""
-    size = norm(X)
-    return np.median(size) * (X / size[:, None, None]).mean(axis=0)
 
 
 def blank(n: int, s: int, seed: int) -> Prior:

@@ -23,6 +23,7 @@ SCHEDULES = ((OPEN_DEGREE,), (3, OPEN_DEGREE), (3, 3, OPEN_DEGREE), (3, 3, 3, OP
 ROUNDED = 1.001
 """What rounding may make of a residual that was predicted."""
 
+MEAN = "mean inverse of all, unguarded"
 NEAREST = "nearest training inverse"
 
 
@@ -58,6 +59,12 @@ def unit_data(A: Array, X: Array) -> Data:
     return Data(A[usable] / scale, X[usable] * scale)
 
 
+def average(X: Array) -> Array:
+    """The mean of inverses of norm 1, as large as their median: no few of them outweigh all."""
+    size = norm(X)
+    return np.median(size) * (X / size[:, None, None]).mean(axis=0)
+
+
 def charged(S: Array, guess: Guess | PriorGuess) -> Array:
     """Products of each matrix, those that mend it included where too small a residual was seen."""
     cost = guess.products.astype(np.float64)
@@ -75,14 +82,16 @@ def promised(residual: Array) -> Array:
 
 
 def simple_rows(train: Data, test: Data) -> list[Row]:
-    """What needs no fit: the nearest of all training inverses, and the one before."""
+    """What needs no fit: the mean of all training inverses, the nearest, and the one before."""
     flat, stored = test.S.reshape(len(test.S), -1), train.S.reshape(len(train.S), -1)
     near = np.argmax(flat @ stored.T, axis=1)  # of norm 1, all of them
     before = np.concatenate([train.X[-1:], test.X[:-1]])
     n = test.S.shape[-1]
     # Found as a store finds it, if not so surely: by a sketch of one row, keys and neighbourhoods.
     search = (n**2 + KEYS * (n + CELLS + MEMBERS)) / n**3
+    mean = np.broadcast_to(average(train.X), test.S.shape)
     return [
+        _cheapest_row(MEAN, test.S, mean, 0.0),
         _cheapest_row(NEAREST, test.S, train.X[near], search),
         _cheapest_row("inverse of the matrix before", test.S, before, 0.0),
     ]
