@@ -166,6 +166,15 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "autocovariance": origins.autocovariance,
     "discounted": origins.discounted,
     "transport": origins.transport,
+    "factors": origins.factors,
+    "effects": origins.effects,
+    "samples": origins.samples,
+    "diffusion": origins.diffusion,
+    "network": origins.network,
+    "equalised": origins.equalised,
+    "impedance": origins.impedance,
+    "replicas": origins.replicas,
+    "updates": origins.updates,
 }
 
 
