@@ -22,6 +22,20 @@ template <int n> DMX_INLINE void quantise(Block<n>& w) {
   w.X0_sum = largest_row_sum<n>(w.X);
 }
 
+// The candidates at X, after a Newton step in float32.
+template <int n> DMX_APART void take_given(Block<n>& w, const double* X) {
+  constexpr int N = n * n;
+  std::memcpy(w.S, w.X, sizeof w.S);
+  for (int h = 0; h <= w.last; h++) load<N>(X + h * LD * N, w.X0[h]);
+  for (int e = 0; e < N; e++)
+    w.X[e] = narrowed(w.X0[0][e] / w.scale[0], w.X0[w.last][e] / w.scale[w.last]);
+  product<n>(w.S, w.X, [&](int i, int j, Vf c) DMX_LAMBDA {
+    w.Y[i * n + j] = splat(i == j ? 1.0f : 0.0f) - c;
+  });
+  product<n>(w.X, w.Y, [&](int i, int j, Vf c) DMX_LAMBDA { w.S[i * n + j] = c; });
+  for (int e = 0; e < N; e++) w.X[e] += w.S[e];
+}
+
 // R = I - B1 X0 - B2 X0, to doubled precision.
 template <int n> DMX_INLINE void residual(Block<n>& w) {
   for (int h = 0; h <= w.last; h++)
@@ -83,7 +97,7 @@ template <int n, Method method> DMX_APART void propose_order(Vf* A) {
   if constexpr (method == Method::network) propose<n>(A);
   else eliminate<n>(A);
 }
-using Proposer = void (*)(Vf*);
+using Proposer = void (*)(Vf*);  // none where candidates are given
 
 // LF matrices at A, or LD where last is 0; results from entry `first` on.
 template <int n>
@@ -92,7 +106,8 @@ DMX_APART void invert_block(Proposer proposer, const double* A, const Results& t
   Block<n> w;
   w.last = last;
   prepare(w, A);
-  proposer(w.X);
+  if (proposer) proposer(w.X);
+  else take_given(w, to.X + first * n * n);
   quantise(w);
   residual(w);
   series(w);
@@ -103,8 +118,9 @@ DMX_APART void invert_block(Proposer proposer, const double* A, const Results& t
 // Whole blocks, and a last one that is filled up with copies of its first matrix.
 template <int n> void invert_order(Method method, const double* A, Results to, long count) {
   constexpr int N = n * n;
-  const Proposer proposer = method == Method::network ? propose_order<n, Method::network>
-                                                      : propose_order<n, Method::elimination>;
+  const Proposer proposer = method == Method::given     ? nullptr
+                            : method == Method::network ? propose_order<n, Method::network>
+                                                        : propose_order<n, Method::elimination>;
   long k = 0;
   for (; k + LF <= count; k += LF) invert_block<n>(proposer, A + k * N, to, k, 1);
   const int rest = (int)(count - k);
@@ -112,6 +128,7 @@ template <int n> void invert_order(Method method, const double* A, Results to, l
   alignas(64) double a[LF * N], x[LF * N], error[LF], residual[LF], relative[LF];
   uint8_t state[LF];
   fill<n>(a, A + k * N, rest);
+  if (!proposer) fill<n>(x, to.X + k * N, rest);
   invert_block<n>(proposer, a, Results{x, error, residual, relative, state}, 0, rest > LD);
   std::memcpy(to.X + k * N, x, rest * N * sizeof(double));
   std::memcpy(to.error + k, error, rest * sizeof(double));

@@ -55,6 +55,7 @@ void invert_float32(int n, Method method, const float* A, Results32 to, long cou
   for (long k = 0; k < count; k += chunk) {
     const long m = count - k < chunk ? count - k : chunk;
     for (long e = 0; e < m * N; e++) a[e] = A[k * N + e];
+    for (long e = 0; method == Method::given && e < m * N; e++) x[e] = to.X[k * N + e];
     invert(n, method, a, Results{x, to.error + k, to.residual + k, to.relative + k, to.state + k},
            m);
     for (long q = 0; q < m; q++)

@@ -10,6 +10,7 @@
 #include "series.h"
 #include "slow.h"
 #include "solve.h"
+#include "spectral.h"
 #include "vec.h"
 #include "zeros.h"
 
@@ -134,6 +135,6 @@ long multiply_adds(long rounds, double& result) {
 
 extern const Kernel kernel;
 const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs,
-                       multiply_adds};
+                       spectral_start, spectral_descend, multiply_adds};
 
 }  // namespace dmx::DMX_ISA

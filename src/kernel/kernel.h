@@ -6,7 +6,8 @@ namespace dmx {
 
 constexpr int largest_order = 64;
 
-enum class Method { elimination, network };
+// What proposes; `given` are candidates that stand where the inverses go.
+enum class Method { elimination, network, given };
 
 // What is said of a matrix, as bits.
 constexpr uint8_t finished = 1;  // proven, and to a few roundings
@@ -49,6 +50,36 @@ using Solve = void (*)(const Systems& systems, long first, long last);
 // that bounds are the error itself, but for a twentieth or roundings.
 using Certify = void (*)(int n, const double* A, const double* X, Results to, long count);
 
+// The weights of the network `spectral`, (in, out) and padded with zeros to whole `width`s: matrix
+// and bias of gate (both halves padded), mix and out, for each of its two consultations.
+struct Network {
+  static constexpr int width = 16, most_units = 256, seen[2] = {15, 19};
+  int units;  // a multiple of width
+  const float* weights;
+  static long size(int consultation, int units) {
+    return (long)(seen[consultation] + units + 1) * 2 * units + (long)(units + 1) * (units + width);
+  }
+};
+
+// Guesses at the inverses of matrices S of order n and of norm near one.
+struct Guesses {
+  int n;
+  const double* S;
+  const uint8_t* definite;          // whether to start from the identity, not from S^T
+  double *factor, *R, *square;      // X = factor S^T or factor I, R = I - S X, and R^2
+  double* gram;                     // inner products of I, R and R^2, 3 x 3
+  // What follows is for `descend` alone.
+  const uint8_t* plain;             // whether to go without the network
+  Network network;
+  int most;                         // products at most
+  double enough;                    // residual at which a matrix is done
+  double *X, *residual;             // the guesses, and predictions
+  int64_t* products;
+};
+// Of the matrices from `first` to `last`: factor, R, its square and their inner products; or, from
+// these, the rest.
+using Guess = void (*)(const Guesses& g, long first, long last);
+
 // One instruction set.
 struct Kernel {
   const char* name;
@@ -58,6 +89,7 @@ struct Kernel {
   Invert32 invert32;
   Solve solve;
   Certify certify;
+  Guess start, descend;
   // As fast as the processor can: what it is measured by. The number of multiplications, as well as
   // of additions.
   long (*multiply_adds)(long rounds, double& result);

@@ -74,15 +74,15 @@ ResultsOf<T> results(T* X, const Array<double, 2>& bounds, const Array<uint8_t, 
 
 template <class T>
 void invert_into(Array<const T, 3> A, Array<T, 3> X, Array<double, 2> bounds,
-                 Array<uint8_t, 1> state, bool network, int threads) {
+                 Array<uint8_t, 1> state, int method, int threads) {
   const int n = order(A);
   const size_t count = A.shape(0);
   require(X.shape(0) == count && X.shape(1) == (size_t)n && X.shape(2) == (size_t)n);
   const ResultsOf<T> to = results(X.data(), bounds, state, count);
-  const Method method = network ? Method::network : Method::elimination;
+  require(method >= 0 && method <= (int)Method::given);
   const nb::gil_scoped_release unlocked;
   in_parts(chosen->lanes, n, (long)count, threads, [&](long first, long last) {
-    chosen->run(n, method, A.data() + first * n * n, to.from(first, n), last - first);
+    chosen->run(n, (Method)method, A.data() + first * n * n, to.from(first, n), last - first);
   });
 }
 
@@ -117,6 +117,48 @@ void solve_into(Array<const double, 3> A, Array<const double, 3> X, Array<const 
     // Whole systems: those whose first column is in the part.
     chosen->solve(systems, (first + p - 1) / p, (last + p - 1) / p);
   });
+}
+
+// The arrays of `Guesses` that a start fills, and how many matrices there are.
+Guesses guesses(const Array<const double, 3>& S, const Array<const uint8_t, 1>& definite,
+                const Array<double, 1>& factor, const Array<double, 3>& R,
+                const Array<double, 3>& square, const Array<double, 3>& gram) {
+  const size_t n = order(S), count = S.shape(0);
+  const auto fits = [&](const Array<double, 3>& M, size_t m) {
+    return M.shape(0) == count && M.shape(1) == m && M.shape(2) == m;
+  };
+  require(definite.shape(0) == count && factor.shape(0) == count && fits(R, n) && fits(square, n) &&
+          fits(gram, 3));
+  Guesses g{};
+  g.n = (int)n, g.S = S.data(), g.definite = definite.data(), g.factor = factor.data();
+  g.R = R.data(), g.square = square.data(), g.gram = gram.data();
+  return g;
+}
+
+void spectral_start(Array<const double, 3> S, Array<const uint8_t, 1> definite,
+                    Array<double, 1> factor, Array<double, 3> R, Array<double, 3> square,
+                    Array<double, 3> gram, int threads) {
+  const Guesses g = guesses(S, definite, factor, R, square, gram);
+  const nb::gil_scoped_release unlocked;
+  in_parts(1, g.n, (long)S.shape(0), threads, [&](long a, long b) { chosen->start(g, a, b); });
+}
+
+void spectral_descend(Array<const double, 3> S, Array<const uint8_t, 1> definite,
+                      Array<double, 1> factor, Array<double, 3> R, Array<double, 3> square,
+                      Array<double, 3> gram, Array<const uint8_t, 1> plain,
+                      Array<const float, 1> weights, int units, int most, double enough,
+                      Array<double, 3> X, Array<double, 1> residual, Array<int64_t, 1> products,
+                      int threads) {
+  Guesses g = guesses(S, definite, factor, R, square, gram);
+  const size_t count = S.shape(0);
+  require(units > 0 && units % Network::width == 0 && units <= Network::most_units &&
+          (long)weights.shape(0) == Network::size(0, units) + Network::size(1, units) &&
+          plain.shape(0) == count && residual.shape(0) == count && products.shape(0) == count &&
+          X.shape(0) == count && X.shape(1) == (size_t)g.n && X.shape(2) == (size_t)g.n);
+  g.plain = plain.data(), g.network = {units, weights.data()}, g.most = most, g.enough = enough;
+  g.X = X.data(), g.residual = residual.data(), g.products = products.data();
+  const nb::gil_scoped_release unlocked;
+  in_parts(1, g.n, (long)count, threads, [&](long a, long b) { chosen->descend(g, a, b); });
 }
 
 template <class T>
@@ -196,6 +238,8 @@ NB_MODULE(_kernel, m) {
   chosen = best();
   // Nothing that this processor supports: `instruction_sets` is empty, and nobody calls the rest.
   m.attr("LARGEST_ORDER") = largest_order;
+  m.attr("WIDTH") = Network::width;
+  m.attr("MOST_UNITS") = Network::most_units;
   m.attr("COMPILER") = DMX_COMPILER;
   m.def("instruction_set", [] { return chosen->name; });
   m.def("instruction_sets", supported);
@@ -205,16 +249,25 @@ NB_MODULE(_kernel, m) {
   m.def("usual_environment", usual_environment);
   // No argument is converted: results go where the arrays are.
   m.def("invert_into", invert_into<double>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("method"),
         nb::arg("threads"));
   m.def("invert_into", invert_into<float>, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
-        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("network"),
+        nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("method"),
         nb::arg("threads"));
   m.def("certify_into", certify_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"));
   m.def("solve_into", solve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert(),
         nb::arg("error").noconvert(), nb::arg("B").noconvert(), nb::arg("Y").noconvert(),
         nb::arg("bound").noconvert(), nb::arg("threads"));
+  m.def("spectral_start", spectral_start, nb::arg("S").noconvert(),
+        nb::arg("definite").noconvert(), nb::arg("factor").noconvert(), nb::arg("R").noconvert(),
+        nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("threads"));
+  m.def("spectral_descend", spectral_descend, nb::arg("S").noconvert(),
+        nb::arg("definite").noconvert(), nb::arg("factor").noconvert(), nb::arg("R").noconvert(),
+        nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("plain").noconvert(),
+        nb::arg("weights").noconvert(), nb::arg("units"), nb::arg("most"), nb::arg("enough"),
+        nb::arg("X").noconvert(), nb::arg("residual").noconvert(),
+        nb::arg("products").noconvert(), nb::arg("threads"));
   m.def("multiply_adds", [](long rounds) {
     double result = 0;
     const long count = chosen->multiply_adds(rounds, result);

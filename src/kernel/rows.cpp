@@ -113,6 +113,28 @@ void out_of_lanes(Group& g) {
     }
 }
 
+// The candidate at X after a Newton step in float32, in padded rows.
+const float* given(Group& g, const double* X, double scale) {
+  const Work& w = g.work;
+  const int n = w.n, lf = w.lf, size = candidate_size(w);
+  float *const Y = (float*)g.room, *const R = Y + size, *const to = R + size;
+  for (int i = 0; i < n; i++) {
+    for (int j = 0; j < n; j++) Y[i * lf + j] = (float)(X[i * n + j] / scale);
+    for (int j = n; j < lf; j++) Y[i * lf + j] = 0;
+  }
+  const auto multiply = [&](const float* A, const float* B, auto&& finish) {
+    panels<Vf>(n, lf / LF, [](int, int) DMX_LAMBDA { return Vf{}; },
+               [&](auto& c, int i, int j) DMX_LAMBDA {
+                 accumulate_rows(c, A + i * lf, lf, B + j, lf, n);
+               },
+               [&](int i, int j, Vf c) DMX_LAMBDA { finish(i * lf + j, c); });
+  };
+  multiply(w.S, Y, [&](int e, Vf c) DMX_LAMBDA { *(Vf*)(R + e) = -c; });
+  for (int i = 0; i < n; i++) R[i * (lf + 1)] += 1;
+  multiply(Y, R, [&](int e, Vf c) DMX_LAMBDA { *(Vf*)(to + e) = *(const Vf*)(Y + e) + c; });
+  return to;
+}
+
 // The candidate in padded rows at S, quantised.
 void quantise(Work& w, const float* S) {
   const int n = w.n, ld = w.ld, lf = w.lf;
@@ -224,6 +246,8 @@ void invert_group(Group& g, int n, Method method, const double* A, const Results
     g.B_sum[l] = (float)largest_row_sum(n, w.lf, w.S);
     if (method == Method::network) {
       quantise(w, (const float*)g.room + l * candidate_size(w));
+    } else if (method == Method::given) {
+      quantise(w, given(g, to.X + (first + l) * N, g.scale[l]));
     } else {
       int source[most];
       eliminate_rows(n, w.lf, w.S, source);

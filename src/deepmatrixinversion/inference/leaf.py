@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.inference.session import DEFAULT_BATCH, Session
+from deepmatrixinversion.linalg.compiled import GIVEN
 from deepmatrixinversion.linalg.greedy import improved
 from deepmatrixinversion.linalg.scaling import times_power
 from deepmatrixinversion.models.config import ANY_ORDER, IMPORTED
@@ -15,7 +16,7 @@ from deepmatrixinversion.models.directory import ModelDirectory, read_weights
 from deepmatrixinversion.models.zoo import bundled_folder
 from deepmatrixinversion.prior.driver import prior_guess
 from deepmatrixinversion.prior.store import from_tensors
-from deepmatrixinversion.spectral.driver import spectral_guess
+from deepmatrixinversion.spectral.compiled import guess
 
 MOST_PRODUCTS = 60
 """What a spectral guess may cost before Schur complements or elimination, whatever the engine falls
@@ -30,11 +31,11 @@ class Leaf(Protocol):
 
     Attributes
     ----------
-    compiled : {"network", None}
-        Whether the compiled kernel has this network built in.
+    compiled : {"network", "guess"}
+        Whether the compiled kernel has this network built in, or does the rest after it.
     """
 
-    compiled: str | None
+    compiled: str
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Unchecked guesses for (k, m, m) matrices."""
@@ -56,7 +57,7 @@ class GraphLeaf:
         self.session = Session(model)
         self.batch = batch
         bundled = model.path.parent == bundled_folder()
-        self.compiled = "network" if bundled and model.config.net.net == "feedback" else None
+        self.compiled = "network" if bundled and model.config.net.net == "feedback" else GIVEN
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
@@ -86,27 +87,27 @@ class ImportedLeaf(GraphLeaf):
 
 
 class SpectralLeaf:
-    """The network that takes any order, in NumPy."""
+    """The network that takes any order."""
 
-    compiled: str | None = None
+    compiled: str = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses whose residuals are predicted to be below 1e-3."""
-        return spectral_guess(self.weights, S, max_products=MOST_PRODUCTS).X
+        return guess(self.weights, S, max_products=MOST_PRODUCTS).X
 
     def within(self, S: NDArray, max_products: int) -> NDArray[np.float64]:
         """All products spent, unless nothing is gained any more."""
         _check_budget(max_products)
-        return spectral_guess(self.weights, S, max_products=max_products, tol=0.0).X
+        return guess(self.weights, S, max_products=max_products, tol=0.0).X
 
 
 class PriorLeaf:
     """What was learned of somebody's own matrices, in NumPy."""
 
-    compiled: str | None = None
+    compiled: str = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.prior = from_tensors(read_weights(model, 1), model.config.net.nlayers)

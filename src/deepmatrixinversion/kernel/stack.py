@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepmatrixinversion.kernel.state import compiled, default_threads
+from deepmatrixinversion.kernel.state import built, compiled, default_threads
 
 METHODS = ("network", "elimination")
+_CODES = {"elimination": 0, "network": 1}
+_GIVEN = 2
 LARGEST_ORDER: int = 0 if compiled is None else compiled.LARGEST_ORDER
 
 FINISHED: int = 0 if compiled is None else compiled.FINISHED
@@ -98,18 +100,31 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     -----
     Cost: about five matrix products, fused while in cache.
     """
-    if compiled is None:
-        raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
+    built()
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
+    return _inverted(A, np.empty(A.shape, A.dtype), _CODES[method], threads)
+
+
+def complete_stack(A: NDArray, X: NDArray, threads: int | None = None) -> StackInversion:
+    """`invert_stack` from given candidates of any quality, (k, n, n) of A's dtype, overwritten.
+
+    They take a Newton step in float32 first: residuals up to 1e-2 are good enough. What that leaves
+    loose is eliminated as there. Cost: two products less than there.
+    """
+    return _inverted(A, X, _GIVEN, threads)
+
+
+def _inverted(A: NDArray, X: NDArray, method: int, threads: int | None) -> StackInversion:
+    """Into X, which holds what was given."""
+    module = built()
     count, n = A.shape[:2]
     threads = threads_for(A.size * n, threads)
     if not 1 <= n <= LARGEST_ORDER:
         raise ValueError(f"the kernel takes orders from 1 to {LARGEST_ORDER}, not {n}")
-    X = np.empty(A.shape, A.dtype)
     bounds = np.empty((3, count))
     state = np.empty(count, dtype=np.uint8)
-    compiled.invert_into(A, X, bounds, state, method == "network", threads)
+    module.invert_into(A, X, bounds, state, method, threads)
     return StackInversion(X, bounds[0], bounds[1], bounds[2], state)
 
 

@@ -29,6 +29,13 @@ def available() -> bool:
     return compiled is not None
 
 
+def built() -> Any:
+    """The compiled module; ``ValueError`` where there is none."""
+    if compiled is None:
+        raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
+    return compiled
+
+
 def use(instruction_set: str) -> None:
     """Run the code for another instruction set from now on, in this whole process.
 
@@ -42,9 +49,7 @@ def use(instruction_set: str) -> None:
     ValueError
         for one that this processor, or this build, does not have
     """
-    if compiled is None:
-        raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
-    compiled.use(instruction_set)
+    built().use(instruction_set)
 
 
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)

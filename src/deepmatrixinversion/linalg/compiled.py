@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.arithmetic import flushed
 from deepmatrixinversion.linalg.certificate import Certificate, shifted
+from deepmatrixinversion.linalg.scaling import normalise, times_power
+from deepmatrixinversion.linalg.stack import chunks
+
+Inverse = Callable[[NDArray], kernel.StackInversion]
+
+GIVEN = "guess"
+"""The method by which a guess that is not built into the kernel proposes."""
 
 FAR = 2.0**400
 """Matrices larger or smaller than this are brought to a largest entry near 1 first."""
@@ -19,7 +28,7 @@ def serves(n: int) -> bool:
 
 
 def kernel_inverses(
-    A: NDArray, rtol: float, method: str
+    A: NDArray, rtol: float, method: str, guess: Callable[[NDArray], NDArray]
 ) -> tuple[NDArray, Certificate, NDArray[np.bool_]]:
     """Inverses, certificates, and where these are as good as the careful code's, (k,).
 
@@ -29,8 +38,10 @@ def kernel_inverses(
         of an order that `serves`
     rtol : float
         relative error that a certified inverse is proven to have at most
-    method : {"network", "elimination"}
+    method : {"network", "elimination", "guess"}
         what proposes
+    guess : callable
+        which does so by the last: approximate inverses of matrices of Frobenius norm near one
 
     Notes
     -----
@@ -39,10 +50,16 @@ def kernel_inverses(
     those that can hardly be told from singular ones, by the residual bound, which is at least
     u/2 ‖X‖‖A‖ for inverses that are right to the last bit.
     """
-    found = kernel.invert_stack(np.ascontiguousarray(A), method)
+
+    def inverses(A: NDArray) -> kernel.StackInversion:
+        if method == GIVEN:
+            return kernel.complete_stack(A, _guessed(A, guess))
+        return kernel.invert_stack(A, method)
+
+    found = inverses(np.ascontiguousarray(A))
     good = found.settled
     if not good.all():
-        _invert_far(A, method, found, good)
+        _invert_far(A, inverses, found, good)
     if not kernel.usual_environment():
         good &= ~flushed(A)
     relative = found.relative_error_bound
@@ -88,12 +105,21 @@ def kernel_solutions(
     return Y, bound
 
 
+def _guessed(A: NDArray, guess: Callable[[NDArray], NDArray]) -> NDArray:
+    """Raw guesses for (k, n, n), of A's dtype."""
+    X = np.empty(A.shape, A.dtype)
+    for part in chunks(len(A), A.shape[-1]):
+        S, exponent = normalise(A[part])
+        X[part] = times_power(guess(S), -exponent[:, None, None])
+    return X
+
+
 def _float64(A: NDArray) -> NDArray[np.float64]:
     return np.ascontiguousarray(A, dtype=np.float64)
 
 
 def _invert_far(
-    A: NDArray, method: str, found: kernel.StackInversion, good: NDArray[np.bool_]
+    A: NDArray, inverses: Inverse, found: kernel.StackInversion, good: NDArray[np.bool_]
 ) -> None:
     """Matrices far from 1 through the kernel at another scale: the same bits at every scale.
 
@@ -107,7 +133,7 @@ def _invert_far(
         return
     exponent = np.frexp(top)[1].astype(np.int64)
     spread = exponent[:, None, None]
-    part = kernel.invert_stack(np.ascontiguousarray(np.ldexp(A[index], -spread)), method)
+    part = inverses(np.ascontiguousarray(np.ldexp(A[index], -spread)))
     X = np.ldexp(part.inverse, -spread)
     exact = (np.ldexp(X, spread) == part.inverse).all(axis=(1, 2))
     found.inverse[index] = X

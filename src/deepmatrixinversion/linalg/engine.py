@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deepmatrixinversion.kernel import usual_environment
+from deepmatrixinversion.kernel import METHODS, usual_environment
 from deepmatrixinversion.linalg.arithmetic import flushed, warn_unless_nearest
 from deepmatrixinversion.linalg.attempts import (
     ELIMINATION_ORDER,
@@ -29,11 +29,11 @@ from deepmatrixinversion.linalg.certificate import (
     default_rtol,
     measured_residual,
 )
-from deepmatrixinversion.linalg.compiled import kernel_inverses, serves
+from deepmatrixinversion.linalg.compiled import GIVEN, kernel_inverses, serves
 from deepmatrixinversion.linalg.greedy import improved
 from deepmatrixinversion.linalg.newton import transpose_start
 from deepmatrixinversion.linalg.scaling import Scaled
-from deepmatrixinversion.linalg.schur import Leaf
+from deepmatrixinversion.linalg.schur import Leaf, guess_inverse
 from deepmatrixinversion.linalg.stack import Array, Stack, chunks
 from deepmatrixinversion.linalg.structure import LARGEST_ORDER, reachable
 
@@ -174,9 +174,10 @@ def invert(
         and the last bits below 2^-40
     seed : int
         of the random butterflies
-    compiled : {"network", "elimination"}, optional
-        let the compiled kernel propose instead of ``guess`` and do the rest as well, where it was
-        built, takes the order, and reaches the last bits; with a ``tol`` or a start it never does
+    compiled : {"network", "elimination", "guess"}, optional
+        let the compiled kernel propose instead of ``guess``, or after it, and do the rest as well,
+        where it was built, takes the order, and reaches the last bits; with a ``tol`` or a start it
+        never does
     start : (..., n, n), optional
         approximate inverses of any quality, one for all matrices or one each, tried before
         ``guess``: only speed depends on them
@@ -217,8 +218,12 @@ def invert(
     nearest = usual_environment() or warn_unless_nearest()
     starts = None if start is None else np.broadcast_to(start, A.shape).reshape(k, n, n)
     with np.errstate(all="ignore"):
+        if compiled == GIVEN and n > order:
+            compiled = None
         if compiled is not None and start is None and tol is None and nearest and k and serves(n):
-            inverse, certificate, good = kernel_inverses(a, tolerance, compiled)
+            inverse, certificate, good = kernel_inverses(
+                a, tolerance, compiled, lambda S: guess_inverse(S, guess, order)
+            )
             todo, steps = np.flatnonzero(~good), good.astype(np.int64)
             certificate.put(todo, Certificate.blank(todo.size))
         else:
@@ -228,7 +233,7 @@ def invert(
         if not n:
             certificate.put(slice(None), Certificate(np.ones(k, dtype=bool), *np.zeros((3, k))))
         elif todo.size:
-            attempts = attempts_for(guess, order, n, seed, compiled is not None)
+            attempts = attempts_for(guess, order, n, seed, compiled in METHODS)
             for part in chunks(todo.size, n):
                 where = todo[part]
                 block = a[where] if where.size < k else a

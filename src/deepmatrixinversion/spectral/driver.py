@@ -131,7 +131,7 @@ def spectral_guess(
     k, n = S.shape[:2]
     one = np.eye(n)
     guess = Guess(np.empty_like(S), np.full(k, np.sqrt(n)), np.zeros(k, dtype=np.int64))
-    definite = _definite(S, one)
+    definite = definite_of(S, one)
     for which, from_identity in ((definite, True), (~definite, False)):
         places = np.flatnonzero(which)
         if not places.size:
@@ -152,7 +152,7 @@ def spectral_guess(
     return guess
 
 
-def _definite(S: Array, one: Array) -> NDArray[np.bool_]:
+def definite_of(S: Array, one: Array) -> NDArray[np.bool_]:
     """Which matrices start from the identity."""
     which = np.abs(S[:, 0] - S[:, :, 0]).sum(axis=1) <= 1e-9  # few others pass, for O(n)
     which[which] = symmetric(S[which], one, EPS, np)[:, 0, 0]

@@ -19,27 +19,71 @@ UNSEEN = 1e-7
 """Norms below this share of the largest drown in the rounding of the Gram matrix."""
 
 
-class Moments:
-    """A `Space` of coefficients (most, k) over at most so many matrices, for a stack of k.
+class Combinations:
+    """Coefficients (most, k) in matrices of which the inner products are known.
+
+    Attributes
+    ----------
+    gram : (most, most, k) array
+        Inner products of the identity, R, and the products since.
+    used : int
+        How many matrices there are.
+    one, R : (most, k) arrays
+        The first two.
+    """
+
+    def __init__(self, gram: Array, used: int) -> None:
+        self.gram, self.used = gram, used
+        self.one, self.R = self.unit(0), self.unit(1)
+
+    def unit(self, i: int) -> Array:
+        """Matrix i itself."""
+        unit = np.zeros(self.gram.shape[1:])
+        unit[i] = 1.0
+        return unit
+
+    def inner(self, a: Array, b: Array) -> Array:
+        """Of each pair: (1, k)."""
+        some = self.used
+        return np.einsum("ik,ijk,jk->k", a[:some], self.gram[:some, :some], b[:some])[None]
+
+    def norm(self, a: Array) -> Array:
+        """Of each: (1, k)."""
+        return np.sqrt(self.inner(a, a).clip(TINY))
+
+    def seen(self, a: Array) -> Array:
+        """The norm of each, or what cannot be told from zero: (1, k)."""
+        return np.maximum(self.norm(a), UNSEEN * self.norm(self.R))
+
+
+class Squared(Combinations):
+    """Of I, R and R² the inner products alone, (3, 3, k): a `Space` for a single product."""
+
+    def __init__(self, gram: Array) -> None:
+        super().__init__(gram, 3)
+
+    def product(self, a: Array, b: Array) -> Array:
+        """That of R and R."""
+        return self.unit(2)
+
+
+class Moments(Combinations):
+    """A `Space` of combinations of at most so many matrices, for a stack of k.
 
     Attributes
     ----------
     matrices : (k, most, n²) array
         The identity, R, and the products since.
-    gram : (most, most, k) array
-        Their inner products.
-    one, R : (most, k) arrays
-        The first two.
     """
 
     def __init__(self, R: Array, most: int) -> None:
         k, self.order = R.shape[:2]
         self.matrices = np.empty_like(R, shape=(k, most, self.order**2))
-        self.gram = np.zeros((most, most, k))
-        self.used = 0
+        super().__init__(np.zeros((most, most, k)), 0)
         self._place(0)[...] = np.eye(self.order)
         self._place(1)[...] = R
-        self.one, self.R = self._measured(), self._measured()
+        for _ in range(2):
+            self._measured()
 
     def _place(self, i: int) -> Array:
         return self.matrices[:, i].reshape(len(self.matrices), self.order, self.order)
@@ -49,9 +93,7 @@ class Moments:
         rows = np.matmul(self.matrices[:, : i + 1], self.matrices[:, i, :, None])[:, :, 0].T
         self.gram[i, : i + 1] = self.gram[: i + 1, i] = rows
         self.used += 1
-        unit = np.zeros(self.gram.shape[1:])
-        unit[i] = 1.0
-        return unit
+        return self.unit(i)
 
     def matrix(self, c: Array, which: NDArray[np.bool_] | slice = slice(None)) -> Array:
         """The combinations themselves, of some of the stack: (k, n, n)."""
@@ -66,19 +108,6 @@ class Moments:
         """The product of two combinations: one of order n each."""
         np.matmul(self.matrix(a), self.matrix(b), out=self._place(self.used))
         return self._measured()
-
-    def inner(self, a: Array, b: Array) -> Array:
-        """Of each pair: (1, k)."""
-        some = self.used
-        return np.einsum("ik,ijk,jk->k", a[:some], self.gram[:some, :some], b[:some])[None]
-
-    def norm(self, a: Array) -> Array:
-        """Of each: (1, k)."""
-        return np.sqrt(self.inner(a, a).clip(TINY))
-
-    def seen(self, a: Array) -> Array:
-        """The norm of each, or what cannot be told from zero: (1, k)."""
-        return np.maximum(self.norm(a), UNSEEN * self.norm(self.R))
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         """Go on with some of the stack."""

@@ -1,0 +1,190 @@
+// Guesses by the network `spectral`, one matrix at a time, all of it while it is in cache. What
+// spectral/start.py and spectral/driver.py are.
+#include "spectral.h"
+
+#include <memory>
+
+#include "advice.h"
+#include "opening.h"
+
+namespace dmx::DMX_ISA {
+namespace {
+
+constexpr int most_blocks = 8, block_products = 5, small_order = 9;
+constexpr int greedy[] = {3, 3, 3};
+
+// Matrices, two lines apart from where they would compete for the same places of the cache.
+class Room {
+  static constexpr int stride = most * most + 16, count = 3 + Moments::room + Opening::room;
+  const std::unique_ptr<double[]> numbers;
+
+ public:
+  double* at[count];
+  Room() : numbers(new double[count * stride + 8]) {
+    double* first = (double*)(((uintptr_t)numbers.get() + 63) / 64 * 64);
+    for (int i = 0; i < count; i++) at[i] = first + i * stride;
+  }
+};
+
+Room& room() {
+  thread_local Room kept;
+  return kept;
+}
+
+// One matrix on its way. X is alpha I as long as `spent` is below zero.
+class Descent {
+  const Guesses& g;
+  const Shape shape;
+  double *X, *other, *p, *const *matrices, *const *directions;
+  Adviser adviser;
+  double alpha, noise = eps, residual;
+  int spent;
+
+ public:
+  Descent(const Guesses& g, Room& room)
+      : g(g), shape(g.n), X(room.at[0]), other(room.at[1]), p(room.at[2]), matrices(room.at + 3),
+        directions(matrices + Moments::room), adviser(g.network) {}
+
+  void run(long k) {
+    const int n = shape.n, N = n * n, start = g.definite[k] ? -1 : 1;
+    const double *gram = g.gram + 9 * k, at_first = std::sqrt(gram[4]);
+    alpha = g.factor[k], residual = at_first, spent = start;
+    if (start > 0) shape.load_transpose(g.S + k * N, alpha, X);
+    if (residual > g.enough) {
+      shape.load(g.R + k * N, matrices[0]);
+      if (n > small_order) shape.load(g.square + k * N, matrices[1]);
+      descend(n > small_order ? gram : nullptr, g.plain[k]);
+    }
+    g.products[k] = std::max(spent, 0);
+    if (spent == start || !(residual <= at_first)) {  // which no weights can get past
+      residual = at_first;
+      if (start > 0) shape.load_transpose(g.S + k * N, alpha, X);
+      else combine(shape, alpha, 0, nullptr, nullptr, X);
+    }
+    g.residual[k] = residual;
+    shape.store(X, g.X + k * N);
+  }
+
+ private:
+  // Until done, or out of products. `gram` is there where R^2 is.
+  void descend(const double* gram, bool plain) {
+    if (!gram && !open(shape.n + 2)) return;
+    for (int block = 0; block < most_blocks && g.most - spent >= block_products + 2; block++)
+      if (!contract(block ? nullptr : gram, plain && gram && !block)) return;
+    while (open(open_degree)) {}
+  }
+
+  // X <- X p(R), and R <- what that leaves; whether to go on from there.
+  bool step(const double* p, double growth, const double* left, int products) {
+    if (spent < 0) {
+      vectors(shape, [&](int e) DMX_LAMBDA { at(X, e) = alpha * at(p, e); });
+    } else {
+      multiply(shape, X, p, other);
+      std::swap(X, other);
+    }
+    spent += products;
+    noise *= growth;
+    double* R = matrices[0];
+    vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) = at(left, e); });
+    residual = std::sqrt(inner(shape, R, R));
+    return residual > g.enough;
+  }
+
+  // A step of the powers, up to such a degree.
+  bool open(int most, const double* square = nullptr) {
+    const int degree = std::min(most, g.most - spent);
+    if (degree < 1) return false;
+    Opening o(shape, matrices[0], directions, noise);
+    for (int d = 1;; d++) {
+      const double left = o.take();
+      if (d == degree || left <= g.enough) {
+        o.polynomial(p);
+        return step(p, o.growth, o.remainder, d);
+      }
+      o.turn(d == 1 ? square : nullptr);
+    }
+  }
+
+  // A block, or whatever takes its place.
+  bool contract(const double* gram, bool plain) {
+    Moments space(shape, matrices);
+    const double noise = this->noise + unseen / 10;
+    const Coefficients one = Moments::unit(0);
+    const Coefficients R = gram ? space.known(gram + 3) : space.measured();
+    const Coefficients square = gram ? space.known(gram + 6) : space.product(R, R);
+    Look seen = look(one, R, square, space, noise);
+    const Fit& fit = seen.fit;
+    const double before = space.seen(fit.remainder);
+    if (before <= g.enough) return combined(space, seen, fit.coefficients, fit.remainder, 2);
+    float choice[Network::width], moves[Network::width];
+    choose(adviser, seen, space, choice);
+    if (plain || choice[10] > 0) return open_for_good(plain);
+    lift(seen, choice, space, noise);
+    foresee(adviser, seen, before, space, moves);
+    // Where the uncorrected step will do, there is nothing to look ahead to.
+    const double unit = space.seen(fit.remainder) > g.enough ? space.norm(fit.remainder) : 0.0;
+    double steps[degrees];
+    Coefficients rest = fit.remainder;
+    for (int i = 0; i < degrees; i++) {
+      steps[i] = fit.coefficients[i] - unit * moves[i];
+      rest += unit * moves[i] * fit.basis[i];
+    }
+    return combined(space, seen, steps, rest, block_products);
+  }
+
+  // Without the network from here on; R^2 is there.
+  bool open_for_good(bool plain) {
+    const double* square = matrices[1];
+    for (int i = 0; plain && i < 3; i++, square = nullptr)
+      if (!open(greedy[i], square)) return false;
+    for (; open(open_degree, square); square = nullptr) {}
+    return false;
+  }
+
+  bool combined(const Moments& space, const Look& seen, const double* steps, Coefficients rest,
+                int products) {
+    const Polynomial found = polynomial(seen.fit, steps, seen.known);
+    const double *of_R = space.matrix(found.p, 0), *left = space.matrix(rest, 1);
+    return step(of_R, found.growth, left, products) && products == block_products;
+  }
+};
+
+}  // namespace
+
+void spectral_start(const Guesses& g, long first, long last) {
+  const Shape shape(g.n);
+  double *const S = room().at[0], *const T = room().at[1], *const R = room().at[2],
+         *const square = room().at[3];
+  const int N = g.n * g.n;
+  for (long k = first; k < last; k++) {
+    shape.load(g.S + k * N, S);
+    const double size = inner(shape, S, S), unit = size > 0 ? size : 1;
+    const double scale = g.definite[k] ? 1 / std::sqrt(unit) : 1 / unit;
+    shape.load_transpose(g.S + k * N, 1, T);
+    if (g.definite[k])  // symmetric but for rounding, which the powers would amplify
+      vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) = 0.5 * scale * (at(S, e) + at(T, e)); });
+    else
+      multiply(shape, S, T, R), vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) *= scale; });
+    const double factor = trace(shape, R) / std::fmax(inner(shape, R, R), tiny);
+    g.factor[k] = factor * scale;
+    vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) *= -factor; });
+    for (int i = 0; i < g.n; i++) R[i * (shape.ld + 1)] += 1;
+    shape.store(R, g.R + k * N);
+    double* gram = g.gram + 9 * k;
+    gram[0] = g.n;
+    gram[1] = gram[3] = trace(shape, R);
+    gram[4] = inner(shape, R, R);
+    if (g.n <= small_order) continue;
+    multiply(shape, R, R, square);
+    gram[2] = gram[6] = trace(shape, square);
+    gram[5] = gram[7] = inner(shape, R, square);
+    gram[8] = inner(shape, square, square);
+    shape.store(square, g.square + k * N);
+  }
+}
+
+void spectral_descend(const Guesses& g, long first, long last) {
+  for (long k = first; k < last; k++) Descent(g, room()).run(k);
+}
+
+}  // namespace dmx::DMX_ISA
