@@ -69,7 +69,7 @@ struct Guesses {
   double *factor, *R, *square;      // X = factor S^T or factor I, R = I - S X, and R^2
   double* gram;                     // inner products of I, R and R^2, 3 x 3
   // What follows is for `descend` alone.
-  const uint8_t* plain;             // whether to go without the network
+  const uint8_t* ways;              // each one's: the network's, greedy steps', the open-ended step's
   Network network;
   int most;                         // products at most
   double enough;                    // residual at which a matrix is done

@@ -145,7 +145,7 @@ void spectral_start(Array<const double, 3> S, Array<const uint8_t, 1> definite,
 
 void spectral_descend(Array<const double, 3> S, Array<const uint8_t, 1> definite,
                       Array<double, 1> factor, Array<double, 3> R, Array<double, 3> square,
-                      Array<double, 3> gram, Array<const uint8_t, 1> plain,
+                      Array<double, 3> gram, Array<const uint8_t, 1> ways,
                       Array<const float, 1> weights, int units, int most, double enough,
                       Array<double, 3> X, Array<double, 1> residual, Array<int64_t, 1> products,
                       int threads) {
@@ -153,9 +153,9 @@ void spectral_descend(Array<const double, 3> S, Array<const uint8_t, 1> definite
   const size_t count = S.shape(0);
   require(units > 0 && units % Network::width == 0 && units <= Network::most_units &&
           (long)weights.shape(0) == Network::size(0, units) + Network::size(1, units) &&
-          plain.shape(0) == count && residual.shape(0) == count && products.shape(0) == count &&
+          ways.shape(0) == count && residual.shape(0) == count && products.shape(0) == count &&
           X.shape(0) == count && X.shape(1) == (size_t)g.n && X.shape(2) == (size_t)g.n);
-  g.plain = plain.data(), g.network = {units, weights.data()}, g.most = most, g.enough = enough;
+  g.ways = ways.data(), g.network = {units, weights.data()}, g.most = most, g.enough = enough;
   g.X = X.data(), g.residual = residual.data(), g.products = products.data();
   const nb::gil_scoped_release unlocked;
   in_parts(1, g.n, (long)count, threads, [&](long a, long b) { chosen->descend(g, a, b); });
@@ -264,7 +264,7 @@ NB_MODULE(_kernel, m) {
         nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("threads"));
   m.def("spectral_descend", spectral_descend, nb::arg("S").noconvert(),
         nb::arg("definite").noconvert(), nb::arg("factor").noconvert(), nb::arg("R").noconvert(),
-        nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("plain").noconvert(),
+        nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("ways").noconvert(),
         nb::arg("weights").noconvert(), nb::arg("units"), nb::arg("most"), nb::arg("enough"),
         nb::arg("X").noconvert(), nb::arg("residual").noconvert(),
         nb::arg("products").noconvert(), nb::arg("threads"));

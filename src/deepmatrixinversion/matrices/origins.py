@@ -157,14 +157,16 @@ def samples(source: Source, count: int, n: int, low: float, high: float) -> Any:
 def diffusion(source: Source, count: int, n: int, low: float, high: float) -> Any:
     """Implicit steps of diffusion on a grid, I + t L: t log-uniform in [0.1, 300].
 
-    The grid is about square, filled row by row, with log-normal conductances.
+    The grid is about square, filled row by row, grounded at its first node; conductances are
+    log-normal.
     """
     width = max(1, round(n**0.5))
     i = source.arange(n)
     spread = source.uniform((count, 1, 1), 0.0, 1.0)
     total: Any = 0.0
-    for step, kept in ((1, i[:, None] % width > 0), (width, i[:, None] >= width)):
-        D = source.eye(n) - _indicator(source, i[:, None] == i + step)
+    row = i[:, None]
+    for step, kept in ((1, (row % width > 0) | (row == 0)), (width, row >= width)):
+        D = source.eye(n) - _indicator(source, row == i + step)
         C = source.xp.exp(spread * source.normal((count, n, 1)))
         total = total + _gram(C**0.5 * source.xp.where(kept, D, 0.0 * D))
     return source.eye(n) + log_uniform(source, (count, 1, 1), 0.1, 300.0) * total
@@ -269,3 +271,26 @@ def _gram(F: Any) -> Any:
     half = F.swapaxes(-1, -2) @ F
     # a + b rounds as b + a does.
     return (half + half.swapaxes(-1, -2)) / 2
+
+
+ORIGINS = {
+    f.__name__: f
+    for f in (
+        kernel,
+        hessian,
+        stiffness,
+        received,
+        autocovariance,
+        discounted,
+        transport,
+        factors,
+        effects,
+        samples,
+        diffusion,
+        network,
+        equalised,
+        impedance,
+        replicas,
+        updates,
+    )
+}
