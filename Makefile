@@ -33,7 +33,8 @@ test: $(VENV)/.dev ## everything the tests need, then the tests (at most 10 minu
 	$(BIN)/python -m pytest -n 2
 
 WITHOUT = tests/test_functions_*.py tests/test_inverter*.py tests/test_linalg_*.py tests/test_trust.py \
-          tests/test_numpy_suite.py tests/test_cli_certificates.py tests/test_kernel*.py
+          tests/test_numpy_suite.py tests/test_cli_certificates.py tests/test_kernel*.py \
+          tests/test_spectral*.py
 
 test-without-kernel: $(VENV)/.dev ## what touches the kernel, where there is none
 	DMX_WITHOUT_KERNEL=1 DMX_REQUIRE_KERNEL=0 $(BIN)/python -m pytest -n 2 $(WITHOUT)

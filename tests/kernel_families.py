@@ -37,6 +37,35 @@ def norm(M):
     return max(sum(map(abs, row)) for row in M)
 
 
+def check_against_fractions(A, result, where):
+    """Every bound of a result holds, in fractions."""
+    for k, (a, x) in enumerate(zip(A, result.inverse, strict=True)):
+        if not np.isfinite(result.error_bound[k]):
+            assert not result.finished[k], where
+            assert np.isnan(x).all(), where
+            continue
+        true = exact_inverse(a)
+        assert true is not None, (where, "proven though singular", a)
+        assert np.isfinite(x).all(), where
+        if result.finished[k]:
+            assert result.relative_error_bound[k] <= (2.0**-50 if x.dtype == float else 2.0**-21)
+        n = len(a)
+        X = [[Fraction(float(v)) for v in row] for row in x]
+        error = norm([[true[i][j] - X[i][j] for j in range(n)] for i in range(n)])
+        assert error <= Fraction(float(result.error_bound[k])), (where, k, a.tolist())
+        assert error <= Fraction(float(result.relative_error_bound[k])) * norm(X), where
+        B = [[Fraction(float(v)) for v in row] for row in a]
+        for L, R in ((X, B), (B, X)):
+            residual = norm(
+                [
+                    [sum(L[i][q] * R[q][j] for q in range(n)) - (i == j) for j in range(n)]
+                    for i in range(n)
+                ]
+            )
+            bound = float(result.residual_bound[k])
+            assert bound == np.inf or residual <= Fraction(bound), where
+
+
 def random(n, rng):
     return rng.standard_normal((n, n))
 

@@ -10,40 +10,12 @@ import pytest
 from deepmatrixinversion import kernel
 from deepmatrixinversion.kernel import invert_stack
 from deepmatrixinversion.matrices.spectra import with_condition
-from kernel_families import FAMILIES, exact_inverse, norm
+from kernel_families import FAMILIES, check_against_fractions, exact_inverse, norm
 
 pytestmark = pytest.mark.skipif(not kernel.available(), reason="there is no kernel")
 
 METHODS = kernel.METHODS
 ORDERS = range(1, kernel.LARGEST_ORDER + 1)
-
-
-def check_against_fractions(A, result, where):
-    for k, (a, x) in enumerate(zip(A, result.inverse, strict=True)):
-        if not np.isfinite(result.error_bound[k]):
-            assert not result.finished[k], where
-            assert np.isnan(x).all(), where
-            continue
-        true = exact_inverse(a)
-        assert true is not None, (where, "proven though singular", a)
-        assert np.isfinite(x).all(), where
-        if result.finished[k]:
-            assert result.relative_error_bound[k] <= (2.0**-50 if x.dtype == float else 2.0**-21)
-        n = len(a)
-        X = [[Fraction(float(v)) for v in row] for row in x]
-        error = norm([[true[i][j] - X[i][j] for j in range(n)] for i in range(n)])
-        assert error <= Fraction(float(result.error_bound[k])), (where, k, a.tolist())
-        assert error <= Fraction(float(result.relative_error_bound[k])) * norm(X), where
-        B = [[Fraction(float(v)) for v in row] for row in a]
-        for L, R in ((X, B), (B, X)):
-            residual = norm(
-                [
-                    [sum(L[i][q] * R[q][j] for q in range(n)) - (i == j) for j in range(n)]
-                    for i in range(n)
-                ]
-            )
-            bound = float(result.residual_bound[k])
-            assert bound == np.inf or residual <= Fraction(bound), where
 
 
 @pytest.mark.parametrize("method", METHODS)

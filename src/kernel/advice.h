@@ -32,14 +32,14 @@ class Adviser {
   static const float* times(const float* W, int in, int out, const float* x, float* y) {
     const float* bias = W + in * out;
     for (int j = 0; j < out; j += Network::width) {
-      constexpr int V = Network::width / LF;
-      Vf sum[V];
-      unrolled<V>([&](auto v) DMX_LAMBDA { sum[v] = *(const Vf_any*)(bias + j + v * LF); });
+      constexpr int vectors = Network::width / LF;
+      Vf sum[vectors];
+      unrolled<vectors>([&](auto v) DMX_LAMBDA { sum[v] = *(const Vf_any*)(bias + j + v * LF); });
       for (int i = 0; i < in; i++)
-        unrolled<V>([&](auto v) DMX_LAMBDA {
+        unrolled<vectors>([&](auto v) DMX_LAMBDA {
           sum[v] += x[i] * *(const Vf_any*)(W + i * out + j + v * LF);
         });
-      unrolled<V>([&](auto v) DMX_LAMBDA { *(Vf*)(y + j + v * LF) = sum[v]; });
+      unrolled<vectors>([&](auto v) DMX_LAMBDA { *(Vf*)(y + j + v * LF) = sum[v]; });
     }
     return bias + out;
   }
@@ -62,7 +62,8 @@ class Adviser {
       *(Vf*)(z + j) = gate * (0.5f + 0.5f * hyperbolic_tangent(0.5f * gate)) * value;
     }
     W = times(W, units, units, z, m);
-    for (int j = 0; j < units; j += LF) *(Vf*)(hidden + j) += hyperbolic_tangent(*(const Vf*)(m + j));
+    for (int j = 0; j < units; j += LF)
+      *(Vf*)(hidden + j) += hyperbolic_tangent(*(const Vf*)(m + j));
     times(W, units, Network::width, hidden, answers);
   }
 };

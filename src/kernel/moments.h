@@ -48,13 +48,47 @@ template <class F> DMX_INLINE void vectors(const Shape& s, F&& f) {
 DMX_INLINE Vd& at(double* M, int e) { return *(Vd*)(M + e); }
 DMX_INLINE Vd at(const double* M, int e) { return *(const Vd*)(M + e); }
 
+// f(start, add, finish) of `panels`, for C = A B.
+template <class F>
+DMX_INLINE void product(const Shape& s, const double* A, const double* B, double* C, F&& f) {
+  f([](int, int) DMX_LAMBDA { return Vd{}; },
+    [&](auto& c, int i, int j) DMX_LAMBDA {
+      accumulate_rows(c, A + i * s.ld, s.ld, B + j, s.ld, s.n);
+    },
+    [&](int i, int j, Vd c) DMX_LAMBDA { at(C, i * s.ld + j) = c; });
+}
+
 // C = A B
 inline void multiply(const Shape& s, const double* A, const double* B, double* C) {
-  panels<Vd>(s.rows, s.ld / LD, [](int, int) DMX_LAMBDA { return Vd{}; },
-             [&](auto& c, int i, int j) DMX_LAMBDA {
-               accumulate_rows(c, A + i * s.ld, s.ld, B + j, s.ld, s.n);
-             },
-             [&](int i, int j, Vd c) DMX_LAMBDA { at(C, i * s.ld + j) = c; });
+  product(s, A, B, C, [&](auto&& start, auto&& add, auto&& finish) DMX_LAMBDA {
+    panels<Vd>(s.rows, s.ld / LD, start, add, finish);
+  });
+}
+
+// The blocks below the diagonal from those above it.
+inline void mirror(const Shape& s, double* C) {
+  for (int i = 0; i + LD <= s.n; i += LD)
+    for (int j = i + LD; j < s.n; j += LD) {
+      Vd block[LD];
+      for (int q = 0; q < LD; q++) block[q] = at(C, (i + q) * s.ld + j);
+      transpose(block);
+      for (int q = 0; q < LD && j + q < s.n; q++) at(C, (j + q) * s.ld + i) = block[q];
+    }
+}
+
+// C = A B where that is symmetric: little more than half of it is computed.
+inline void multiply_symmetric(const Shape& s, const double* A, const double* B, double* C) {
+  constexpr int wide = 2 * LD;
+  if (s.n <= 2 * wide) return multiply(s, A, B, C);  // measured
+  product(s, A, B, C, [&](auto&& start, auto&& add, auto&& finish) DMX_LAMBDA {
+    int j = 0;
+    for (; j + wide <= s.ld; j += wide) {
+      const int below = std::max(6, j + wide);
+      panel<Vd, 2>(below < s.rows ? below : s.rows, j, start, add, finish);
+    }
+    if (j < s.ld) panel<Vd, 1>(s.rows, j, start, add, finish);
+  });
+  mirror(s, C);
 }
 
 inline double inner(const Shape& s, const double* A, const double* B) {
@@ -146,7 +180,7 @@ class Moments {
   }
 
   Coefficients product(Coefficients a, Coefficients b) {
-    multiply(shape, matrix(a, 0), matrix(b, 1), next());
+    multiply_symmetric(shape, matrix(a, 0), matrix(b, 1), next());
     return measured();
   }
 

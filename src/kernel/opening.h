@@ -81,7 +81,7 @@ class Opening {
     if (square)
       vectors(shape, [&](int e) DMX_LAMBDA { at(ahead, e) = (at(R, e) - at(square, e)) / length; });
     else
-      multiply(shape, R, q, ahead);
+      multiply_symmetric(shape, R, q, ahead);
     const bool second = taken_so_far == 1;
     if (second) reach = std::fmin(reach, std::sqrt(size_of_square(square, ahead)));
     const double a = inner(shape, ahead, q);

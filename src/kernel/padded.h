@@ -28,7 +28,7 @@ DMX_INLINE void accumulate_rows(V (&c)[TI][TJ], const T* a, int la, const T* x, 
     V row[TJ];
     unrolled<TJ>([&](auto j) DMX_LAMBDA { row[j] = *(const V*)(x + k * lx + j * Scalar<V>::lanes); });
     unrolled<TI>([&](auto i) DMX_LAMBDA {
-      V f = V{} + a[i * la + k];
+      V f = splat(a[i * la + k]);
       keep(f);
       unrolled<TJ>([&](auto j) DMX_LAMBDA { c[i][j] += f * row[j]; });
     });

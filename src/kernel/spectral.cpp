@@ -119,11 +119,11 @@ class Descent {
       return false;
     }
     Moments space(shape, matrices);
-    const double noise = this->noise + unseen / 10;
+    const double roundoff = noise + unseen / 10;
     const Coefficients one = Moments::unit(0);
     const Coefficients R = gram ? space.known(gram + 3) : space.measured();
     const Coefficients square = gram ? space.known(gram + 6) : space.product(R, R);
-    Look seen = look(one, R, square, space, noise);
+    Look seen = look(one, R, square, space, roundoff);
     const Fit& fit = seen.fit;
     const double before = space.seen(fit.remainder);
     const double reach = std::fmin(space.norm(R), std::sqrt(space.norm(square)));
@@ -133,7 +133,7 @@ class Descent {
     float choice[Network::width], moves[Network::width];
     choose(adviser, seen, space, choice);
     if (way != by_network || choice[10] > 0) return open_for_good(way == by_greedy_steps);
-    lift(seen, choice, space, noise);
+    lift(seen, choice, space, roundoff);
     foresee(adviser, seen, before, space, moves);
     // Where the uncorrected step will do, there is nothing to look ahead to.
     const bool ahead = space.seen(fit.remainder) * share > g.enough;
@@ -176,10 +176,12 @@ void spectral_start(const Guesses& g, long first, long last) {
     const double size = inner(shape, S, S), unit = size > 0 ? size : 1;
     const double scale = g.definite[k] ? 1 / std::sqrt(unit) : 1 / unit;
     shape.load_transpose(g.S + k * N, 1, T);
-    if (g.definite[k])  // symmetric but for rounding, which the powers would amplify
+    if (g.definite[k]) {  // symmetric but for rounding, which the powers would amplify
       vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) = 0.5 * scale * (at(S, e) + at(T, e)); });
-    else
-      multiply(shape, S, T, R), vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) *= scale; });
+    } else {
+      multiply_symmetric(shape, S, T, R);
+      vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) *= scale; });
+    }
     const double factor = trace(shape, R) / std::fmax(inner(shape, R, R), tiny);
     g.factor[k] = factor * scale;
     vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) *= -factor; });
@@ -190,7 +192,7 @@ void spectral_start(const Guesses& g, long first, long last) {
     gram[1] = gram[3] = trace(shape, R);
     gram[4] = inner(shape, R, R);
     if (g.n <= small_order) continue;
-    multiply(shape, R, R, square);
+    multiply_symmetric(shape, R, R, square);
     gram[2] = gram[6] = trace(shape, square);
     gram[5] = gram[7] = inner(shape, R, square);
     gram[8] = inner(shape, square, square);

@@ -36,8 +36,13 @@ typedef int8_t Bd __attribute__((vector_size(LD)));
 typedef double Vd_any __attribute__((vector_size(8 * LD), aligned(8), may_alias));
 typedef float Vf_any __attribute__((vector_size(4 * LF), aligned(4), may_alias));
 
-DMX_INLINE Vf splat(float x) { return Vf{} + x; }
-DMX_INLINE Vd splat(double x) { return Vd{} + x; }
+// x in every lane. (V{} + x would be an addition, on account of -0.)
+template <class V, class T, int... I>
+DMX_INLINE V splat(T x, std::integer_sequence<int, I...>) {
+  return V{((void)I, x)...};
+}
+DMX_INLINE Vf splat(float x) { return splat<Vf>(x, std::make_integer_sequence<int, LF>{}); }
+DMX_INLINE Vd splat(double x) { return splat<Vd>(x, std::make_integer_sequence<int, LD>{}); }
 
 // Unrolled by the front end: gcc keeps arrays that are indexed so in registers.
 template <class F, int... I> DMX_INLINE void unrolled(F&& f, std::integer_sequence<int, I...>) {

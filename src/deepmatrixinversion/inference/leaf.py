@@ -31,11 +31,11 @@ class Leaf(Protocol):
 
     Attributes
     ----------
-    compiled : {"network", "guess"}
+    compiled : {"network", "guess", None}
         Whether the compiled kernel has this network built in, or does the rest after it.
     """
 
-    compiled: str
+    compiled: str | None
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Unchecked guesses for (k, m, m) matrices."""
@@ -57,7 +57,8 @@ class GraphLeaf:
         self.session = Session(model)
         self.batch = batch
         bundled = model.path.parent == bundled_folder()
-        self.compiled = "network" if bundled and model.config.net.net == "feedback" else GIVEN
+        known = bundled and model.config.net.net == "feedback"
+        self.compiled: str | None = "network" if known else GIVEN
 
     def __call__(self, S: NDArray) -> NDArray[np.float64]:
         """Guesses in float32."""
@@ -89,7 +90,7 @@ class ImportedLeaf(GraphLeaf):
 class SpectralLeaf:
     """The network that takes any order."""
 
-    compiled: str = GIVEN
+    compiled: str | None = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.weights = read_weights(model, 1)
@@ -107,7 +108,7 @@ class SpectralLeaf:
 class PriorLeaf:
     """What was learned of somebody's own matrices, in NumPy."""
 
-    compiled: str = GIVEN
+    compiled: str | None = GIVEN
 
     def __init__(self, model: ModelDirectory) -> None:
         self.prior = from_tensors(read_weights(model, 1), model.config.net.nlayers)
