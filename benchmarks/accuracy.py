@@ -139,7 +139,19 @@ def every_order(report: Report) -> None:
         "20 products.\n",
         *spectral.held_out(SEED, k=2_000 // few),
     )
-    found, missing = families.rows(SEED, few)
+    report.section(
+        "Products to a residual of 1e-3",
+        "Mean over normal matrices, each left as soon as it is there.\n",
+        *spectral.early_exit(SEED),
+    )
+    report.section("Divergence", spectral.divergences(1_000_000 // few, SEED))
+    curves(report)
+    report.section("Training", "![](accuracy-feedback-3.png)\n\n![](accuracy-spectral.png)")
+
+
+def origins(report: Report) -> None:
+    """Where matrices come from: products to 1e-3 of every method."""
+    found, missing = families.rows(SEED, report.few)
     absent = "; ".join(f"{name} (needs {module})" for name, module in missing.items())
     report.section(
         "Where matrices come from",
@@ -157,14 +169,6 @@ def every_order(report: Report) -> None:
         "",
         *families.table(found),
     )
-    report.section(
-        "Products to a residual of 1e-3",
-        "Mean over normal matrices, each left as soon as it is there.\n",
-        *spectral.early_exit(SEED),
-    )
-    report.section("Divergence", spectral.divergences(1_000_000 // few, SEED))
-    curves(report)
-    report.section("Training", "![](accuracy-feedback-3.png)\n\n![](accuracy-spectral.png)")
 
 
 def design(report: Report) -> None:
@@ -196,7 +200,12 @@ def design(report: Report) -> None:
     )
 
 
-PARTS = {"one_order": one_order, "every_order": every_order, "design": design}
+PARTS = {
+    "one_order": one_order,
+    "every_order": every_order,
+    "origins": origins,
+    "design": design,
+}
 
 
 def main() -> None:

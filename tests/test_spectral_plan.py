@@ -8,10 +8,11 @@ import torch
 
 from accuracy_data import clustered, gram, graph_laplacian, normal
 from accuracy_families import greedy, products, spectrum
-from deepmatrixinversion import Inverter
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT
 from deepmatrixinversion.matrices.distributions import NumpySource, sample
 from deepmatrixinversion.matrices.spectra import with_singular_values
+from deepmatrixinversion.models.directory import read_weights
+from deepmatrixinversion.models.zoo import locate
 from deepmatrixinversion.spectral.driver import spectral_guess
 from deepmatrixinversion.spectral.plan import GREEDY, LAYERS, NETWORK, OPEN
 from deepmatrixinversion.training import plan
@@ -23,7 +24,7 @@ from your_families import arma, kalman, kernel_on_a_grid, mimo
 
 @pytest.fixture(scope="module")
 def weights():
-    return Inverter.from_pretrained("spectral").leaf.weights
+    return read_weights(locate("spectral"), 1)
 
 
 def by(weights, way):

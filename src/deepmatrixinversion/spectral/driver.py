@@ -220,12 +220,9 @@ class Descent(NamedTuple):
                         return live
                 image = None
                 if d == 1:  # R (I - R), which R² makes known
-                    if square is None:
-                        image = STACKS.product(o.R, o.directions[0])
-                        square = live.R - length * image
-                    else:
-                        image = (live.R - square) / length
-                    reach = _reach(reach, norm(square))
+                    q = o.directions[0]
+                    image = STACKS.product(o.R, q) if square is None else (o.R - square) / length
+                    reach = _reach(reach, norm(o.R - length * image))
                 o = turned(o, length, STACKS, image)
             live, square = self._step(live, *_opened(o), degree, reach), None
         return live

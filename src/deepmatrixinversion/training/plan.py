@@ -126,8 +126,8 @@ def _fitted(seen: Array, lost: Array, seed: int) -> dict[str, Tensor]:
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        layers[0].weight /= torch.from_numpy(spread).float()
-        layers[0].bias -= layers[0].weight @ torch.from_numpy(middle).float()
+        layers[0].weight.div_(torch.from_numpy(spread).float())
+        layers[0].bias.sub_(layers[0].weight @ torch.from_numpy(middle).float())
         layers[2].bias[NETWORK] += MARGIN
     return {
         f"{name}.{part}": getattr(layer, part).detach().clone()
