@@ -52,7 +52,7 @@ def agree(weights, S, share=1.0, **limits):
     assert by_kernel.products.max() <= limits["max_products"]
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 10, 15, 16, 17, 24, 31, 32, 40, 64])
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 10, 15, 16, 17, 24, 31, 32, 40, 64, 100])
 def test_the_kernel_does_what_the_text_says(instruction_set, weights, n):
     """Up to order 9 the last of the n directions may be one of rounding, or not."""
     agree(weights, samples(n), share=0.9 if n <= 9 else 1.0, max_products=60)
@@ -92,6 +92,14 @@ def test_singular_matrices_end_where_the_text_ends(weights, n):
 def test_any_number_of_units():
     state = untrained().state_dict()
     agree({k: v.numpy() for k, v in state.items()}, samples(16), max_products=60)
+
+
+def test_what_the_kernel_does_not_take_is_for_numpy(weights):
+    n = kernel.LARGEST_GUESS
+    S = unit(stack(n + 1, 1))
+    expected = spectral_guess(weights, S, max_products=3)
+    assert bits(compiled.guess(weights, S, max_products=3)) == bits(expected)
+    agree(weights, unit(stack(n, 1)), max_products=8)
 
 
 def test_too_many_units_are_for_numpy(weights):

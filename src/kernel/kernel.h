@@ -5,6 +5,7 @@
 namespace dmx {
 
 constexpr int largest_order = 64;
+constexpr int largest_guess = 256;  // the largest order of a guess without a proof
 
 // What proposes; `given` are candidates that stand where the inverses go.
 enum class Method { elimination, network, given };

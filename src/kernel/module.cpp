@@ -55,8 +55,8 @@ void require(bool fits) {
 }
 
 // The order of a stack of matrices.
-template <class T> int order(const Array<T, 3>& A) {
-  require(A.shape(1) == A.shape(2) && A.shape(1) >= 1 && A.shape(1) <= (size_t)largest_order);
+template <class T> int order(const Array<T, 3>& A, int largest = largest_order) {
+  require(A.shape(1) == A.shape(2) && A.shape(1) >= 1 && A.shape(1) <= (size_t)largest);
   return (int)A.shape(1);
 }
 template <class T> bool alike(const Array<const T, 3>& A, size_t count, size_t rows, size_t columns) {
@@ -123,7 +123,7 @@ void solve_into(Array<const double, 3> A, Array<const double, 3> X, Array<const 
 Guesses guesses(const Array<const double, 3>& S, const Array<const uint8_t, 1>& definite,
                 const Array<double, 1>& factor, const Array<double, 3>& R,
                 const Array<double, 3>& square, const Array<double, 3>& gram) {
-  const size_t n = order(S), count = S.shape(0);
+  const size_t n = order(S, largest_guess), count = S.shape(0);
   const auto fits = [&](const Array<double, 3>& M, size_t m) {
     return M.shape(0) == count && M.shape(1) == m && M.shape(2) == m;
   };
@@ -238,6 +238,7 @@ NB_MODULE(_kernel, m) {
   chosen = best();
   // Nothing that this processor supports: `instruction_sets` is empty, and nobody calls the rest.
   m.attr("LARGEST_ORDER") = largest_order;
+  m.attr("LARGEST_GUESS") = largest_guess;
   m.attr("WIDTH") = Network::width;
   m.attr("MOST_UNITS") = Network::most_units;
   m.attr("COMPILER") = DMX_COMPILER;

@@ -14,23 +14,17 @@ constexpr int most_blocks = 8, block_products = 5, small_order = 7;
 constexpr int greedy[] = {3, 3, 3};
 enum Way : uint8_t { by_network, by_greedy_steps, by_opening };
 
-// Matrices, two lines apart from where they would compete for the same places of the cache.
-class Room {
-  static constexpr int stride = most * most + 16, count = 3 + Moments::room + Opening::room;
+// So many matrices, two lines apart from where they would compete for the same places of the cache.
+template <int count> class Room {
   const std::unique_ptr<double[]> numbers;
 
  public:
   double* at[count];
-  Room() : numbers(new double[count * stride + 8]) {
+  explicit Room(const Shape& shape) : numbers(new double[count * (shape.size + 16L) + 8]) {
     double* first = (double*)(((uintptr_t)numbers.get() + 63) / 64 * 64);
-    for (int i = 0; i < count; i++) at[i] = first + i * stride;
+    for (int i = 0; i < count; i++) at[i] = first + i * (shape.size + 16L);
   }
 };
-
-Room& room() {
-  thread_local Room kept;
-  return kept;
-}
 
 // One matrix on its way. X is alpha I as long as `spent` is below zero.
 class Descent {
@@ -42,8 +36,10 @@ class Descent {
   int spent;
 
  public:
-  Descent(const Guesses& g, Room& room)
-      : g(g), shape(g.n), X(room.at[0]), other(room.at[1]), p(room.at[2]), matrices(room.at + 3),
+  static constexpr int room = 3 + Moments::room + Opening::room;
+
+  Descent(const Guesses& g, double* const* room)
+      : g(g), shape(g.n), X(room[0]), other(room[1]), p(room[2]), matrices(room + 3),
         directions(matrices + Moments::room), adviser(g.network) {}
 
   void run(long k) {
@@ -168,8 +164,9 @@ class Descent {
 
 void spectral_start(const Guesses& g, long first, long last) {
   const Shape shape(g.n);
-  double *const S = room().at[0], *const T = room().at[1], *const R = room().at[2],
-         *const square = room().at[3];
+  const Room<4> room(shape);
+  double *const S = room.at[0], *const T = room.at[1], *const R = room.at[2],
+         *const square = room.at[3];
   const int N = g.n * g.n;
   for (long k = first; k < last; k++) {
     shape.load(g.S + k * N, S);
@@ -201,7 +198,8 @@ void spectral_start(const Guesses& g, long first, long last) {
 }
 
 void spectral_descend(const Guesses& g, long first, long last) {
-  for (long k = first; k < last; k++) Descent(g, room()).run(k);
+  const Room<Descent::room> room(Shape(g.n));
+  for (long k = first; k < last; k++) Descent(g, room.at).run(k);
 }
 
 }  // namespace dmx::DMX_ISA

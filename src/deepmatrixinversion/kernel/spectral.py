@@ -14,6 +14,7 @@ from deepmatrixinversion.kernel.state import built, compiled
 WIDTH: int = 0 if compiled is None else compiled.WIDTH
 """What layers are padded to whole numbers of."""
 
+LARGEST_GUESS: int = 0 if compiled is None else compiled.LARGEST_GUESS
 MOST_UNITS: int = 0 if compiled is None else compiled.MOST_UNITS
 
 PRODUCTS = 20

@@ -25,7 +25,7 @@ def guess(
     """
     units = weights["mix.0.bias"].shape[0]
     n = S.shape[-1]
-    if max_products < 1 or units > kernel.MOST_UNITS or not 1 <= n <= kernel.LARGEST_ORDER:
+    if max_products < 1 or units > kernel.MOST_UNITS or not 1 <= n <= kernel.LARGEST_GUESS:
         return spectral_guess(weights, S, max_products=max_products, tol=tol)
     S = np.ascontiguousarray(S, dtype=np.float64)
     begun = kernel.spectral_start(S, definite_of(S, np.eye(n)))
