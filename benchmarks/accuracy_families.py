@@ -13,7 +13,7 @@ from deepmatrixinversion import Inverter
 from deepmatrixinversion.linalg.polynomial import SPECTRA, scaled
 from deepmatrixinversion.linalg.polynomial import greedy as fits
 from deepmatrixinversion.models.directory import read_weights
-from deepmatrixinversion.spectral.driver import spectral_guess
+from deepmatrixinversion.spectral.compiled import guess as spectral_guess
 from page import records
 from your_baselines import NEVER
 from your_families import FAMILIES

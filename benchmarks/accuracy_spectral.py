@@ -14,7 +14,7 @@ from curves import Missed, styles
 from deepmatrixinversion import Inverter
 from deepmatrixinversion.matrices.spectra import with_singular_values
 from deepmatrixinversion.models.directory import read_weights
-from deepmatrixinversion.spectral.driver import spectral_guess
+from deepmatrixinversion.spectral.compiled import guess as spectral_guess
 
 ORDERS = {8: 20_000, 16: 10_000, 32: 3_000, 64: 1_000}
 BUDGET = 20

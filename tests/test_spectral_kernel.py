@@ -52,10 +52,10 @@ def agree(weights, S, share=1.0, **limits):
     assert by_kernel.products.max() <= limits["max_products"]
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 10, 15, 16, 17, 24, 31, 32, 40, 64])
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 10, 15, 16, 17, 24, 31, 32, 40, 64, 100])
 def test_the_kernel_does_what_the_text_says(instruction_set, weights, n):
     """Up to order 9 the last of the n directions may be one of rounding, or not."""
-    agree(weights, samples(n), share=0.9 if n <= SMALL_ORDER else 1.0, max_products=60)
+    agree(weights, samples(n), share=0.9 if n <= 9 else 1.0, max_products=60)
 
 
 @pytest.mark.parametrize("n", [10, 16, 33])
@@ -68,7 +68,7 @@ def test_the_same_within_a_budget(weights, n, budget):
 @pytest.mark.parametrize("opens", [-1.0, 1.0])
 def test_the_network_decides_when_the_last_step_begins(weights, opens):
     """At once when it always wants to, else after as many blocks."""
-    changed = dict(weights)
+    changed = {k: np.zeros_like(w) if k.startswith("plan.") else w for k, w in weights.items()}
     for kind, value in (("weight", 0.0), ("bias", opens)):
         key = f"out.0.{kind}"
         changed[key] = weights[key].copy()
@@ -92,6 +92,14 @@ def test_singular_matrices_end_where_the_text_ends(weights, n):
 def test_any_number_of_units():
     state = untrained().state_dict()
     agree({k: v.numpy() for k, v in state.items()}, samples(16), max_products=60)
+
+
+def test_what_the_kernel_does_not_take_is_for_numpy(weights):
+    n = kernel.LARGEST_GUESS
+    S = unit(stack(n + 1, 1))
+    expected = spectral_guess(weights, S, max_products=3)
+    assert bits(compiled.guess(weights, S, max_products=3)) == bits(expected)
+    agree(weights, unit(stack(n, 1)), max_products=8)
 
 
 def test_too_many_units_are_for_numpy(weights):
@@ -131,9 +139,9 @@ def test_what_is_not_finite_harms_no_neighbour(weights, n):
     np.testing.assert_array_equal(found.X[9], 0.0)
 
 
-def test_predictions_are_what_is_measured(weights):
+def test_predictions_are_at_least_what_is_measured(weights):
     for n in (SMALL_ORDER, 16, 48):
         S = unit(stack(n, 100))
         found = compiled.guess(weights, S, max_products=60)
         assert (found.residual <= EARLY_EXIT).all()
-        assert (np.abs(residuals(S, found.X) - found.residual) <= 1e-6).all()
+        assert (residuals(S, found.X) <= found.residual + 1e-6).all()

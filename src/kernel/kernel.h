@@ -6,6 +6,7 @@ namespace dmx {
 
 constexpr int largest_order = 64;
 constexpr int largest_halved = 256;  // of what is inverted without a proof
+constexpr int largest_guess = 256;  // the largest order of a guess without a proof
 
 // What proposes; `given` are candidates that stand where the inverses go.
 enum class Method { elimination, network, given };
@@ -74,7 +75,7 @@ struct Guesses {
   double *factor, *R, *square;      // X = factor S^T or factor I, R = I - S X, and R^2
   double* gram;                     // inner products of I, R and R^2, 3 x 3
   // What follows is for `descend` alone.
-  const uint8_t* plain;             // whether to go without the network
+  const uint8_t* ways;              // each one's: the network's, greedy steps', the open-ended step's
   Network network;
   int most;                         // products at most
   double enough;                    // residual at which a matrix is done

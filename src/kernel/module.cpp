@@ -55,8 +55,8 @@ void require(bool fits) {
 }
 
 // The order of a stack of matrices.
-template <class T> int order(const Array<T, 3>& A) {
-  require(A.shape(1) == A.shape(2) && A.shape(1) >= 1 && A.shape(1) <= (size_t)largest_order);
+template <class T> int order(const Array<T, 3>& A, int largest = largest_order) {
+  require(A.shape(1) == A.shape(2) && A.shape(1) >= 1 && A.shape(1) <= (size_t)largest);
   return (int)A.shape(1);
 }
 template <class T> bool alike(const Array<const T, 3>& A, size_t count, size_t rows, size_t columns) {
@@ -168,7 +168,7 @@ void solve_into(Array<const double, 3> A, Array<const double, 3> X, Array<const 
 Guesses guesses(const Array<const double, 3>& S, const Array<const uint8_t, 1>& definite,
                 const Array<double, 1>& factor, const Array<double, 3>& R,
                 const Array<double, 3>& square, const Array<double, 3>& gram) {
-  const size_t n = order(S), count = S.shape(0);
+  const size_t n = order(S, largest_guess), count = S.shape(0);
   const auto fits = [&](const Array<double, 3>& M, size_t m) {
     return M.shape(0) == count && M.shape(1) == m && M.shape(2) == m;
   };
@@ -190,7 +190,7 @@ void spectral_start(Array<const double, 3> S, Array<const uint8_t, 1> definite,
 
 void spectral_descend(Array<const double, 3> S, Array<const uint8_t, 1> definite,
                       Array<double, 1> factor, Array<double, 3> R, Array<double, 3> square,
-                      Array<double, 3> gram, Array<const uint8_t, 1> plain,
+                      Array<double, 3> gram, Array<const uint8_t, 1> ways,
                       Array<const float, 1> weights, int units, int most, double enough,
                       Array<double, 3> X, Array<double, 1> residual, Array<int64_t, 1> products,
                       int threads) {
@@ -198,9 +198,9 @@ void spectral_descend(Array<const double, 3> S, Array<const uint8_t, 1> definite
   const size_t count = S.shape(0);
   require(units > 0 && units % Network::width == 0 && units <= Network::most_units &&
           (long)weights.shape(0) == Network::size(0, units) + Network::size(1, units) &&
-          plain.shape(0) == count && residual.shape(0) == count && products.shape(0) == count &&
+          ways.shape(0) == count && residual.shape(0) == count && products.shape(0) == count &&
           X.shape(0) == count && X.shape(1) == (size_t)g.n && X.shape(2) == (size_t)g.n);
-  g.plain = plain.data(), g.network = {units, weights.data()}, g.most = most, g.enough = enough;
+  g.ways = ways.data(), g.network = {units, weights.data()}, g.most = most, g.enough = enough;
   g.X = X.data(), g.residual = residual.data(), g.products = products.data();
   const nb::gil_scoped_release unlocked;
   in_parts(1, g.n, (long)count, threads, [&](long a, long b) { chosen->descend(g, a, b); });
@@ -283,6 +283,7 @@ NB_MODULE(_kernel, m) {
   chosen = best();
   // Nothing that this processor supports: `instruction_sets` is empty, and nobody calls the rest.
   m.attr("LARGEST_ORDER") = largest_order;
+  m.attr("LARGEST_GUESS") = largest_guess;
   m.attr("WIDTH") = Network::width;
   m.attr("MOST_UNITS") = Network::most_units;
   m.attr("COMPILER") = DMX_COMPILER;
@@ -318,7 +319,7 @@ NB_MODULE(_kernel, m) {
         nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("threads"));
   m.def("spectral_descend", spectral_descend, nb::arg("S").noconvert(),
         nb::arg("definite").noconvert(), nb::arg("factor").noconvert(), nb::arg("R").noconvert(),
-        nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("plain").noconvert(),
+        nb::arg("square").noconvert(), nb::arg("gram").noconvert(), nb::arg("ways").noconvert(),
         nb::arg("weights").noconvert(), nb::arg("units"), nb::arg("most"), nb::arg("enough"),
         nb::arg("X").noconvert(), nb::arg("residual").noconvert(),
         nb::arg("products").noconvert(), nb::arg("threads"));

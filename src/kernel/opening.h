@@ -33,11 +33,12 @@ class Opening {
   static constexpr int room = open_degree + 1;
   double* const remainder;
   Row p;
-  double growth;
+  double growth, reach;  // the latter bounds |R|_2: |R|_F, and |R^2|_F^(1/2) once that is there
 
   Opening(const Shape& shape, const double* R, double* const* room, double noise)
       : shape(shape), R(R), noise(noise), directions(room),
-        bound(std::sqrt((double)shape.n)), remainder(room[open_degree]), growth(bound) {
+        bound(std::sqrt((double)shape.n)), remainder(room[open_degree]), growth(bound),
+        reach(std::sqrt(inner(shape, R, R))) {
     row.count = p.count = 1;
     row.c[0] = p.c[0] = 1;
     double* ahead = directions[0];
@@ -81,8 +82,9 @@ class Opening {
       vectors(shape, [&](int e) DMX_LAMBDA { at(ahead, e) = (at(R, e) - at(square, e)) / length; });
     else
       multiply_symmetric(shape, R, q, ahead);
-    const double a = inner(shape, ahead, q);
     const bool second = taken_so_far == 1;
+    if (second) reach = std::fmin(reach, std::sqrt(size_of_square(square, ahead)));
+    const double a = inner(shape, ahead, q);
     const double* behind = directions[second ? 0 : taken_so_far - 2];
     const double b = second ? 0.0 : length;
     vectors(shape, [&](int e) DMX_LAMBDA { at(ahead, e) -= a * at(q, e) + b * at(behind, e); });
@@ -93,6 +95,16 @@ class Opening {
     const double last = bound;
     bound = std::fabs(1 - a) * bound + length * bound_before + 1;
     before = row, row = next, bound_before = last;
+  }
+
+  // |R^2|_F, which R q makes known for the first q.
+  double size_of_square(const double* square, const double* image) const {
+    Vd sum{};
+    vectors(shape, [&](int e) DMX_LAMBDA {
+      const Vd r = square ? at(square, e) : at(R, e) - length * at(image, e);
+      sum += r * r;
+    });
+    return std::sqrt(across(sum));
   }
 
   void polynomial(double* to) const {

@@ -10,26 +10,21 @@
 namespace dmx::DMX_ISA {
 namespace {
 
-constexpr int most_blocks = 8, block_products = 5, small_order = 9;
+constexpr int most_blocks = 8, block_products = 5, small_order = 7;
 constexpr int greedy[] = {3, 3, 3};
+enum Way : uint8_t { by_network, by_greedy_steps, by_opening };
 
-// Matrices, two lines apart from where they would compete for the same places of the cache.
-class Room {
-  static constexpr int stride = most * most + 16, count = 3 + Moments::room + Opening::room;
+// So many matrices, two lines apart from where they would compete for the same places of the cache.
+template <int count> class Room {
   const std::unique_ptr<double[]> numbers;
 
  public:
   double* at[count];
-  Room() : numbers(new double[count * stride + 8]) {
+  explicit Room(const Shape& shape) : numbers(new double[count * (shape.size + 16L) + 8]) {
     double* first = (double*)(((uintptr_t)numbers.get() + 63) / 64 * 64);
-    for (int i = 0; i < count; i++) at[i] = first + i * stride;
+    for (int i = 0; i < count; i++) at[i] = first + i * (shape.size + 16L);
   }
 };
-
-Room& room() {
-  thread_local Room kept;
-  return kept;
-}
 
 // One matrix on its way. X is alpha I as long as `spent` is below zero.
 class Descent {
@@ -41,8 +36,10 @@ class Descent {
   int spent;
 
  public:
-  Descent(const Guesses& g, Room& room)
-      : g(g), shape(g.n), X(room.at[0]), other(room.at[1]), p(room.at[2]), matrices(room.at + 3),
+  static constexpr int room = 3 + Moments::room + Opening::room;
+
+  Descent(const Guesses& g, double* const* room)
+      : g(g), shape(g.n), X(room[0]), other(room[1]), p(room[2]), matrices(room + 3),
         directions(matrices + Moments::room), adviser(g.network) {}
 
   void run(long k) {
@@ -53,7 +50,7 @@ class Descent {
     if (residual > g.enough) {
       shape.load(g.R + k * N, matrices[0]);
       if (n > small_order) shape.load(g.square + k * N, matrices[1]);
-      descend(n > small_order ? gram : nullptr, g.plain[k]);
+      descend(n > small_order ? gram : nullptr, (Way)g.ways[k]);
     }
     g.products[k] = std::max(spent, 0);
     if (spent == start || !(residual <= at_first)) {  // which no weights can get past
@@ -67,15 +64,22 @@ class Descent {
 
  private:
   // Until done, or out of products. `gram` is there where R^2 is.
-  void descend(const double* gram, bool plain) {
-    if (!gram && !open(shape.n + 2)) return;
-    for (int block = 0; block < most_blocks && g.most - spent >= block_products + 2; block++)
-      if (!contract(block ? nullptr : gram, plain && gram && !block)) return;
+  void descend(const double* gram, Way way) {
+    const int blocks = gram ? most_blocks : 0;
+    for (int block = 0; block < blocks && g.most - spent >= block_products + 2; block++)
+      if (!contract(block ? nullptr : gram, block ? by_network : way)) return;
     while (open(open_degree)) {}
   }
 
-  // X <- X p(R), and R <- what that leaves; whether to go on from there.
-  bool step(const double* p, double growth, const double* left, int products) {
+  // X <- X p(R), and R <- what that leaves; whether to go on from there. `reach` bounds |R|_2: who
+  // needs no further residual takes X (p + R') of what X p would leave, R', which leaves R R'.
+  bool step(const double* p, double growth, const double* left, int products, double reach) {
+    residual = std::sqrt(inner(shape, left, left));
+    if (reach < 1 && (reach * residual <= g.enough || spent + products == g.most)) {
+      vectors(shape, [&](int e) DMX_LAMBDA { at(this->p, e) = at(p, e) + at(left, e); });
+      p = this->p;
+      residual *= reach;
+    }
     if (spent < 0) {
       vectors(shape, [&](int e) DMX_LAMBDA { at(X, e) = alpha * at(p, e); });
     } else {
@@ -86,7 +90,6 @@ class Descent {
     noise *= growth;
     double* R = matrices[0];
     vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) = at(left, e); });
-    residual = std::sqrt(inner(shape, R, R));
     return residual > g.enough;
   }
 
@@ -97,16 +100,20 @@ class Descent {
     Opening o(shape, matrices[0], directions, noise);
     for (int d = 1;; d++) {
       const double left = o.take();
-      if (d == degree || left <= g.enough) {
+      if (d == degree || left * std::fmin(o.reach, 1) <= g.enough) {
         o.polynomial(p);
-        return step(p, o.growth, o.remainder, d);
+        return step(p, o.growth, o.remainder, d, o.reach);
       }
       o.turn(d == 1 ? square : nullptr);
     }
   }
 
   // A block, or whatever takes its place.
-  bool contract(const double* gram, bool plain) {
+  bool contract(const double* gram, Way way) {
+    if (residual * residual <= g.enough) {  // X (I + R) will do
+      while (open(open_degree)) {}
+      return false;
+    }
     Moments space(shape, matrices);
     const double roundoff = noise + unseen / 10;
     const Coefficients one = Moments::unit(0);
@@ -115,37 +122,41 @@ class Descent {
     Look seen = look(one, R, square, space, roundoff);
     const Fit& fit = seen.fit;
     const double before = space.seen(fit.remainder);
-    if (before <= g.enough) return combined(space, seen, fit.coefficients, fit.remainder, 2);
+    const double reach = std::fmin(space.norm(R), std::sqrt(space.norm(square)));
+    const double share = std::fmin(reach, 1);
+    if (before * share <= g.enough)
+      return combined(space, seen, fit.coefficients, fit.remainder, 2, reach);
     float choice[Network::width], moves[Network::width];
     choose(adviser, seen, space, choice);
-    if (plain || choice[10] > 0) return open_for_good(plain);
+    if (way != by_network || choice[10] > 0) return open_for_good(way == by_greedy_steps);
     lift(seen, choice, space, roundoff);
     foresee(adviser, seen, before, space, moves);
     // Where the uncorrected step will do, there is nothing to look ahead to.
-    const double unit = space.seen(fit.remainder) > g.enough ? space.norm(fit.remainder) : 0.0;
+    const bool ahead = space.seen(fit.remainder) * share > g.enough;
+    const double unit = ahead ? space.norm(fit.remainder) : 0.0;
     double steps[degrees];
     Coefficients rest = fit.remainder;
     for (int i = 0; i < degrees; i++) {
       steps[i] = fit.coefficients[i] - unit * moves[i];
       rest += unit * moves[i] * fit.basis[i];
     }
-    return combined(space, seen, steps, rest, block_products);
+    return combined(space, seen, steps, rest, block_products, reach);
   }
 
   // Without the network from here on; R^2 is there.
-  bool open_for_good(bool plain) {
+  bool open_for_good(bool by_steps) {
     const double* square = matrices[1];
-    for (int i = 0; plain && i < 3; i++, square = nullptr)
+    for (int i = 0; by_steps && i < 3; i++, square = nullptr)
       if (!open(greedy[i], square)) return false;
     for (; open(open_degree, square); square = nullptr) {}
     return false;
   }
 
   bool combined(const Moments& space, const Look& seen, const double* steps, Coefficients rest,
-                int products) {
+                int products, double reach) {
     const Polynomial found = polynomial(seen.fit, steps, seen.known);
     const double *of_R = space.matrix(found.p, 0), *left = space.matrix(rest, 1);
-    return step(of_R, found.growth, left, products) && products == block_products;
+    return step(of_R, found.growth, left, products, reach) && products == block_products;
   }
 };
 
@@ -153,8 +164,9 @@ class Descent {
 
 void spectral_start(const Guesses& g, long first, long last) {
   const Shape shape(g.n);
-  double *const S = room().at[0], *const T = room().at[1], *const R = room().at[2],
-         *const square = room().at[3];
+  const Room<4> room(shape);
+  double *const S = room.at[0], *const T = room.at[1], *const R = room.at[2],
+         *const square = room.at[3];
   const int N = g.n * g.n;
   for (long k = first; k < last; k++) {
     shape.load(g.S + k * N, S);
@@ -186,7 +198,8 @@ void spectral_start(const Guesses& g, long first, long last) {
 }
 
 void spectral_descend(const Guesses& g, long first, long last) {
-  for (long k = first; k < last; k++) Descent(g, room()).run(k);
+  const Room<Descent::room> room(Shape(g.n));
+  for (long k = first; k < last; k++) Descent(g, room.at).run(k);
 }
 
 }  // namespace dmx::DMX_ISA

@@ -3,6 +3,7 @@
 from deepmatrixinversion.kernel.pairs import OneSolution, certify_stack, solve_one, solve_stack
 from deepmatrixinversion.kernel.passes import doubled_product, moduli, squares
 from deepmatrixinversion.kernel.spectral import (
+    LARGEST_GUESS,
     MOST_UNITS,
     Starts,
     packed,
@@ -22,6 +23,7 @@ from deepmatrixinversion.kernel.stack import (
 from deepmatrixinversion.kernel.state import available, show_config, threads, use
 
 __all__ = [
+    "LARGEST_GUESS",
     "LARGEST_ORDER",
     "METHODS",
     "MOST_UNITS",

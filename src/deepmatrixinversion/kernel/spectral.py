@@ -14,6 +14,7 @@ from deepmatrixinversion.kernel.state import built, compiled
 WIDTH: int = 0 if compiled is None else compiled.WIDTH
 """What layers are padded to whole numbers of."""
 
+LARGEST_GUESS: int = 0 if compiled is None else compiled.LARGEST_GUESS
 MOST_UNITS: int = 0 if compiled is None else compiled.MOST_UNITS
 
 PRODUCTS = 20
@@ -33,7 +34,7 @@ class Starts(NamedTuple):
     factor : (k,) array
         of I, where ``definite``, or of the transpose
     R, square : (k, n, n) arrays
-        residuals of these starts, and their squares: these of orders above 9 alone
+        residuals of these starts, and their squares: these of orders above 7 alone
     gram : (k, 3, 3) array
         inner products of I, R and R²
     """
@@ -70,7 +71,7 @@ def spectral_start(S: Array, definite: NDArray[np.bool_], threads: int | None = 
 
 def spectral_descend(
     begun: Starts,
-    plain: NDArray[np.bool_],
+    ways: NDArray[np.intp],
     network: Packed,
     most: int,
     enough: float,
@@ -81,8 +82,8 @@ def spectral_descend(
     Parameters
     ----------
     begun : Starts
-    plain : (k,) bool
-        who goes without the network
+    ways : (k,) int
+        of ``spectral.plan``: the network's, greedy steps', or the open-ended step's
     network : Packed
     most : int
         products that each matrix may cost
@@ -101,7 +102,7 @@ def spectral_descend(
         S,
         begun.definite.view(np.uint8),
         *begun[2:],
-        plain.view(np.uint8),
+        ways.astype(np.uint8),
         network.weights,
         network.units,
         most,

@@ -159,13 +159,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "low_rank": low_rank,
     "low_rank_plus_noise": low_rank_plus_noise,
     "nearly_singular": nearly_singular,
-    "kernel": origins.kernel,
-    "hessian": origins.hessian,
-    "stiffness": origins.stiffness,
-    "received": origins.received,
-    "autocovariance": origins.autocovariance,
-    "discounted": origins.discounted,
-    "transport": origins.transport,
+    **origins.ORIGINS,
 }
 
 

@@ -8,6 +8,7 @@ from deepmatrixinversion.errors import quoted
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.prior.store import tensor_shapes
 from deepmatrixinversion.spectral.advice import ANSWERS, SEEN
+from deepmatrixinversion.spectral.plan import LAYERS
 
 Shape = tuple[int, ...]
 
@@ -67,7 +68,7 @@ def _feedback(c: NetConfig) -> dict[str, Shape]:
 
 
 def _spectral(c: NetConfig) -> dict[str, Shape]:
-    layers: dict[str, Shape] = {}
+    layers: dict[str, Shape] = dict(LAYERS)
     for k, (seen, answers) in enumerate(zip(SEEN, ANSWERS, strict=True)):
         layers[f"gate.{k}"] = (seen + c.nunits, 2 * c.nunits)
         layers[f"mix.{k}"] = (c.nunits, c.nunits)

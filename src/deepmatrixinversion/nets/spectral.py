@@ -28,6 +28,7 @@ from deepmatrixinversion.spectral.advice import (
     look,
 )
 from deepmatrixinversion.spectral.opening import steps as opening
+from deepmatrixinversion.spectral.plan import LAYERS
 from deepmatrixinversion.spectral.start import curved, start, symmetric
 
 CONVERGED = 1e-9
@@ -68,7 +69,10 @@ class Spectral(nn.Module):
         self.gate = nn.ModuleList(nn.Linear(s + units, 2 * units) for s in SEEN)
         self.mix = nn.ModuleList(nn.Linear(units, units) for _ in SEEN)
         self.out = nn.ModuleList(nn.Linear(units, answers) for answers in ANSWERS)
-        for parameter in self.out.parameters():
+        # Fitted after the training (training.plan): until then all go the network's way.
+        self.plan = nn.ModuleList(nn.Linear(*widths) for widths in LAYERS.values())
+        self.plan.requires_grad_(False)
+        for parameter in (*self.out.parameters(), *self.plan.parameters()):
             nn.init.zeros_(parameter)
 
     def _block(

@@ -35,15 +35,6 @@ SEEN = (15, 19)
 ANSWERS = (11, 3)
 """What they answer: ten coefficients of P, and whether to open; three corrections."""
 
-ALIGNED, LOOSELY = 0.845, 0.937
-"""Cosine between R² and what the step of degree two leaves, at the start, up to which a matrix goes
-without the network: its polynomials R² Q have little to take hold of. Up to the second where R²
-is large as well."""
-
-LARGE = 0.913
-"""‖R²‖F²/‖R‖F² above which it is. A regression tree fitted to random matrices of 16 kinds found all
-three. On 30 families, 22 of them new to it, less than half is lost to greedy steps with them."""
-
 LEAST = 1e-12
 """Least ratio of residuals whose logarithm is taken."""
 
@@ -69,15 +60,13 @@ def look(one: Any, R: Any, space: Space, eps: float, noise: Any = 0.0) -> Look:
     return Look([one, R], square, fit)
 
 
-def choose(
-    weights: Mapping[str, Any], seen: Look, hidden: Any, space: Space, xp: Any
-) -> tuple[list[Any], Any, Any]:
-    """Coefficients of the block's P, whether to open instead (above zero), hidden state."""
+def features(seen: Look, space: Space, xp: Any) -> list[Any]:
+    """What R and R² show of a residual: invariants, from which its course can be guessed."""
     (one, R), square, fit = seen
     n, norm = space.inner(one, one), space.norm(R)
     left = space.norm(fit.remainder)
     directions = [fit.remainder / left, *fit.basis]
-    columns = [
+    return [
         xp.log(norm),
         xp.log((left / norm).clip(LEAST)),
         xp.log((1 - (fit.coefficients[0] / norm) ** 2).clip(LEAST)),
@@ -89,16 +78,15 @@ def choose(
         *(space.inner(square, q) / norm**2 for q in directions),
         *(t / norm for t in fit.coefficients),
     ]
-    out, hidden = advise(weights, 0, columns, hidden, xp)
+
+
+def choose(
+    weights: Mapping[str, Any], seen: Look, hidden: Any, space: Space, xp: Any
+) -> tuple[list[Any], Any, Any]:
+    """Coefficients of the block's P, whether to open instead (above zero), hidden state."""
+    out, hidden = advise(weights, 0, features(seen, space, xp), hidden, xp)
+    norm = space.norm(seen.known[1])
     return [_like(out, i, norm) for i in range(10)], out[:, 10], hidden
-
-
-def unaligned(seen: Look, left: Any, space: Space, xp: Any) -> Any:
-    """Whether greedy steps are better from the start on; ``left`` is what degree two leaves."""
-    size = space.norm(seen.square)
-    cosine = space.inner(seen.square, seen.fit.remainder) / (size * left)
-    large = size**2 > LARGE * space.norm(seen.known[1]) ** 2
-    return (cosine <= xp.where(large, LOOSELY, ALIGNED)).reshape(-1)
 
 
 def lift(choice: list[Any], seen: Look, space: Space, eps: float, noise: Any = 0.0) -> Look:
@@ -151,9 +139,7 @@ def advise(
     weights: Mapping[str, Any], layer: int, columns: list[Any], hidden: Any, xp: Any
 ) -> tuple[Any, Any]:
     """The network's answers at a consultation, (batch, answers), and the hidden state after."""
-    batch = columns[0].reshape(-1).shape[0]
-    # What vanishing residuals are divided by makes features of any size.
-    f = xp.concatenate([c.reshape(batch, 1) for c in columns], 1).clip(-LARGEST, LARGEST)
+    f = table(columns, xp)
     if f.dtype != hidden.dtype:  # NumPy's driver consults in single precision
         f = f.astype(hidden.dtype)
     z = xp.concatenate([f, hidden], 1) @ weights[f"gate.{layer}.weight"].T
@@ -166,6 +152,13 @@ def advise(
     hidden = hidden + xp.tanh(z)
     out = hidden @ weights[f"out.{layer}.weight"].T + weights[f"out.{layer}.bias"]
     return out, hidden
+
+
+def table(columns: list[Any], xp: Any) -> Any:
+    """Features side by side, (batch, features)."""
+    batch = columns[0].reshape(-1).shape[0]
+    # What vanishing residuals are divided by makes features of any size.
+    return xp.concatenate([c.reshape(batch, 1) for c in columns], 1).clip(-LARGEST, LARGEST)
 
 
 def _like(out: Any, i: int, norm: Any) -> Any:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, EPS, FLOOR, Array, Guess
-from deepmatrixinversion.spectral.advice import look, unaligned
+from deepmatrixinversion.spectral.advice import look
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, definite_of, spectral_guess
 from deepmatrixinversion.spectral.moments import UNSEEN, Squared
+from deepmatrixinversion.spectral.plan import NETWORK, way
 
 
 def guess(
@@ -19,25 +20,22 @@ def guess(
 ) -> Guess:
     """`spectral_guess`: itself without the kernel, and what it gives, but for rounding, with it.
 
-    The kernel takes one matrix at a time, which stays in cache through all of its products. Who
-    goes without the network is decided here.
+    The kernel takes one matrix at a time, which stays in cache through all of its products. Which
+    way each goes is decided here.
     """
     units = weights["mix.0.bias"].shape[0]
     n = S.shape[-1]
-    if max_products < 1 or units > kernel.MOST_UNITS or not 1 <= n <= kernel.LARGEST_ORDER:
+    if max_products < 1 or units > kernel.MOST_UNITS or not 1 <= n <= kernel.LARGEST_GUESS:
         return spectral_guess(weights, S, max_products=max_products, tol=tol)
     S = np.ascontiguousarray(S, dtype=np.float64)
     begun = kernel.spectral_start(S, definite_of(S, np.eye(n)))
-    enough = max(tol, FLOOR)
-    plain = np.zeros(len(S), dtype=bool) if n <= SMALL_ORDER else _plain(begun.gram, enough)
+    ways = np.full(len(S), NETWORK) if n <= SMALL_ORDER else _ways(weights, begun.gram)
     return Guess(
-        *kernel.spectral_descend(begun, plain, kernel.packed(weights), max_products, enough)
+        *kernel.spectral_descend(begun, ways, kernel.packed(weights), max_products, max(tol, FLOOR))
     )
 
 
-def _plain(gram: Array, enough: float) -> NDArray[np.bool_]:
-    """Which matrices go without the network, by the inner products of I, R and R²: (k, 3, 3)."""
+def _ways(weights: Mapping[str, NDArray], gram: Array) -> NDArray[np.intp]:
+    """Which way each goes, by the inner products of I, R and R²: (k, 3, 3)."""
     space = Squared(np.ascontiguousarray(gram.transpose(1, 2, 0)))
-    seen = look(space.one, space.R, space, EPS, EPS + UNSEEN / 10)
-    left = space.seen(seen.fit.remainder)
-    return unaligned(seen, left, space, np) & (left[0] > enough)
+    return way(weights, look(space.one, space.R, space, EPS, EPS + UNSEEN / 10), space)

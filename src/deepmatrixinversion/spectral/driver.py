@@ -18,7 +18,7 @@ from deepmatrixinversion.linalg.greedy import (
     keep_start,
     norm,
 )
-from deepmatrixinversion.linalg.polynomial import TINY, Fit, corrected, polynomial
+from deepmatrixinversion.linalg.polynomial import Fit, corrected, polynomial
 from deepmatrixinversion.spectral.advice import (
     BLOCK_PRODUCTS,
     Look,
@@ -26,10 +26,11 @@ from deepmatrixinversion.spectral.advice import (
     foresee,
     lift,
     look,
-    unaligned,
 )
+from deepmatrixinversion.spectral.live import STACKS, Live
 from deepmatrixinversion.spectral.moments import UNSEEN, Moments
 from deepmatrixinversion.spectral.opening import Opening, begin, taken, turned
+from deepmatrixinversion.spectral.plan import GREEDY, NETWORK, way
 from deepmatrixinversion.spectral.start import curved, start, start_from_identity, symmetric
 
 MOST_BLOCKS = 8
@@ -38,67 +39,14 @@ MOST_BLOCKS = 8
 OPEN_DEGREE = 12
 """Largest degree of the last step, which is left as soon as it suffices; then another follows."""
 
-SMALL_ORDER = 9
-"""Up to here an open-ended step comes first, which by Cayley-Hamilton ends after n directions.
-Products to 1e-3, normal matrices of order 8: 9.0, the network 11.3, greedy steps 13.3."""
+SMALL_ORDER = 7
+"""Up to here all open at once, which by Cayley-Hamilton ends after n directions."""
 
-GREEDY = (3, 3, 3, OPEN_DEGREE)
-"""Degrees of steps without the network."""
+STEPS = (3, 3, 3, OPEN_DEGREE)
+"""Degrees of greedy steps."""
 
 SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
-
-
-class Stacks:
-    """Matrices, their inner products in one pass."""
-
-    def product(self, a: Array, b: Array) -> Array:
-        """a b of each pair."""
-        return a @ b
-
-    def inner(self, a: Array, b: Array) -> Array:
-        """<a, b> of each pair: (k, 1, 1)."""
-        return np.einsum("kij,kij->k", a, b)[:, None, None]
-
-    def norm(self, a: Array) -> Array:
-        """‖a‖F of each, at least 1e-18."""
-        return self.inner(a, a).clip(TINY) ** 0.5
-
-
-STACKS = Stacks()
-
-
-class Live(NamedTuple):
-    """The matrices that are not done, and what is known of them.
-
-    Attributes
-    ----------
-    places : (k,) int array
-        Where they are in the stack.
-    X, R : (k, n, n) arrays
-        The candidates and their residuals, which are predicted, not measured.
-    noise : (k,) array
-        Errors of R.
-    hidden : (k, units) float32 array
-        What the network remembers.
-    spent : int
-        Products when R is known. From the identity that is -1: neither the first residual takes
-        one nor the first step, as X is a multiple of the identity.
-    """
-
-    places: NDArray[np.intp]
-    X: Array
-    R: Array
-    noise: Array
-    hidden: NDArray[np.float32]
-    spent: int
-
-    def at(self, which: NDArray[np.bool_]) -> Live:
-        """Some of them."""
-        if which.all():
-            return self
-        places, X, R, noise, hidden, spent = self
-        return Live(places[which], X[which], R[which], noise[which], hidden[which], spent)
 
 
 def spectral_guess(
@@ -124,8 +72,10 @@ def spectral_guess(
     Notes
     -----
     A matrix leaves the stack as soon as a step of low enough degree brings it below ``tol``, in the
-    middle of a block as well, and costs nothing more. Definite matrices start from the identity,
-    which saves two products beside the square root of the condition.
+    middle of a block as well, and costs nothing more. Its last product then does more than the
+    fit: where X p leaves R', X (p + R') leaves R R', and ‖R R'‖F <= ‖R‖2 ‖R'‖F. ``residual`` is
+    that bound there. Definite matrices start from the identity, which saves two products beside the
+    square root of the condition.
     """
     S = np.ascontiguousarray(S, dtype=np.float64)
     k, n = S.shape[:2]
@@ -176,56 +126,74 @@ class Descent(NamedTuple):
         live = Live(np.arange(k), guess.X, R, np.full(k, EPS), hidden, spent)
         live = live.at(guess.residual > self.enough)
         small = R.shape[-1] <= SMALL_ORDER
-        if small:
-            live = self._open(live, [R.shape[-1] + 2])
-        for block in range(MOST_BLOCKS):
+        for block in range(0 if small else MOST_BLOCKS):
             # With less, one step of the powers reaches as far.
             if not live.places.size or self.most - live.spent < BLOCK_PRODUCTS + 2:
                 break
-            live = self._block(live, first=block == 0 and not small)
+            live = self._block(live, first=block == 0)
         self._open(live, repeat(OPEN_DEGREE))
         keep_start(guess, first, at_first)  # which no weights can get past
 
-    def _step(self, live: Live, p: Array, R: Array, growth: Array, products: int) -> Live:
-        """X <- X p(R) and R <- what that leaves, so many products from here; who is not done."""
-        X = live.X[:, :1, :1] * p if live.spent < 0 else live.X @ p
+    def _step(
+        self, live: Live, p: Array, R: Array, growth: Array, products: int, reach: Array
+    ) -> Live:
+        """X <- X p(R) and R <- what that leaves, so many products from here; who is not done.
+
+        ``reach`` (k,) are bounds of ‖R‖2. Who needs no further residual takes X (p + R') of what
+        X p would leave, R': that leaves R R' for the same products.
+        """
         places, spent, residual = live.places, live.spent + products, norm(R)
+        last = (reach < 1) & ((reach * residual <= self.enough) | (spent == self.most))
+        if last.any():
+            p = p + np.where(last, 1.0, 0.0)[:, None, None] * R
+            residual = np.where(last, reach, 1.0) * residual
+        X = live.X[:, :1, :1] * p if live.spent < 0 else live.X @ p
         self.guess.X[places], self.guess.residual[places] = X, residual
         self.guess.products[places] = spent
         after = Live(places, X, R, live.noise * growth, live.hidden, spent)
         return after.at(residual > self.enough)
 
     def _block(self, live: Live, first: bool) -> Live:
-        """A block for those that neither leave within it, nor open, nor go without the network."""
+        """A block for those that neither leave within it, nor open, nor go another way."""
+        near = self.guess.residual[live.places] ** 2 <= self.enough
+        if near.any():  # X (I + R) will do
+            self._open(live.at(near), repeat(OPEN_DEGREE))
+            live = live.at(~near)
+            if not live.places.size:
+                return live
         space, noise = Moments(live.R, SLOTS), live.noise + UNSEEN / 10
         seen = look(space.one, space.R, space, EPS, noise)
         before = space.seen(seen.fit.remainder)
+        reach = _reach(space.norm(space.R)[0], space.norm(seen.square)[0])
         choice, opens, hidden = choose(self.weights, seen, live.hidden, space, np)
-        done = before[0] <= self.enough
-        plain = first & ~done & unaligned(seen, before, space, np)
-        opening = (opens > 0) & ~done & ~plain
+        done = before[0] * np.minimum(reach, 1.0) <= self.enough
+        ways = way(self.weights, seen, space) if first else np.full(len(done), NETWORK)
+        greedy = ~done & (ways == GREEDY)
+        opening = ~done & ~greedy & ((ways != NETWORK) | (opens > 0))
         live = live._replace(hidden=hidden)
         if done.any():
             part = _look_at(seen, done)
-            self._step(live.at(done), *_combined(space, part, part.fit.coefficients, done), 2)
-        for going, degrees in ((plain, GREEDY), (opening, [])):
+            found = _combined(space, part, part.fit.coefficients, done)
+            self._step(live.at(done), *found, 2, reach[done])
+        for going, degrees in ((greedy, STEPS), (opening, [])):
             square = space.matrix(seen.square[:, going], going)
             self._open(live.at(going), chain(degrees, repeat(OPEN_DEGREE)), square)
-        stay = ~(done | plain | opening)
+        stay = ~(done | greedy | opening)
         if not stay.any():
             return live.at(stay)
         if not stay.all():
             live, noise, before = live.at(stay), noise[stay], before[:, stay]
+            reach = reach[stay]
             choice, seen = [c[:, stay] for c in choice], _look_at(seen, stay)
             space.keep(stay)
         seen = lift(choice, seen, space, EPS, noise)
         moves, hidden = foresee(self.weights, seen, before, live.hidden, space, np)
         # Where the uncorrected step will do, there is nothing to look ahead to.
-        ahead = space.seen(seen.fit.remainder) > self.enough
+        ahead = space.seen(seen.fit.remainder) * np.minimum(reach, 1.0) > self.enough
         steps, rest = corrected(seen.fit, [ahead * move for move in moves], space)
         seen = seen._replace(fit=seen.fit._replace(remainder=rest))
         found = _combined(space, seen, steps)
-        return self._step(live._replace(hidden=hidden), *found, BLOCK_PRODUCTS)
+        return self._step(live._replace(hidden=hidden), *found, BLOCK_PRODUCTS, reach)
 
     def _open(self, live: Live, degrees: Iterable[int], square: Array | None = None) -> Live:
         """Steps up to these degrees, which who is done leaves; ``square`` is R² where it is there.
@@ -238,22 +206,31 @@ class Descent(NamedTuple):
             if not live.places.size or degree < 1:
                 break
             o = begin(live.R, one, len(one) ** 0.5, live.noise[:, None, None])
+            reach = norm(live.R)
             for d in range(1, degree + 1):
                 o, length = taken(o, STACKS, EPS)
                 if d == degree:
                     break
-                done = norm(o.remainder) <= self.enough
+                done = norm(o.remainder) * np.minimum(reach, 1.0) <= self.enough
                 if done.any():
-                    self._step(live.at(done), *_opened(_opening_at(o, done)), d)
+                    self._step(live.at(done), *_opened(_opening_at(o, done)), d, reach[done])
                     live, o, length = live.at(~done), _opening_at(o, ~done), length[~done]
-                    square = None if square is None else square[~done]
+                    reach, square = reach[~done], None if square is None else square[~done]
                     if not live.places.size:
                         return live
-                # The first image, R (I - R), is known from R².
-                image = None if square is None else (live.R - square) / length
-                o, square = turned(o, length, STACKS, image), None
-            live, square = self._step(live, *_opened(o), degree), None
+                image = None
+                if d == 1:  # R (I - R), which R² makes known
+                    q = o.directions[0]
+                    image = STACKS.product(o.R, q) if square is None else (o.R - square) / length
+                    reach = _reach(reach, norm(o.R - length * image))
+                o = turned(o, length, STACKS, image)
+            live, square = self._step(live, *_opened(o), degree, reach), None
         return live
+
+
+def _reach(size: Array, square: Array) -> Array:
+    """A bound of ‖R‖2, from ‖R‖F and ‖R²‖F."""
+    return np.minimum(size, square**0.5)
 
 
 def _combined(

@@ -21,6 +21,7 @@ from deepmatrixinversion.models.weights import weight_shapes
 from deepmatrixinversion.signals import exit_on_termination
 from deepmatrixinversion.training.checkpoints import checkpoint_file, read_progress
 from deepmatrixinversion.training.loop import train_member
+from deepmatrixinversion.training.plan import planned
 from deepmatrixinversion.training.progress import TrainingProgress
 from deepmatrixinversion.training.recipe import PRECISIONS, Recipe
 from deepmatrixinversion.training.recorder import Recorder
@@ -163,6 +164,8 @@ def _train_in_this_process(fabric: Fabric, directory: Path, recipe: Recipe, quie
                 if recorder is not None:
                     recorder.close()
             if recorder is not None:
+                if recipe.net == "spectral":
+                    best = planned(best, recipe, member, directory)
                 weights = {k: v.float().contiguous() for k, v in best.items()}
                 atomic_bytes(finished, save_safetensors(weights))
             # No process may look for this member's file before it is there.

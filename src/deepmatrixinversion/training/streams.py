@@ -6,7 +6,7 @@ import numpy as np
 
 # What a stream of random numbers is for. Streams of different purposes never meet, whatever the
 # seed, so that no model is judged on matrices it was trained on.
-INITIAL_WEIGHTS, TRAINING, SELECTION, EVALUATION = range(4)
+INITIAL_WEIGHTS, TRAINING, SELECTION, EVALUATION, PLANNING = range(5)
 
 
 def stream_seed(purpose: int, seed: int, *position: int) -> int:

@@ -1,0 +1,37 @@
+"""Which way a matrix goes from its start, by how many products each of three is expected to take.
+
+Blocks of the network reach degree nine in five products, steps of degree three are fitted to the
+matrix in all of their coefficients, and one open-ended step is over after as many directions as
+there are distinct eigenvalues: each is the best for some matrices. What R and R² show, which takes
+one product that every way goes on with, tells them apart well enough that whoever is sent the
+network's way seldom needs more products there than on the others. A small network of its own says
+what the ways cost. It is fitted, when the other is trained, to what they did cost (training.plan).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepmatrixinversion.linalg.polynomial import Space
+from deepmatrixinversion.spectral.advice import SEEN, Look, features, table
+
+NETWORK, GREEDY, OPEN = range(3)
+
+UNITS = 24
+
+LAYERS = {"plan.0": (SEEN[0], UNITS), "plan.1": (UNITS, UNITS), "plan.2": (UNITS, 3)}
+"""Widths of the layers, in and out."""
+
+
+def way(weights: Mapping[str, Any], seen: Look, space: Space) -> NDArray[np.intp]:
+    """The way of the least products, of each matrix of a stack."""
+    z = table(features(seen, space, np), np).astype(np.float32)
+    for layer in LAYERS:
+        z = z @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]
+        if layer != "plan.2":
+            z = z * (0.5 + 0.5 * np.tanh(0.5 * z))  # SiLU
+    return z.argmin(axis=1)

@@ -1,0 +1,153 @@
+"""Which way the network for every order goes, and its last product."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from accuracy_data import clustered, gram, graph_laplacian, normal
+from accuracy_families import greedy, products, spectrum
+from deepmatrixinversion.linalg.greedy import EARLY_EXIT
+from deepmatrixinversion.matrices.distributions import NumpySource, sample
+from deepmatrixinversion.matrices.spectra import with_singular_values
+from deepmatrixinversion.models.directory import read_weights
+from deepmatrixinversion.models.zoo import locate
+from deepmatrixinversion.spectral.driver import spectral_guess
+from deepmatrixinversion.spectral.plan import GREEDY, LAYERS, NETWORK, OPEN
+from deepmatrixinversion.training import plan
+from deepmatrixinversion.training.recipe import Recipe
+from spectral_samples import stack, unit
+from truth import residuals
+from your_families import arma, kalman, kernel_on_a_grid, mimo
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return read_weights(locate("spectral"), 1)
+
+
+def by(weights, way):
+    """The weights with a plan that always says the same."""
+    forced = {f"{name}.weight": np.zeros(widths[::-1]) for name, widths in LAYERS.items()}
+    return weights | forced | {"plan.2.bias": -np.eye(3)[way]}
+
+
+def few_values(n=24, k=6):
+    """Three singular values each: one open-ended step of degree three is all that they take."""
+    rng = np.random.default_rng(1)
+    return unit(with_singular_values(rng, np.tile([1.0, 0.3, 0.01], (k, n // 3))))
+
+
+def test_every_way_leads_to_the_inverse(weights):
+    A = unit(stack(16, 30))
+    costs = {}
+    for way in (NETWORK, GREEDY, OPEN):
+        found = spectral_guess(by(weights, way), A, max_products=60)
+        assert (residuals(A, found.X) <= EARLY_EXIT + 1e-6).all()
+        costs[way] = found.products
+    assert (costs[NETWORK] != costs[GREEDY]).any()
+    assert (costs[OPEN] != costs[GREEDY]).any()
+
+
+def test_one_open_step_ends_after_as_many_directions_as_singular_values(weights):
+    A = few_values()
+    assert (spectral_guess(by(weights, OPEN), A, max_products=60).products <= 1 + 3).all()
+
+
+def test_the_plan_takes_the_best_way_where_they_differ(weights):
+    A = np.concatenate([few_values(), unit(stack(24, 6))])
+    found = spectral_guess(weights, A, max_products=60).products
+    best = np.min(
+        [spectral_guess(by(weights, w), A, max_products=60).products for w in range(3)], 0
+    )
+    assert (found == best).mean() >= 0.75
+
+
+# --- the last product -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [NETWORK, GREEDY, OPEN])
+@pytest.mark.parametrize("kind", ["normal", "kernel", "received"])
+def test_the_last_residual_is_within_what_is_said(weights, way, kind):
+    """X (p + R') leaves R R', of which ‖R‖2 ‖R'‖F is a bound."""
+    A = unit(sample(NumpySource(np.random.default_rng(2)), kind, 60, 20, -1.0, 1.0))
+    found = spectral_guess(by(weights, way), A, max_products=60)
+    assert (found.residual <= EARLY_EXIT).all()
+    assert (residuals(A, found.X) <= found.residual + 1e-6).all()
+
+
+def test_the_last_product_squares_a_small_residual(weights):
+    """A scaled rotation but for 2 %: I - A X is small from the start, X (I + R) leaves R²."""
+    rng = np.random.default_rng(3)
+    Q = np.linalg.qr(rng.standard_normal((5, 16, 16)))[0]
+    A = unit(Q + 0.02 * rng.standard_normal((5, 16, 16)) / 4)
+    found = spectral_guess(weights, A, max_products=60, tol=0.1)
+    start = spectral_guess(weights, A, max_products=1, tol=0.0)
+    assert (start.residual < 0.3).all()
+    found = spectral_guess(weights, A, max_products=60, tol=float(start.residual.max() ** 2))
+    assert (found.products <= 2).all()
+    assert (residuals(A, found.X) <= start.residual**2 + 1e-12).all()
+
+
+# --- never behind ---------------------------------------------------------------------------------
+
+CASES = [
+    (kernel_on_a_grid, 32),
+    (arma, 16),
+    (mimo, 32),
+    (kalman, 8),
+    (kalman, 64),
+    (graph_laplacian, 16),
+    (gram, 32),
+    (clustered, 32),
+    (normal, 32),
+]
+
+
+@pytest.mark.parametrize("family, n", CASES)
+def test_no_more_products_than_greedy_steps(weights, family, n):
+    """On families that neither the network nor its plan has seen; a tenth is what 60 tell apart."""
+    A = unit(family(np.random.default_rng([5, n]), 60, n))
+    definite = bool(np.abs(A - A.swapaxes(1, 2)).max() < 1e-12)
+    other = products(greedy(spectrum(A, definite)), 2 if definite else 0)
+    found = spectral_guess(weights, A, max_products=60)
+    assert (residuals(A, found.X) <= EARLY_EXIT + 1e-6).all()
+    assert found.products.mean() <= other.mean() + 0.1
+
+
+# --- its training ---------------------------------------------------------------------------------
+
+
+def learned(weights, folder, **options):
+    recipe = Recipe.from_options({"net": "spectral", "nunits": 32, "epochs": 1, **options})
+    tensors = {name: torch.from_numpy(w) for name, w in weights.items()}
+    found = plan.planned(tensors, recipe, 1, folder)
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[k], tensors[k]) for k in weights if not k.startswith("plan."))
+    return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+def test_a_plan_is_learned(weights, tmp_path):
+    """Fitted to some of each kind: on others of them fewer products than any one way takes."""
+    found = learned(weights, tmp_path, orders="16", nmx_samples=200_000)
+    kinds = ("normal", "effects", "factors", "updates")
+    source = NumpySource(np.random.default_rng(6))
+    A = unit(np.concatenate([sample(source, kind, 60, 16, -1.0, 1.0) for kind in kinds]))
+    mean = [
+        spectral_guess(w, A, max_products=60).products.mean()
+        for w in (found, *(by(weights, way) for way in range(3)))
+    ]
+    assert mean[0] < min(mean[1:]) - 0.2
+
+
+def test_the_same_plan_again(weights, tmp_path):
+    first, again = (learned(weights, tmp_path, orders="8", nmx_samples=1_000) for _ in range(2))
+    for name, weight in first.items():
+        np.testing.assert_array_equal(weight, again[name])
+
+
+def test_small_orders_need_no_plan(weights, tmp_path):
+    found = learned(weights, tmp_path, orders="4")
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(weight, found[name])
