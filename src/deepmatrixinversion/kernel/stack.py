@@ -16,6 +16,8 @@ LARGEST_HALVED: int = 0 if compiled is None else compiled.LARGEST_HALVED
 FINISHED: int = 0 if compiled is None else compiled.FINISHED
 PLAIN: int = 0 if compiled is None else compiled.PLAIN
 
+NOT_BUILT = "the compiled kernel was not built: install again with a C++ compiler"
+
 WORTH_THREADS = 1 << 18
 """Multiplications below which a second thread is never worth starting."""
 
@@ -102,7 +104,7 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     Cost: about five matrix products, fused while in cache.
     """
     if compiled is None:
-        raise ValueError("the compiled kernel was not built: install again with a C++ compiler")
+        raise ValueError(NOT_BUILT)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
     count, n = A.shape[:2]
@@ -144,10 +146,17 @@ def halve_into(A: NDArray[np.float64], X: NDArray[np.float64]) -> None:
         of contiguous rows, 1 <= n <= ``LARGEST_HALVED``; X is garbage, NaN included, where a
         leading block of A is singular
 
+    Raises
+    ------
+    ValueError
+        where the kernel was not built, and for what does not fit
+
     Notes
     -----
     Cost: 1 product.
     """
+    if compiled is None:
+        raise ValueError(NOT_BUILT)
     compiled.halve_into(A, X)
 
 
