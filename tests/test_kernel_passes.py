@@ -17,12 +17,14 @@ ORDERS = [1, 3, 8, 13, 66]
 
 
 @pytest.mark.parametrize("n", ORDERS)
-def test_sums_of_moduli_and_squares(instruction_set, n):
+def test_few_columns_and_sums_of_squares(instruction_set, n):
     rng = np.random.default_rng(n)
     A = rng.standard_normal((2, n, n))
     for m in (1, 2, 3, 5, 8):
         V = rng.uniform(0, 1, (2, n, m))
-        np.testing.assert_allclose(kernel.moduli(A, V), np.abs(A) @ V, rtol=2 * n * U)
+        sums = np.abs(A) @ V
+        np.testing.assert_allclose(kernel.moduli(A, V), sums, rtol=2 * n * U)
+        assert (np.abs(kernel.products(A, V) - A @ V) <= 2 * n * U * sums).all()
     v = rng.uniform(0, 1, (2, n))
     rows, columns = kernel.squares(A, v)
     np.testing.assert_allclose(rows, (A**2 @ v[:, :, None])[:, :, 0], rtol=4 * n * U)

@@ -143,6 +143,6 @@ long multiply_adds(long rounds, double& result) {
 extern const Kernel kernel;
 const Kernel kernel = {DMX_NAME, LF, supported, invert, invert32, solve_systems, certify_pairs,
                        spectral_start, spectral_descend, halve,
-                       {moduli, squares, doubled_product}, multiply_adds};
+                       {products, moduli, squares, doubled_product}, multiply_adds};
 
 }  // namespace dmx::DMX_ISA

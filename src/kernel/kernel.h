@@ -91,6 +91,7 @@ using Halve = void (*)(int n, const double* A, long a, double* X, long x);
 
 // Passes over one large matrix: passes.h.
 struct Passes {
+  void (*products)(long n, long m, const double* A, const double* V, double* out);
   void (*moduli)(long n, long m, const double* A, const double* V, double* out);
   void (*squares)(long n, const double* A, const double* v, double* rows, double* columns);
   void (*doubled_product)(long n, const double* x, const double* y, const double* A, double* high,

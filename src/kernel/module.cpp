@@ -114,14 +114,16 @@ void halve_into(nb::ndarray<const double, nb::ndim<2>, nb::device::cpu> A,
   chosen->halve((int)n, A.data(), A.stride(0), X.data(), X.stride(0));
 }
 
-// Passes over k large matrices (k, n, n): |A| V to (k, n, m),
-void moduli_into(Array<const double, 3> A, Array<const double, 3> V, Array<double, 3> out) {
+// Passes over k large matrices (k, n, n): A V or |A| V to (k, n, m),
+void few_columns_into(Array<const double, 3> A, Array<const double, 3> V, Array<double, 3> out,
+                      bool of_moduli) {
   const size_t k = A.shape(0), n = A.shape(1), m = V.shape(2);
   require(A.shape(2) == n && alike(V, k, n, m) && out.shape(0) == k && out.shape(1) == n &&
           out.shape(2) == m);
   const nb::gil_scoped_release unlocked;
+  const auto pass = of_moduli ? chosen->passes.moduli : chosen->passes.products;
   for (size_t i = 0; i < k; i++)
-    chosen->passes.moduli(n, m, A.data() + i * n * n, V.data() + i * n * m, out.data() + i * n * m);
+    pass(n, m, A.data() + i * n * n, V.data() + i * n * m, out.data() + i * n * m);
 }
 // (A o A) v and 1^T (A o A), (k, n) each,
 void squares_into(Array<const double, 3> A, Array<const double, 2> v, Array<double, 2> rows,
@@ -304,8 +306,8 @@ NB_MODULE(_kernel, m) {
         nb::arg("bounds").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"));
   m.def("halve_into", halve_into, nb::arg("A").noconvert(), nb::arg("X").noconvert());
   m.attr("LARGEST_HALVED") = largest_halved;
-  m.def("moduli_into", moduli_into, nb::arg("A").noconvert(), nb::arg("V").noconvert(),
-        nb::arg("out").noconvert());
+  m.def("few_columns_into", few_columns_into, nb::arg("A").noconvert(),
+        nb::arg("V").noconvert(), nb::arg("out").noconvert(), nb::arg("of_moduli"));
   m.def("squares_into", squares_into, nb::arg("A").noconvert(), nb::arg("v").noconvert(),
         nb::arg("rows").noconvert(), nb::arg("columns").noconvert());
   m.def("doubled_product_into", doubled_product_into, nb::arg("x").noconvert(),

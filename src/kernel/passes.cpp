@@ -27,9 +27,9 @@ template <class F> DMX_INLINE void rows_of(long n, F&& f) {
   for (; i < n; i++) f(std::integral_constant<int, 1>{}, i);
 }
 
-// out = |A| V for M of the columns, given as rows.
-template <int M>
-DMX_INLINE void some_moduli(long n, long m, const double* A, const double* V, double* out) {
+// out = A V, or |A| V, for M of the columns, given as rows.
+template <bool of_moduli, int M>
+DMX_INLINE void some_columns(long n, long m, const double* A, const double* V, double* out) {
   rows_of(n, [&](auto T, long i) DMX_LAMBDA {
     Vd sums[T][M] = {};
     double rest[T][M] = {};
@@ -39,28 +39,38 @@ DMX_INLINE void some_moduli(long n, long m, const double* A, const double* V, do
       Vd v[M];
       unrolled<M>([&](auto c) DMX_LAMBDA { v[c] = at(V + c * n + j); });
       unrolled<T>([&](auto t) DMX_LAMBDA {
-        const Vd a = absolute(at(row + t * n + j));
+        const Vd entry = at(row + t * n + j), a = of_moduli ? absolute(entry) : entry;
         unrolled<M>([&](auto c) DMX_LAMBDA { sums[t][c] = fused(a, v[c], sums[t][c]); });
       });
     }
     for (; j < n; j++)
-      for (int t = 0; t < T; t++)
-        for (int c = 0; c < M; c++) rest[t][c] += std::fabs(row[t * n + j]) * V[c * n + j];
+      for (int t = 0; t < T; t++) {
+        const double entry = row[t * n + j], a = of_moduli ? std::fabs(entry) : entry;
+        for (int c = 0; c < M; c++) rest[t][c] += a * V[c * n + j];
+      }
     for (int t = 0; t < T; t++)
       for (int c = 0; c < M; c++) out[(i + t) * m + c] = across(sums[t][c]) + rest[t][c];
   });
 }
 
-}  // namespace
-
-void moduli(long n, long m, const double* A, const double* V, double* out) {
+template <bool of_moduli>
+void few_columns(long n, long m, const double* A, const double* V, double* out) {
   std::vector<double> columns(n * m);
   for (long j = 0; j < n; j++)
     for (long c = 0; c < m; c++) columns[c * n + j] = V[j * m + c];
   long c = 0;
-  for (; c + four <= m; c += four) some_moduli<four>(n, m, A, &columns[c * n], out + c);
-  for (; c + 2 <= m; c += 2) some_moduli<2>(n, m, A, &columns[c * n], out + c);
-  for (; c < m; c++) some_moduli<1>(n, m, A, &columns[c * n], out + c);
+  for (; c + four <= m; c += four) some_columns<of_moduli, four>(n, m, A, &columns[c * n], out + c);
+  for (; c + 2 <= m; c += 2) some_columns<of_moduli, 2>(n, m, A, &columns[c * n], out + c);
+  for (; c < m; c++) some_columns<of_moduli, 1>(n, m, A, &columns[c * n], out + c);
+}
+
+}  // namespace
+
+void products(long n, long m, const double* A, const double* V, double* out) {
+  few_columns<false>(n, m, A, V, out);
+}
+void moduli(long n, long m, const double* A, const double* V, double* out) {
+  few_columns<true>(n, m, A, V, out);
 }
 
 void squares(long n, const double* A, const double* v, double* rows, double* columns) {

@@ -4,7 +4,8 @@
 
 namespace dmx::DMX_ISA {
 
-// out = |A| V, V and out n x m.
+// out = A V and |A| V for few columns, V and out n x m.
+void products(long n, long m, const double* A, const double* V, double* out);
 void moduli(long n, long m, const double* A, const double* V, double* out);
 
 // rows = (A o A) v, and columns = 1^T (A o A).

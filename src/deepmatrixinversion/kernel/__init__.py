@@ -1,7 +1,7 @@
 """Certified inverses of stacks of small matrices by the compiled kernel, where it was built."""
 
 from deepmatrixinversion.kernel.pairs import OneSolution, certify_stack, solve_one, solve_stack
-from deepmatrixinversion.kernel.passes import doubled_product, moduli, squares
+from deepmatrixinversion.kernel.passes import doubled_product, moduli, products, squares
 from deepmatrixinversion.kernel.spectral import (
     LARGEST_GUESS,
     MOST_UNITS,
@@ -39,6 +39,7 @@ __all__ = [
     "invert_stack",
     "moduli",
     "packed",
+    "products",
     "show_config",
     "solve_one",
     "solve_stack",

@@ -158,11 +158,16 @@ def halve_into(A: NDArray[np.float64], X: NDArray[np.float64]) -> None:
         of contiguous rows, 1 <= n <= ``LARGEST_HALVED``; X is garbage, NaN included, where a
         leading block of A is singular
 
+    Raises
+    ------
+    ValueError
+        where the kernel was not built, and for what does not fit
+
     Notes
     -----
     Cost: 1 product.
     """
-    compiled.halve_into(A, X)
+    built().halve_into(A, X)
 
 
 def usual_environment() -> bool:

@@ -198,9 +198,10 @@ def _measured_choice(A: Array, X: Array, r: Array) -> NDArray[np.int64]:
     size = np.sqrt(rows.sum(axis=1))
     allowed = U * np.sqrt((columns * squares(A, rows)[0]).sum(axis=1)) + NEGLIGIBLE * size
     single = V32 * np.sqrt((columns * squares(r, ones)[0]).sum(axis=1))
-    probes = signs(A.shape[1], PROBES)
-    power = r @ (r @ probes)
-    moved = X @ np.concatenate([power, r @ power], axis=2)
+    times = kernel.products if kernel.available() else np.matmul
+    probes = np.broadcast_to(signs(A.shape[1], PROBES), (len(A), A.shape[1], PROBES))
+    power = times(r, times(r, probes))
+    moved = times(X, np.concatenate([power, times(r, power)], axis=2))
     second, third = (norms(m) / np.sqrt(PROBES) for m in np.split(moved, 2, axis=2))
     left = np.stack([second + single, third + single, third], axis=1)
     enough = left <= allowed[:, None]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deepmatrixinversion import kernel
 from deepmatrixinversion.linalg.stack import Array, Stack
 
 Exponents = NDArray[np.int64]
@@ -94,11 +95,14 @@ def uneven(S: Stack) -> NDArray[np.bool_]:
 
     Zero lines count as 2^-511.
     """
-    squares = S.array * S.array
     if S.last:
+        squares = S.array * S.array
         lines = np.concatenate([squares.sum(axis=1), squares.sum(axis=0)])
+    elif kernel.available():
+        ones = np.ones(S.array.shape[:2])
+        lines = np.concatenate(kernel.squares(S.array, ones), axis=1).T
     else:
-        ones = np.ones((S.order, 1))
+        squares, ones = S.array * S.array, np.ones((S.order, 1))
         rows = np.matmul(squares, ones)[:, :, 0].T
         lines = np.concatenate([rows, np.matmul(ones.T, squares)[:, 0, :].T])
     lowest = np.frexp(np.maximum(lines.min(axis=0), 2.0**-1022))[1]

@@ -10,8 +10,9 @@ WHAT = {
     "mean": "It starts from the mean inverse of the training set, at its best scale.",
     "local": (
         "It holds {stored} inverses of the training set. Keys, {keys} principal components of a "
-        "sketch of {sketches} row combinations, find the {nearest} nearest; the start is their best "
-        "combination on that sketch, and two rows that it was not fitted to say what it is worth."
+        "sketch of {sketches} row combinations, find the {nearest} nearest; the start is their "
+        "best combination on that sketch, and two rows that it was not fitted to say what it is "
+        "worth."
     ),
 }
 
