@@ -58,8 +58,8 @@ def agree(weights, S, share=1.0, **limits):
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 10, 15, 16, 17, 24, 31, 32, 40, 64, 100])
 def test_the_kernel_does_what_the_text_says(instruction_set, weights, n):
-    """Up to order 12 the last of n directions may be one of rounding, or not."""
-    agree(weights, samples(n), share=0.9 if n <= 12 else 1.0, max_products=60)
+    """Up to order 9 the last of the n directions may be one of rounding, or not."""
+    agree(weights, samples(n), max_products=60)
 
 
 @pytest.mark.parametrize("n", [10, 16, 33])
