@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deepmatrixinversion import kernel
+from deepmatrixinversion.kernel.spectral import LARGEST_GUESS, MOST_UNITS
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT
 from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.models.directory import read_weights
@@ -99,7 +100,7 @@ def test_any_number_of_units():
 
 
 def test_what_the_kernel_does_not_take_is_for_numpy(weights):
-    n = kernel.LARGEST_GUESS
+    n = LARGEST_GUESS
     S = unit(stack(n + 1, 1))
     expected = spectral_guess(weights, S, max_products=3)
     assert bits(compiled.guess(weights, S, max_products=3)) == bits(expected)
@@ -107,7 +108,7 @@ def test_what_the_kernel_does_not_take_is_for_numpy(weights):
 
 
 def test_too_many_units_are_for_numpy(weights):
-    units = kernel.MOST_UNITS + 1
+    units = MOST_UNITS + 1
     wide = {k: np.resize(v, [units if m == 32 else m for m in v.shape]) for k, v in weights.items()}
     wide |= {f"gate.{i}.weight": np.zeros((2 * units, units + (15, 19)[i])) for i in range(2)}
     wide |= {f"gate.{i}.bias": np.zeros(2 * units) for i in range(2)}
