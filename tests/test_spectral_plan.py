@@ -130,7 +130,7 @@ def learned(weights, folder, **options):
 
 def test_a_plan_is_learned(weights, tmp_path):
     """Fitted to some of each kind: on others of them fewer products than any one way takes."""
-    found = learned(weights, tmp_path, orders="16", nmx_samples=200_000)
+    found = learned(weights, tmp_path, orders="16", nmx_samples=50_000)
     kinds = ("normal", "effects", "factors", "updates")
     source = NumpySource(np.random.default_rng(6))
     A = unit(np.concatenate([sample(source, kind, 60, 16, -1.0, 1.0) for kind in kinds]))

@@ -2,14 +2,6 @@
 
 from deepmatrixinversion.kernel.pairs import OneSolution, certify_stack, solve_one, solve_stack
 from deepmatrixinversion.kernel.passes import doubled_product, moduli, products, squares
-from deepmatrixinversion.kernel.spectral import (
-    LARGEST_GUESS,
-    MOST_UNITS,
-    Starts,
-    packed,
-    spectral_descend,
-    spectral_start,
-)
 from deepmatrixinversion.kernel.stack import (
     LARGEST_ORDER,
     METHODS,
@@ -23,13 +15,10 @@ from deepmatrixinversion.kernel.stack import (
 from deepmatrixinversion.kernel.state import available, show_config, threads, use
 
 __all__ = [
-    "LARGEST_GUESS",
     "LARGEST_ORDER",
     "METHODS",
-    "MOST_UNITS",
     "OneSolution",
     "StackInversion",
-    "Starts",
     "available",
     "certify_stack",
     "complete_stack",
@@ -38,13 +27,10 @@ __all__ = [
     "invert_one",
     "invert_stack",
     "moduli",
-    "packed",
     "products",
     "show_config",
     "solve_one",
     "solve_stack",
-    "spectral_descend",
-    "spectral_start",
     "squares",
     "threads",
     "use",

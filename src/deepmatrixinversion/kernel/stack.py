@@ -109,10 +109,33 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
 
 
 def complete_stack(A: NDArray, X: NDArray, threads: int | None = None) -> StackInversion:
-    """`invert_stack` from given candidates of any quality, (k, n, n) of A's dtype, overwritten.
+    """`invert_stack` from given candidates.
 
     They take a Newton step in float32 first: residuals up to 1e-2 are good enough. What that leaves
-    loose is eliminated as there. Cost: two products less than there.
+    loose is eliminated as there.
+
+    Parameters
+    ----------
+    A : (k, n, n) float64 or float32 array
+        as for `invert_stack`
+    X : (k, n, n) array
+        candidates of any quality, C-contiguous and of A's dtype, overwritten by the inverses
+    threads : int, optional
+        as for `invert_stack`
+
+    Returns
+    -------
+    StackInversion
+        whose ``inverse`` is X
+
+    Raises
+    ------
+    ValueError, TypeError
+        as `invert_stack` does, and where the shapes differ
+
+    Notes
+    -----
+    Cost: about six matrix products, three of them in float32.
     """
     return _inverted(A, X, _GIVEN, threads)
 

@@ -202,16 +202,15 @@ def equalised(source: Source, count: int, n: int, low: float, high: float) -> An
 def impedance(source: Source, count: int, n: int, low: float, high: float) -> Any:
     """Complex matrices in real form, [[Re, -Im], [Im, Re]]: every singular value comes twice.
 
-    Entries are normal, and the diagonal has up to three times their weight. At odd orders there is
-    a one in the corner.
+    Entries are normal, and the diagonal has up to three times their weight. At odd orders a
+    log-normal number is left for the corner.
     """
     half, i = n // 2, source.arange(n)
     weight = 3.0 * source.uniform((count, 1, 1), 0.0, 1.0) * max(1, half) ** 0.5
     re = source.normal((count, half, half)) + weight * source.eye(half)
     im = source.normal((count, half, half))
-    A = 0.0 * source.normal((count, n, n)) + _indicator(
-        source, (i[:, None] == n - 1) & (i == n - 1)
-    )
+    corner = _indicator(source, (i[:, None] == n - 1) & (i == n - 1))
+    A = source.xp.exp(source.normal((count, 1, 1))) * corner
     A[:, :half, :half] = A[:, half : 2 * half, half : 2 * half] = re
     A[:, half : 2 * half, :half], A[:, :half, half : 2 * half] = im, -im
     return A

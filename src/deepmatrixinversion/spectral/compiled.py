@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from deepmatrixinversion import kernel
+from deepmatrixinversion.kernel import spectral as kernel
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, EPS, FLOOR, Array, Guess
 from deepmatrixinversion.spectral.advice import look
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, definite_of, spectral_guess
