@@ -35,7 +35,13 @@ def products(cases: list[Case]) -> str:
 def gains(cases: list[Case]) -> str:
     """Where it pays, and where there is nothing to gain."""
     heads = ["family", "kind", "n", "fewer than the best classical", "aim"]
-    heads += ["fewer than the best simple start", "with polish", "certified", "fit, s of CPU", "µs here"]
+    heads += [
+        "fewer than the best simple start",
+        "with polish",
+        "certified",
+        "fit, s of CPU",
+        "µs here",
+    ]
     rows = [
         [
             case.family.name,
