@@ -113,13 +113,17 @@ def every_order(report: Report) -> None:
     report.plot(spectral.by_order(SEED, k=2_000 // few), "order")
     report.plot(spectral.by_condition(SEED, k=6_000 // few), "condition")
     report.write(held_out=spectral.held_out(SEED, k=2_000 // few))
-    found, missing = families.rows(SEED, few)
-    absent = "; ".join(f"{name} (needs {module})" for name, module in missing.items())
-    report.write(absent=f" Missing in this run: {absent}." if absent else "")
-    report.write(summary=families.summary(found), families=families.table(found))
     report.write(early_exit=spectral.early_exit(SEED))
     report.write(divergences=spectral.divergences(1_000_000 // few, SEED))
     curves(report)
+
+
+def origins(report: Report) -> None:
+    """Where matrices come from: products to 1e-3 of every method."""
+    found, missing = families.rows(SEED, report.few)
+    absent = "; ".join(f"{name} (needs {module})" for name, module in missing.items())
+    report.write(absent=f" Missing in this run: {absent}." if absent else "")
+    report.write(summary=families.summary(found), families=families.table(found))
 
 
 def design(report: Report) -> None:
@@ -137,7 +141,12 @@ def design(report: Report) -> None:
     )
 
 
-PARTS = {"one_order": one_order, "every_order": every_order, "design": design}
+PARTS = {
+    "one_order": one_order,
+    "every_order": every_order,
+    "origins": origins,
+    "design": design,
+}
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def finish(
     model = ModelDirectory(directory, config, directory.name)
     ensemble = load_ensemble(model)
     atomic_bytes(directory / GRAPH, onnx_bytes(ensemble, recipe.msize))
-    evaluations = _evaluate(Inverter(model), recipe, directory)
+    evaluations = evaluated(Inverter(model), recipe, directory)
     _draw(directory, recipe, evaluations, plotout)
     card = model_card(
         directory.name,
@@ -92,7 +92,8 @@ def finish(
     return Finished(evaluations, untrained)
 
 
-def _evaluate(inverter: Inverter, recipe: Recipe, directory: Path) -> list[Evaluation]:
+def evaluated(inverter: Inverter, recipe: Recipe, directory: Path) -> list[Evaluation]:
+    """What the card says of a trained model: see `finish`."""
     data = recipe.training_data()
     if recipe.data:
         test = load_data(directory).blocks()[2]
