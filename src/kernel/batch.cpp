@@ -139,6 +139,17 @@ DMX_APART void invert_blocks(Proposer proposer, const double* A, const Results& 
   for (int b = 0; b < blocks; b++) conclude(w[b], to, first + b * LF);
 }
 
+// Asks for what comes next while there is something to do: long stacks of small matrices would wait
+// for memory otherwise. What is larger takes too much of the cache, and has more to do.
+template <int n> DMX_INLINE void call_for(const double* A, const double* X) {
+  constexpr int bytes = together<n> * LF * n * n * (int)sizeof(double), line = 64;
+  if constexpr (bytes <= 1 << 14)
+    for (int b = 0; b < bytes; b += line) {
+      __builtin_prefetch((const char*)A + b, 0);
+      __builtin_prefetch((const char*)X + b, 1);
+    }
+}
+
 // Whole blocks, and last ones that are filled up with copies of their first matrix.
 template <int n> void invert_order(Method method, const double* A, Results to, long count) {
   constexpr int N = n * n, whole = together<n> * LF;
@@ -146,8 +157,11 @@ template <int n> void invert_order(Method method, const double* A, Results to, l
                             : method == Method::network ? propose_blocks<n, Method::network>
                                                         : propose_blocks<n, Method::elimination>;
   long k = 0;
-  for (; k + whole <= count; k += whole)
+  for (; k + whole <= count; k += whole) {
+    const long next = k + whole;
+    if (next + whole <= count) call_for<n>(A + next * N, to.X + next * N);
     invert_blocks<n>(proposer, A + k * N, to, k, 2 * together<n>);
+  }
   const int rest = (int)(count - k), halves = (rest + LD - 1) / LD;
   if (!rest) return;
   alignas(64) double a[whole * N], x[whole * N], error[whole], residual[whole], relative[whole];
