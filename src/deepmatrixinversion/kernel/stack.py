@@ -18,6 +18,9 @@ PLAIN: int = 0 if compiled is None else compiled.PLAIN
 
 NOT_BUILT = "the compiled kernel was not built: install again with a C++ compiler"
 
+PAGED = 1 << 17
+"""Bytes of a stack whose results may be memory fresh from the system, a page fault every 4 KiB."""
+
 WORTH_THREADS = 1 << 18
 """Multiplications below which a second thread is never worth starting."""
 
@@ -111,6 +114,10 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     threads = threads_for(A.size * n, threads)
     if not 1 <= n <= LARGEST_ORDER:
         raise ValueError(f"the kernel takes orders from 1 to {LARGEST_ORDER}, not {n}")
+    if A.nbytes > PAGED:
+        # As in linalg/stack.py's `chunks`: glibc keeps freed memory below a threshold that grows
+        # with the largest block ever freed, and faults in anew what it gives back.
+        np.empty(1 << 21)
     X = np.empty(A.shape, A.dtype)
     bounds = np.empty((3, count))
     state = np.empty(count, dtype=np.uint8)
