@@ -18,6 +18,9 @@ LARGEST_HALVED: int = 0 if compiled is None else compiled.LARGEST_HALVED
 FINISHED: int = 0 if compiled is None else compiled.FINISHED
 PLAIN: int = 0 if compiled is None else compiled.PLAIN
 
+PAGED = 1 << 17
+"""Bytes of a stack whose results may be memory fresh from the system, a page fault every 4 KiB."""
+
 WORTH_THREADS = 1 << 18
 """Multiplications below which a second thread is never worth starting."""
 
@@ -105,6 +108,10 @@ def invert_stack(A: NDArray, method: str = "network", threads: int | None = None
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: {' or '.join(METHODS)}")
+    if A.nbytes > PAGED:
+        # As in linalg/stack.py's `chunks`: glibc keeps freed memory below a threshold that grows
+        # with the largest block ever freed, and faults in anew what it gives back.
+        np.empty(1 << 21)
     return _inverted(A, np.empty(A.shape, A.dtype), _CODES[method], threads)
 
 
