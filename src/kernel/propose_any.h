@@ -61,7 +61,7 @@ inline void halve_lanes(int n, Vf* A, Vf* room) {
   for (int i = 0; i < p; i++) std::memcpy(P + i * p, A + i * n, sizeof(Vf) * p);
   std::memcpy(right, P, sizeof(Vf) * p * p);
   halve_lanes(p, P, rest);
-  newton_lanes(p, right, P, below, corner);
+  if (p > batch_order) newton_lanes(p, right, P, below, corner);  // smaller ones come refined
   multiply_lanes(p, q, p, P, p, A + p, n,
                  [&](int i, int j, Vf c) DMX_LAMBDA { right[i * q + j] = c; });
   multiply_lanes(q, p, p, A + p * n, n, P, p,
@@ -71,7 +71,7 @@ inline void halve_lanes(int n, Vf* A, Vf* room) {
   });
   std::memcpy(corner, Q, sizeof(Vf) * q * q);
   halve_lanes(q, Q, rest);
-  newton_lanes(q, corner, Q, rest, rest + most);
+  if (q > batch_order) newton_lanes(q, corner, Q, rest, rest + most);
   for (int i = 0; i < q; i++)
     std::memcpy(A + (p + i) * n + p, Q + i * q, sizeof(Vf) * q);
   multiply_lanes(p, q, q, right, q, Q, q, [&](int i, int j, Vf c) DMX_LAMBDA {
