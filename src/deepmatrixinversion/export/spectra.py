@@ -77,6 +77,11 @@ def svd(A, full_matrices: bool = False, compute_uv: bool = True, *, driver: str 
     return tuple(x.node for x in singular_values.svd(value, rows, columns, full=full_matrices))
 
 
+def svdvals(A, *, driver: str | None = None):
+    """Singular values."""
+    return svd(A, compute_uv=False)[1]
+
+
 def cond(self_, p=None):
     """The condition number; infinite where a matrix is singular."""
     if p in (None, 2, -2):
@@ -143,6 +148,7 @@ TABLE = {
     aten._linalg_eigh.default: eigh,
     aten.linalg_eigvalsh.default: eigvalsh,
     aten._linalg_svd.default: svd,
+    aten.linalg_svdvals.default: svdvals,
     aten.linalg_cond.default: cond,
     aten.linalg_matrix_rank.default: matrix_rank,
     aten.linalg_matrix_rank.tol_tensor: matrix_rank_of_input,
