@@ -41,7 +41,7 @@ FUNCTIONS = {
         G[..., :COLUMNS], A, upper=False, transpose=True
     )[0],
     "cholesky": lambda A, G: linalg.cholesky(A),
-    "cholesky, upper": lambda A, G: torch.cholesky(A, upper=True),
+    "cholesky, upper": lambda A, G: linalg.cholesky(A, upper=True),
     "cholesky_solve, upper": lambda A, G: torch.cholesky_solve(G[..., :COLUMNS], A, upper=True),
     "cholesky_inverse": lambda A, G: torch.cholesky_inverse(A),
 }
