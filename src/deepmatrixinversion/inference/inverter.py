@@ -205,8 +205,7 @@ class Inverter:
         start : (..., n, n) array_like, optional
             Approximate inverses of any quality and origin, one for all matrices or one each: the
             iteration begins there, and where that leads nowhere, as if it had not been given. It
-            saves products, and time from order 128 on; below, the compiled kernel, which takes no
-            start, is faster than any.
+            saves products, not time where the compiled kernel runs, which takes no start.
 
         Returns
         -------
