@@ -14,6 +14,7 @@ from deepmatrixinversion.models.zoo import locate
 from deepmatrixinversion.spectral import compiled
 from deepmatrixinversion.spectral.advice import ANSWERS
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, spectral_guess
+from deepmatrixinversion.spectral.plan import OPEN
 from kernel_families import bits
 from spectral_samples import stack, unit, untrained
 from truth import residuals
@@ -150,3 +151,15 @@ def test_predictions_are_at_least_what_is_measured(weights):
         found = compiled.guess(weights, S, max_products=60)
         assert (found.residual <= EARLY_EXIT).all()
         assert (residuals(S, found.X) <= found.residual + 1e-6).all()
+
+
+@pytest.mark.parametrize("n", [24, 48, 64])
+def test_predictions_hold_where_definite_matrices_open(monkeypatch, weights, n):
+    """Directions of covariances nearly cancel: what is left of them does not commute with R."""
+    monkeypatch.setattr(compiled, "way", lambda _, seen, __: np.full(seen.square.shape[1], OPEN))
+    rng = np.random.default_rng(n)
+    t = np.sort(rng.uniform(size=(40, n)))
+    length = np.exp(rng.uniform(np.log(0.05), np.log(1.0), size=(40, 1, 1)))
+    S = unit(np.exp(-np.abs(t[:, :, None] - t[:, None]) / length) + 0.01 * np.eye(n))
+    found = compiled.guess(weights, S, max_products=60)
+    assert (residuals(S, found.X) <= found.residual + 1e-6).all()

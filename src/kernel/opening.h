@@ -80,8 +80,8 @@ class Opening {
     double* ahead = directions[taken_so_far];
     if (square)
       vectors(shape, [&](int e) DMX_LAMBDA { at(ahead, e) = (at(R, e) - at(square, e)) / length; });
-    else
-      multiply_symmetric(shape, R, q, ahead);
+    else  // whole: q is off by what need not commute with R, and R q, so far, is not symmetric
+      multiply(shape, R, q, ahead);
     const bool second = taken_so_far == 1;
     if (second) reach = std::fmin(reach, std::sqrt(size_of_square(square, ahead)));
     const double a = inner(shape, ahead, q);
