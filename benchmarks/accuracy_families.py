@@ -10,9 +10,9 @@ import numpy as np
 import schedules
 from accuracy_data import HELD_OUT, Family, residuals
 from deepmatrixinversion import Inverter
-from deepmatrixinversion.linalg.polynomial import SPECTRA, scaled
-from deepmatrixinversion.linalg.polynomial import greedy as fits
+from deepmatrixinversion.linalg.greedy import Guess
 from deepmatrixinversion.models.directory import read_weights
+from deepmatrixinversion.prior.driver import from_nothing
 from deepmatrixinversion.spectral.compiled import guess as spectral_guess
 from page import records
 from your_baselines import NEVER
@@ -21,7 +21,6 @@ from your_families import FAMILIES
 ENOUGH = 1e-3
 BUDGET = 20
 COUNTS = {8: 400, 16: 400, 32: 300, 64: 150}
-GREEDY = (3, 3, 3, 60)
 
 
 class Row(NamedTuple):
@@ -65,24 +64,17 @@ def products(states: Iterator[schedules.State], free: int = 0) -> np.ndarray:
     return np.maximum(costs, 0)
 
 
+def spent(S: np.ndarray, found: Guess) -> np.ndarray:
+    """Products of a driver's guesses, by what they really leave."""
+    there = residuals(S, found.X) <= ENOUGH * (1 + 1e-3)
+    return np.where(there, found.products, float(NEVER))
+
+
 def oracle(r: np.ndarray) -> Iterator[schedules.State]:
     """Chebyshev polynomials of each number of products, on each matrix's own interval."""
     for spent, degrees in schedules.best_compositions(NEVER).items():
         *_, state = schedules.chebyshev(r, degrees)
         yield schedules.State(spent, state.eigenvalues)
-
-
-def greedy(r: np.ndarray) -> Iterator[schedules.State]:
-    """Minimal residual steps of degrees 3, 3, 3 and an open one, left where that suffices."""
-    one, spent, eps = np.ones_like(r), 1, float(np.finfo(float).eps)
-    _, r = scaled(one, r, SPECTRA)
-    yield schedules.State(spent, r)
-    for degree in GREEDY:
-        left = r
-        for d, (_, fit) in enumerate(fits(r, one, SPECTRA, min(degree, NEVER - spent), eps), 1):
-            left = fit.remainder
-            yield schedules.State(spent + d, left)
-        r, spent = left, spent + degree
 
 
 def measured(name: str, A: np.ndarray) -> Row:
@@ -92,8 +84,6 @@ def measured(name: str, A: np.ndarray) -> Row:
     S = A / np.linalg.norm(A, axis=(1, 2), keepdims=True)
     gap = np.abs(S - S.swapaxes(1, 2)).max()
     definite = bool(gap < 1e-12 and (np.linalg.eigvalsh(S)[:, 0] > 0).all())
-    found = spectral_guess(weights, S, max_products=NEVER)
-    there = residuals(S, found.X) <= ENOUGH * (1 + 1e-3)
     within = residuals(S, spectral_guess(weights, S, max_products=BUDGET, tol=0.0).X)
     transposed, own = spectrum(S, False), spectrum(S, definite)
     # From the identity neither the first residual nor the first step takes a product.
@@ -103,8 +93,8 @@ def measured(name: str, A: np.ndarray) -> Row:
         name,
         n,
         "I" if definite else "Aᵀ",
-        np.where(there, found.products, NEVER).mean(),
-        products(greedy(own), free).mean(),
+        spent(S, spectral_guess(weights, S, max_products=NEVER)).mean(),
+        spent(S, from_nothing(S, max_products=NEVER)).mean(),
         known.mean(),
         products(oracle(own), free).mean(),
         products(schedules.scaled_newton(transposed)).mean(),
