@@ -100,7 +100,7 @@ def _top_k(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1)
     return torch.topk(x, int(np.ravel(k)[0]), axis, bool(largest), bool(sorted))
 
 
-UNARY = ("Abs", "Floor", "Log", "Neg", "Reciprocal", "Sigmoid", "Sqrt")
+UNARY = ("Abs", "Floor", "Log", "Neg", "Reciprocal", "Sigmoid", "Sign", "Sqrt")
 OTHERS = ("Add", "Div", "MatMul", "Mul", "Pow", "Sub", "Where")
 OPERATORS: dict[str, Any] = {name: getattr(torch, name.lower()) for name in UNARY + OTHERS} | {
     "And": torch.logical_and,
