@@ -147,6 +147,12 @@ def test_batches_without_failures_have_a_place_on_the_logarithmic_axis():
     assert all(drawn.min() >= right.get_ylim()[0] > 0 for drawn in heights)
 
 
+def test_what_was_held_out_is_within_the_axes():
+    rows = [row(1, k, 0.1, 0.9) | {"validation_median": 1e-9} for k in range(1, 4)]
+    left = training_curves(rows, title="t").axes[0]
+    assert left.get_ylim()[0] < 1e-9
+
+
 # --- what is on them -----------------------------------------------------------------------------
 
 

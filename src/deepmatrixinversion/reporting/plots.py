@@ -151,9 +151,11 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, title: str) -> Figur
         spotless.append((seen[failures == 0], colour))
         held_out = [row for row in own if np.isfinite(row.get("validation_median") or np.nan)]
         if held_out:  # an empty curve would still be in the legend
+            values = np.array([row["validation_median"] for row in held_out])
+            drawn[left].append(values[values > 0])
             left.plot(
                 [row["matrices"] for row in held_out],
-                [row["validation_median"] for row in held_out],
+                values,
                 "x--",
                 color=colour,
                 label=f"member {member}, held out",
