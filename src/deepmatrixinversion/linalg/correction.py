@@ -167,7 +167,9 @@ def moduli(A: Array, V: Array) -> Array:
     step, out = max(1, (1 << 15) // n), np.empty(V.shape)
     for start in range(0, n, step):
         rows = slice(start, start + step)
-        np.matmul(np.abs(A[:, rows]), V, out=out[:, rows])
+        part = np.abs(A[:, rows])
+        for j in range(V.shape[2]):  # BLAS's bits depend on how many columns there are
+            out[:, rows, j] = np.matmul(part, V[:, :, j : j + 1])[:, :, 0]
     return out
 
 
