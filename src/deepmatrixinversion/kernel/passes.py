@@ -16,7 +16,7 @@ def products(A: Array, V: Array) -> Array:
 
 
 def moduli(A: Array, V: Array) -> Array:
-    """|A| V, likewise."""
+    """The moduli of A times V, likewise."""
     return _few_columns(A, V, True)
 
 
