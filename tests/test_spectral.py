@@ -11,10 +11,10 @@ from deepmatrixinversion import Inverter, inv_ex
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT
 from deepmatrixinversion.matrices.spectra import even_spectrum, with_condition
 from deepmatrixinversion.nets.spectral import Spectral
-from deepmatrixinversion.spectral.advice import ANSWERS, BLOCK_PRODUCTS, SEEN
+from deepmatrixinversion.spectral.advice import BLOCK_PRODUCTS, SEEN
 from deepmatrixinversion.spectral.driver import MOST_BLOCKS, spectral_guess
 from spectra_of_tests import with_eigenvalues
-from spectral_samples import stack, unit, untrained
+from spectral_samples import always, stack, unit, untrained
 from truth import residuals
 
 EPS = float(np.finfo(float).eps)
@@ -39,13 +39,8 @@ def test_features_have_the_promised_width():
 @pytest.mark.parametrize("opens", [-1.0, 1.0])
 def test_the_network_decides_when_the_last_step_begins(weights, opens):
     """At once when it always wants to, else after all blocks; products are counted either way."""
-    changed = {k: np.zeros_like(w) if k.startswith("plan.") else w for k, w in weights.items()}
-    for kind, value in (("weight", 0.0), ("bias", opens)):
-        key = f"out.0.{kind}"
-        changed[key] = weights[key].copy()
-        changed[key][ANSWERS[0] - 1] = value
     A = unit(stack(16))
-    guess = spectral_guess(changed, A, max_products=60)
+    guess = spectral_guess(always(weights, opens), A, max_products=60)
     assert (residuals(A, guess.X) <= EARLY_EXIT + 1e-6).all()
     exits = set(guess.products)
     blocks = range(MOST_BLOCKS)

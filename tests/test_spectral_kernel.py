@@ -12,11 +12,10 @@ from deepmatrixinversion.matrices.spectra import with_condition
 from deepmatrixinversion.models.directory import read_weights
 from deepmatrixinversion.models.zoo import locate
 from deepmatrixinversion.spectral import compiled
-from deepmatrixinversion.spectral.advice import ANSWERS
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, spectral_guess
 from deepmatrixinversion.spectral.plan import OPEN
 from kernel_families import bits
-from spectral_samples import stack, unit, untrained
+from spectral_samples import always, stack, unit, untrained
 from truth import residuals
 
 pytestmark = pytest.mark.skipif(not kernel.available(), reason="there is no kernel")
@@ -74,12 +73,7 @@ def test_the_same_within_a_budget(weights, n, budget):
 @pytest.mark.parametrize("opens", [-1.0, 1.0])
 def test_the_network_decides_when_the_last_step_begins(weights, opens):
     """At once when it always wants to, else after as many blocks."""
-    changed = {k: np.zeros_like(w) if k.startswith("plan.") else w for k, w in weights.items()}
-    for kind, value in (("weight", 0.0), ("bias", opens)):
-        key = f"out.0.{kind}"
-        changed[key] = weights[key].copy()
-        changed[key][ANSWERS[0] - 1] = value
-    agree(changed, samples(24), max_products=60)
+    agree(always(weights, opens), samples(24), max_products=60)
 
 
 @pytest.mark.parametrize("n", [2, 9, 16, 33])
