@@ -6,13 +6,15 @@
 
 #include "advice.h"
 #include "opening.h"
+#include "traces.h"
 
 namespace dmx::DMX_ISA {
 namespace {
 
 constexpr int most_blocks = 8, block_products = 5, small_order = 7;
 constexpr int greedy[] = {3, 3, 3};
-enum Way : uint8_t { by_network, by_greedy_steps, by_opening };
+constexpr double early_exit = 1e-3;
+enum Way : uint8_t { by_network, by_greedy_steps, by_opening, by_traces, squeezed };
 
 // So many matrices, two lines apart from where they would compete for the same places of the cache.
 template <int count> class Room {
@@ -26,7 +28,17 @@ template <int count> class Room {
   }
 };
 
-// One matrix on its way. X is alpha I as long as `spent` is below zero.
+// Of I, R and R^2: (3, 3).
+void inner_products(const Shape& shape, const double* R, const double* square, double* gram) {
+  gram[0] = shape.n;
+  gram[1] = gram[3] = trace(shape, R);
+  gram[4] = inner(shape, R, R);
+  gram[2] = gram[6] = trace(shape, square);
+  gram[5] = gram[7] = inner(shape, R, square);
+  gram[8] = inner(shape, square, square);
+}
+
+// One matrix on its way. X is alpha I at first, if that is the start.
 class Descent {
   const Guesses& g;
   const Shape shape;
@@ -34,9 +46,11 @@ class Descent {
   Adviser adviser;
   double alpha, noise = eps, residual;
   int spent;
+  bool scalar;  // X is alpha I
 
  public:
   static constexpr int room = 3 + Moments::room + Opening::room;
+  static_assert(Traces::room <= Opening::room);
 
   Descent(const Guesses& g, double* const* room)
       : g(g), shape(g.n), X(room[0]), other(room[1]), p(room[2]), matrices(room + 3),
@@ -45,12 +59,12 @@ class Descent {
   void run(long k) {
     const int n = shape.n, N = n * n, start = g.definite[k] ? -1 : 1;
     const double *gram = g.gram + 9 * k, at_first = std::sqrt(gram[4]);
-    alpha = g.factor[k], residual = at_first, spent = start;
+    alpha = g.factor[k], residual = at_first, spent = start, scalar = start < 0;
     if (start > 0) shape.load_transpose(g.S + k * N, alpha, X);
     if (residual > g.enough) {
       shape.load(g.R + k * N, matrices[0]);
-      if (n > small_order) shape.load(g.square + k * N, matrices[1]);
-      descend(n > small_order ? gram : nullptr, (Way)g.ways[k]);
+      if (n >= least_traced) shape.load(g.square + k * N, matrices[1]);
+      descend(k, gram, (Way)g.ways[k]);
     }
     g.products[k] = std::max(spent, 0);
     if (spent == start || !(residual <= at_first)) {  // which no weights can get past
@@ -63,12 +77,64 @@ class Descent {
   }
 
  private:
-  // Until done, or out of products. `gram` is there where R^2 is.
-  void descend(const double* gram, Way way) {
-    const int blocks = gram ? most_blocks : 0;
-    for (int block = 0; block < blocks && g.most - spent >= block_products + 2; block++)
-      if (!contract(block ? nullptr : gram, block ? by_network : way)) return;
+  // Until done, or out of products.
+  void descend(long k, const double* gram, Way way) {
+    const bool small = shape.n <= small_order;
+    if (small && fits(0)) return go_by_traces(k, gram, false);
+    for (int block = 0; block < (small ? 0 : most_blocks); block++) {
+      if (g.most - spent < block_products + 2) break;
+      if (!contract(k, block ? nullptr : gram, block ? by_network : way)) return;
+    }
     while (open(open_degree)) {}
+  }
+
+  // Whether the way by traces does, with so many products before.
+  bool fits(int before) const {
+    return shape.n >= least_traced && shape.n <= most_traced &&
+           spent + before + Parts(shape.n).products < g.most;
+  }
+
+  // X <- X (I - R)^-1, or steps where that cannot be told so well. R^2 is there.
+  void go_by_traces(long k, const double* gram, bool by_steps) {
+    Traces found(shape, matrices[0], matrices[1], gram, directions);
+    const double predicted =
+        trace_roundings * std::sqrt((double)shape.n) * noise * found.growth;
+    if (!(predicted <= std::fmax(g.enough, early_exit))) {
+      spent += found.parts.known - 1;  // R^2 counts with the step
+      open_for_good(by_steps);
+      return;
+    }
+    double *const Y = directions[Traces::room - 2], *const block = directions[Traces::room - 1];
+    found.polynomial(Y, block, other);
+    multiplied(Y, found.parts.products + 1);
+    residual = predicted;
+    if (residual <= g.enough || spent >= g.most) return;
+    double* R = matrices[0];
+    shape.load(g.S + k * shape.n * shape.n, p);
+    multiply(shape, p, X, R);
+    vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) = -at(R, e); });
+    for (int i = 0; i < shape.n; i++) R[i * (shape.ld + 1)] += 1;
+    spent++;
+    residual = std::sqrt(inner(shape, R, R));
+    noise = eps * (1 + std::sqrt(inner(shape, X, X)));
+    while (residual > g.enough && open(open_degree)) {}
+  }
+
+  // X <- X p, for so many products.
+  void multiplied(const double* p, int products) {
+    if (scalar) {
+      vectors(shape, [&](int e) DMX_LAMBDA { at(X, e) = alpha * at(p, e); });
+    } else {
+      multiply(shape, X, p, other);
+      std::swap(X, other);
+    }
+    scalar = false;
+    spent += products;
+  }
+
+  // Whether a step that leaves so much for so many products in all is the last but one.
+  bool enough(double left, double reach, int after) const {
+    return left * std::fmin(reach, 1) <= g.enough || (left * left <= g.enough && after < g.most);
   }
 
   // X <- X p(R), and R <- what that leaves; whether to go on from there. `reach` bounds |R|_2: who
@@ -80,13 +146,7 @@ class Descent {
       p = this->p;
       residual *= reach;
     }
-    if (spent < 0) {
-      vectors(shape, [&](int e) DMX_LAMBDA { at(X, e) = alpha * at(p, e); });
-    } else {
-      multiply(shape, X, p, other);
-      std::swap(X, other);
-    }
-    spent += products;
+    multiplied(p, products);
     noise *= growth;
     double* R = matrices[0];
     vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) = at(left, e); });
@@ -100,7 +160,7 @@ class Descent {
     Opening o(shape, matrices[0], directions, noise);
     for (int d = 1;; d++) {
       const double left = o.take();
-      if (d == degree || left * std::fmin(o.reach, 1) <= g.enough) {
+      if (d == degree || enough(left, o.reach, spent + d)) {
         o.polynomial(p);
         return step(p, o.growth, o.remainder, d, o.reach);
       }
@@ -109,7 +169,7 @@ class Descent {
   }
 
   // A block, or whatever takes its place.
-  bool contract(const double* gram, Way way) {
+  bool contract(long k, const double* gram, Way way) {
     if (residual * residual <= g.enough) {  // X (I + R) will do
       while (open(open_degree)) {}
       return false;
@@ -123,16 +183,23 @@ class Descent {
     const Fit& fit = seen.fit;
     const double before = space.seen(fit.remainder);
     const double reach = std::fmin(space.norm(R), std::sqrt(space.norm(square)));
-    const double share = std::fmin(reach, 1);
-    if (before * share <= g.enough)
-      return combined(space, seen, fit.coefficients, fit.remainder, 2, reach);
+    if (enough(before, reach, spent + 2)) {
+      if (combined(space, seen, fit.coefficients, fit.remainder, 2, reach)) open(1);
+      return false;
+    }
     float choice[Network::width], moves[Network::width];
     choose(adviser, seen, space, choice);
+    if (way >= by_traces) {
+      const int steps = way == squeezed ? 2 : 0;
+      if (!fits(steps)) way = by_network;
+      else if (!steps) return go_by_traces(k, gram, true), false;
+      else return squeeze(k, combined(space, seen, fit.coefficients, fit.remainder, 2, reach));
+    }
     if (way != by_network || choice[10] > 0) return open_for_good(way == by_greedy_steps);
     lift(seen, choice, space, roundoff);
     foresee(adviser, seen, before, space, moves);
     // Where the uncorrected step will do, there is nothing to look ahead to.
-    const bool ahead = space.seen(fit.remainder) * share > g.enough;
+    const bool ahead = space.seen(fit.remainder) * std::fmin(reach, 1) > g.enough;
     const double unit = ahead ? space.norm(fit.remainder) : 0.0;
     double steps[degrees];
     Coefficients rest = fit.remainder;
@@ -141,6 +208,17 @@ class Descent {
       rest += unit * moves[i] * fit.basis[i];
     }
     return combined(space, seen, steps, rest, block_products, reach);
+  }
+
+  // By traces after a step, unless that was enough.
+  bool squeeze(long k, bool on) {
+    if (!on) return false;
+    const double* R = matrices[0];
+    double* square = matrices[1];
+    multiply_symmetric(shape, R, R, square);
+    double gram[9];
+    inner_products(shape, R, square, gram);
+    return go_by_traces(k, gram, true), false;
   }
 
   // Without the network from here on; R^2 is there.
@@ -156,7 +234,7 @@ class Descent {
                 int products, double reach) {
     const Polynomial found = polynomial(seen.fit, steps, seen.known);
     const double *of_R = space.matrix(found.p, 0), *left = space.matrix(rest, 1);
-    return step(of_R, found.growth, left, products, reach) && products == block_products;
+    return step(of_R, found.growth, left, products, reach);
   }
 };
 
@@ -184,15 +262,12 @@ void spectral_start(const Guesses& g, long first, long last) {
     vectors(shape, [&](int e) DMX_LAMBDA { at(R, e) *= -factor; });
     for (int i = 0; i < g.n; i++) R[i * (shape.ld + 1)] += 1;
     shape.store(R, g.R + k * N);
-    double* gram = g.gram + 9 * k;
-    gram[0] = g.n;
-    gram[1] = gram[3] = trace(shape, R);
-    gram[4] = inner(shape, R, R);
-    if (g.n <= small_order) continue;
-    multiply_symmetric(shape, R, R, square);
-    gram[2] = gram[6] = trace(shape, square);
-    gram[5] = gram[7] = inner(shape, R, square);
-    gram[8] = inner(shape, square, square);
+    if (g.n < least_traced) {
+      std::memset(square, 0, sizeof(double) * shape.size);
+    } else {
+      multiply_symmetric(shape, R, R, square);
+    }
+    inner_products(shape, R, square, g.gram + 9 * k);
     shape.store(square, g.square + k * N);
   }
 }

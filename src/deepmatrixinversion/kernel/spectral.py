@@ -34,7 +34,7 @@ class Starts(NamedTuple):
     factor : (k,) array
         of I, where ``definite``, or of the transpose
     R, square : (k, n, n) arrays
-        residuals of these starts, and their squares: these of orders above 7 alone
+        residuals of these starts, and their squares: these of orders above 2 alone
     gram : (k, 3, 3) array
         inner products of I, R and R²
     """

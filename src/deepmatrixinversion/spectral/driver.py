@@ -30,8 +30,9 @@ from deepmatrixinversion.spectral.advice import (
 from deepmatrixinversion.spectral.live import STACKS, Live
 from deepmatrixinversion.spectral.moments import UNSEEN, Moments
 from deepmatrixinversion.spectral.opening import Opening, begin, taken, turned
-from deepmatrixinversion.spectral.plan import GREEDY, NETWORK, way
+from deepmatrixinversion.spectral.plan import GREEDY, NETWORK, OPEN, SQUEEZED, TRACES, way
 from deepmatrixinversion.spectral.start import curved, start, start_from_identity, symmetric
+from deepmatrixinversion.spectral.traces import ORDERS, ROUNDINGS, split, traced
 
 MOST_BLOCKS = 8
 """After so many the last step begins, whatever the network says."""
@@ -40,10 +41,13 @@ OPEN_DEGREE = 12
 """Largest degree of the last step, which is left as soon as it suffices; then another follows."""
 
 SMALL_ORDER = 7
-"""Up to here all open at once, which by Cayley-Hamilton ends after n directions."""
+"""Up to here all go by traces, or open, which by Cayley-Hamilton ends after n directions."""
 
-STEPS = (3, 3, 3, OPEN_DEGREE)
-"""Degrees of greedy steps."""
+STEPS = (3, 3, 3)
+"""Degrees of greedy steps, before open-ended ones."""
+
+DONE = -1
+"""Beside the ways of the plan: the step of degree two is the last but one."""
 
 SLOTS = 6
 """Matrices of a block: I, R, R², S, U V and R P."""
@@ -97,7 +101,7 @@ def spectral_guess(
             X, R = start(part, np.zeros((1, 1, 1), dtype=bool), one, np)
         found = Guess(X, norm(R), np.full(len(X), int(not from_identity)))
         spent = -1 if from_identity else 1
-        Descent(found, weights, max_products, max(tol, FLOOR)).run(R, spent)
+        Descent(part, found, weights, max_products, max(tol, FLOOR)).run(R, spent)
         guess.X[places], guess.residual[places], guess.products[places] = found
     return guess
 
@@ -111,8 +115,9 @@ def definite_of(S: Array, one: Array) -> NDArray[np.bool_]:
 
 
 class Descent(NamedTuple):
-    """Guesses so far, the weights, products at most, and the residual that is enough."""
+    """Matrices, guesses so far, the weights, products at most, the residual that is enough."""
 
+    S: Array
     guess: Guess
     weights: Mapping[str, NDArray]
     most: int
@@ -126,6 +131,8 @@ class Descent(NamedTuple):
         live = Live(np.arange(k), guess.X, R, np.full(k, EPS), hidden, spent)
         live = live.at(guess.residual > self.enough)
         small = R.shape[-1] <= SMALL_ORDER
+        if small and self._fits(live):
+            live = self._by_traces(live, live.R @ live.R, [])
         for block in range(0 if small else MOST_BLOCKS):
             # With less, one step of the powers reaches as far.
             if not live.places.size or self.most - live.spent < BLOCK_PRODUCTS + 2:
@@ -133,6 +140,36 @@ class Descent(NamedTuple):
             live = self._block(live, first=block == 0)
         self._open(live, repeat(OPEN_DEGREE))
         keep_start(guess, first, at_first)  # which no weights can get past
+
+    def _fits(self, live: Live, before: int = 0) -> bool:
+        """Whether the way by traces does, with so many products before."""
+        n = live.R.shape[-1]
+        return n in ORDERS and live.spent + before + split(n).products < self.most
+
+    def _by_traces(self, live: Live, square: Array, degrees: Iterable[int]) -> Live:
+        """X <- X (I - R)⁻¹, or steps where that cannot be told so well; who is not done."""
+        n = live.R.shape[-1]
+        found, cost = traced(live.R, square), split(n)
+        predicted = ROUNDINGS * n**0.5 * live.noise * found.growth
+        well = predicted <= max(self.enough, EARLY_EXIT)
+        rest = live.at(~well)._replace(spent=live.spent + cost.known - 1)  # R² counts with the step
+        live = self._multiplied(live.at(well), found.at(well).polynomial(), cost.products + 1)
+        self.guess.residual[live.places] = predicted[well]
+        live = live.at(predicted[well] > self.enough)
+        if live.places.size and live.spent < self.most:
+            R = np.eye(n) - self.S[live.places] @ live.X
+            self.guess.residual[live.places] = norm(R)
+            noise = EPS * (1 + norm(live.X))
+            live = live._replace(R=R, noise=noise, spent=live.spent + 1)
+            self._open(live.at(norm(R) > self.enough), repeat(OPEN_DEGREE))
+        return self._open(rest, chain(degrees, repeat(OPEN_DEGREE)), square[~well])
+
+    def _multiplied(self, live: Live, p: Array, products: int) -> Live:
+        """X <- X p, for so many products."""
+        X = live.X[:, :1, :1] * p if live.spent < 0 else live.X @ p
+        spent = live.spent + products
+        self.guess.X[live.places], self.guess.products[live.places] = X, spent
+        return live._replace(X=X, spent=spent)
 
     def _step(
         self, live: Live, p: Array, R: Array, growth: Array, products: int, reach: Array
@@ -142,16 +179,14 @@ class Descent(NamedTuple):
         ``reach`` (k,) are bounds of ‖R‖2. Who needs no further residual takes X (p + R') of what
         X p would leave, R': that leaves R R' for the same products.
         """
-        places, spent, residual = live.places, live.spent + products, norm(R)
+        spent, residual = live.spent + products, norm(R)
         last = (reach < 1) & ((reach * residual <= self.enough) | (spent == self.most))
         if last.any():
             p = p + np.where(last, 1.0, 0.0)[:, None, None] * R
             residual = np.where(last, reach, 1.0) * residual
-        X = live.X[:, :1, :1] * p if live.spent < 0 else live.X @ p
-        self.guess.X[places], self.guess.residual[places] = X, residual
-        self.guess.products[places] = spent
-        after = Live(places, X, R, live.noise * growth, live.hidden, spent)
-        return after.at(residual > self.enough)
+        live = self._multiplied(live, p, products)
+        self.guess.residual[live.places] = residual
+        return live._replace(R=R, noise=live.noise * growth).at(residual > self.enough)
 
     def _block(self, live: Live, first: bool) -> Live:
         """A block for those that neither leave within it, nor open, nor go another way."""
@@ -166,19 +201,17 @@ class Descent(NamedTuple):
         before = space.seen(seen.fit.remainder)
         reach = _reach(space.norm(space.R)[0], space.norm(seen.square)[0])
         choice, opens, hidden = choose(self.weights, seen, live.hidden, space, np)
-        done = before[0] * np.minimum(reach, 1.0) <= self.enough
-        ways = way(self.weights, seen, space) if first else np.full(len(done), NETWORK)
-        greedy = ~done & (ways == GREEDY)
-        opening = ~done & ~greedy & ((ways != NETWORK) | (opens > 0))
+        going = way(self.weights, seen, space) if first else np.full(len(reach), NETWORK)
+        for by_traces, before_it in ((TRACES, 0), (SQUEEZED, 2)):
+            if not self._fits(live, before_it):
+                going[going == by_traces] = NETWORK
+        going[(going == NETWORK) & (opens > 0)] = OPEN
+        going[self._enough(before[0], reach, live.spent + 2)] = DONE
         live = live._replace(hidden=hidden)
-        if done.any():
-            part = _look_at(seen, done)
-            found = _combined(space, part, part.fit.coefficients, done)
-            self._step(live.at(done), *found, 2, reach[done])
-        for going, degrees in ((greedy, STEPS), (opening, [])):
-            square = space.matrix(seen.square[:, going], going)
-            self._open(live.at(going), chain(degrees, repeat(OPEN_DEGREE)), square)
-        stay = ~(done | greedy | opening)
+        for which in (DONE, SQUEEZED, TRACES, GREEDY, OPEN):
+            if (some := going == which).any():
+                self._leave(which, live.at(some), space, _look_at(seen, some), some, reach[some])
+        stay = going == NETWORK
         if not stay.any():
             return live.at(stay)
         if not stay.all():
@@ -194,6 +227,33 @@ class Descent(NamedTuple):
         seen = seen._replace(fit=seen.fit._replace(remainder=rest))
         found = _combined(space, seen, steps)
         return self._step(live._replace(hidden=hidden), *found, BLOCK_PRODUCTS, reach)
+
+    def _enough(self, left: Array, reach: Array, spent: int) -> NDArray[np.bool_]:
+        """Whether a step that leaves so much for so many products in all is the last but one."""
+        squared = (left**2 <= self.enough) & (spent < self.most)
+        return squared | (left * np.minimum(reach, 1.0) <= self.enough)
+
+    def _leave(
+        self,
+        which: int,
+        live: Live,
+        space: Moments,
+        seen: Look,
+        places: NDArray[np.bool_],
+        reach: Array,
+    ) -> None:
+        """Without the network from here on, to the end."""
+        square: Array | None = space.matrix(seen.square, places)
+        if which in (DONE, SQUEEZED):
+            found = _combined(space, seen, seen.fit.coefficients, places)
+            live, square = self._step(live, *found, 2, reach), None
+        if not live.places.size:
+            return
+        if which in (TRACES, SQUEEZED):
+            self._by_traces(live, live.R @ live.R if square is None else square, STEPS)
+        else:
+            degrees = STEPS if which == GREEDY else []
+            self._open(live, chain(degrees, repeat(OPEN_DEGREE)), square)
 
     def _open(self, live: Live, degrees: Iterable[int], square: Array | None = None) -> Live:
         """Steps up to these degrees, which who is done leaves; ``square`` is R² where it is there.
@@ -211,9 +271,10 @@ class Descent(NamedTuple):
                 o, length = taken(o, STACKS, EPS)
                 if d == degree:
                     break
-                done = norm(o.remainder) * np.minimum(reach, 1.0) <= self.enough
+                done = self._enough(norm(o.remainder), reach, live.spent + d)
                 if done.any():
-                    self._step(live.at(done), *_opened(_opening_at(o, done)), d, reach[done])
+                    found = _opened(_opening_at(o, done))
+                    self._open(self._step(live.at(done), *found, d, reach[done]), [1])
                     live, o, length = live.at(~done), _opening_at(o, ~done), length[~done]
                     reach, square = reach[~done], None if square is None else square[~done]
                     if not live.places.size:
