@@ -7,18 +7,20 @@ namespace dmx::DMX_ISA {
 constexpr double noise_share = 10;  // how many roundoffs an image may consist of before it counts
 constexpr int degrees = 3;
 
-struct Fit {
+template <int most> struct FitOf {
   int degree = 0;
-  Coefficients basis[degrees], remainder;
-  double rows[degrees][degrees] = {};  // basis[i] = sum_j rows[i][j] (M_j - R M_j)
-  double coefficients[degrees];
+  Coefficients basis[most], remainder;
+  double rows[most][most] = {};  // basis[i] = sum_j rows[i][j] (M_j - R M_j)
+  double coefficients[most];
 
-  explicit Fit(Coefficients R) : remainder(R) {}
+  explicit FitOf(Coefficients R) : remainder(R) {}
 };
+using Fit = FitOf<degrees>;
 
 // Adds the image of M, given R M.
-inline void extend(Fit& fit, Coefficients R, Coefficients M, Coefficients RM, const Moments& space,
-                   double noise) {
+template <int most, class Space>
+void extend(FitOf<most>& fit, Coefficients R, Coefficients M, Coefficients RM, const Space& space,
+            double noise) {
   const int d = fit.degree++;
   const Coefficients image = M - RM;
   const double square = space.inner(image, image);
@@ -47,7 +49,8 @@ struct Polynomial {
 };
 
 // For steps along the basis, where M_j is `known[j]` and M_0 = I.
-inline Polynomial polynomial(const Fit& fit, const double* steps, const Coefficients* known) {
+template <int most>
+Polynomial polynomial(const FitOf<most>& fit, const double* steps, const Coefficients* known) {
   Polynomial found{};
   found.growth = 1;
   for (int j = 0; j < fit.degree; j++) {

@@ -96,17 +96,30 @@ class Descent {
 
   // X <- X (I - R)^-1, or steps where that cannot be told so well. R^2 is there.
   void go_by_traces(long k, const double* gram, bool by_steps) {
-    Traces found(shape, matrices[0], matrices[1], gram, directions);
-    const double predicted =
-        trace_roundings * std::sqrt((double)shape.n) * noise * found.growth;
-    if (!(predicted <= std::fmax(g.enough, early_exit))) {
-      spent += found.parts.known - 1;  // R^2 counts with the step
-      open_for_good(by_steps);
+    Traces known(shape, matrices[0], matrices[1], gram, noise + unseen / 10, directions);
+    double *const Y = directions[Traces::room - 2], *const block = directions[Traces::room - 1];
+    const double reach = std::sqrt(std::fmin(gram[4], std::sqrt(gram[8])));
+    while (known.degree < known.parts.small) {
+      known.further();
+      // A step now, and powers of what it leaves, if these cost no more than all the rest.
+      const double left = known.left();
+      const int power = known.parts.products + 2 - known.degree;
+      if (!enough(left, reach, spent + known.degree) && !(std::pow(left, power) <= g.enough))
+        continue;
+      const double growth = known.step(Y, block);
+      if (step(Y, growth, block, known.degree, reach)) open_for_good(by_steps);
       return;
     }
-    double *const Y = directions[Traces::room - 2], *const block = directions[Traces::room - 1];
-    found.polynomial(Y, block, other);
-    multiplied(Y, found.parts.products + 1);
+    known.finish();
+    const double predicted = trace_roundings * std::sqrt((double)shape.n) * noise * known.growth;
+    if (!(predicted <= std::fmax(g.enough, early_exit))) {
+      spent += known.parts.blocks - 2;  // what is there is good for a step at least
+      const double growth = known.step(Y, block);
+      if (step(Y, growth, block, known.degree, reach)) open_for_good(by_steps);
+      return;
+    }
+    known.inverse(Y, block, other);
+    multiplied(Y, known.parts.products + 1);
     residual = predicted;
     if (residual <= g.enough || spent >= g.most) return;
     double* R = matrices[0];
@@ -184,8 +197,8 @@ class Descent {
     const double before = space.seen(fit.remainder);
     const double reach = std::fmin(space.norm(R), std::sqrt(space.norm(square)));
     if (enough(before, reach, spent + 2)) {
-      if (combined(space, seen, fit.coefficients, fit.remainder, 2, reach)) open(1);
-      return false;
+      return combined(space, seen, fit.coefficients, fit.remainder, 2, reach) &&
+             open_for_good(false);
     }
     float choice[Network::width], moves[Network::width];
     choose(adviser, seen, space, choice);
@@ -195,7 +208,7 @@ class Descent {
       else if (!steps) return go_by_traces(k, gram, true), false;
       else return squeeze(k, combined(space, seen, fit.coefficients, fit.remainder, 2, reach));
     }
-    if (way != by_network || choice[10] > 0) return open_for_good(way == by_greedy_steps);
+    if (way != by_network || choice[10] > 0) return open_for_good(way == by_greedy_steps, matrices[1]);
     lift(seen, choice, space, roundoff);
     foresee(adviser, seen, before, space, moves);
     // Where the uncorrected step will do, there is nothing to look ahead to.
@@ -221,9 +234,8 @@ class Descent {
     return go_by_traces(k, gram, true), false;
   }
 
-  // Without the network from here on; R^2 is there.
-  bool open_for_good(bool by_steps) {
-    const double* square = matrices[1];
+  // Without the network from here on.
+  bool open_for_good(bool by_steps, const double* square = nullptr) {
     for (int i = 0; by_steps && i < 3; i++, square = nullptr)
       if (!open(greedy[i], square)) return false;
     for (; open(open_degree, square); square = nullptr) {}

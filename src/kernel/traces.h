@@ -1,10 +1,10 @@
 // The inverse of I - R from traces of R. What spectral/traces.py is, step by step.
 #pragma once
-#include "moments.h"
+#include "fit.h"
 
 namespace dmx::DMX_ISA {
 
-constexpr int least_traced = 3, most_traced = 32;
+constexpr int least_traced = 3, most_traced = 28;
 constexpr double trace_roundings = 8, narrowest = 1e-2;
 
 // How many small degrees there are, and how many blocks of so many coefficients q has.
@@ -20,44 +20,80 @@ struct Parts {
 };
 
 class Traces {
+  static constexpr int most_small = 7;
   const Shape& shape;
   double* const* T;  // T_1, ..., T_s, then T_2s, T_3s, ...
-  double q[most_traced] = {};
+  const double noise;
+  double middle, half, t[most_traced + 1], q[most_traced] = {};
+  Coefficients gram[most_small + 1] = {}, R{};  // of T_0, T_1, ...
+  FitOf<most_small> fit;
 
  public:
   static constexpr int room = 13;
   const Parts parts;
-  double growth;  // what errors of R become
+  int degree = 2;  // of the last that is there
+  double growth;   // what errors of R become in q
 
-  // `gram` are the inner products of I, R and R^2.
-  Traces(const Shape& shape, const double* R, const double* square, const double* gram,
-         double* const* room)
-      : shape(shape), T(room), parts(shape.n) {
-    const int n = shape.n, s = parts.small;
-    double m, h;
-    interval(gram, m, h);
-    const double once = 1 / h, twice = 2 / (h * h);
+  // `known` are the inner products of I, R and R^2.
+  Traces(const Shape& shape, const double* R, const double* square, const double* known,
+         double noise, double* const* room)
+      : shape(shape), T(room), noise(noise), fit(R_of(known)), parts(shape.n) {
+    const double m = middle, h = half, once = 1 / h, twice = 2 / (h * h);
     double *const first = T[0], *const second = T[1];
     vectors(shape, [&](int e) DMX_LAMBDA {
       at(first, e) = once * at(R, e);
       at(second, e) = twice * (at(square, e) - 2 * m * at(R, e));
     });
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < shape.n; i++) {
       first[i * (shape.ld + 1)] -= once * m;
       second[i * (shape.ld + 1)] += twice * m * m - 1;
     }
-    for (int j = 3; j <= s; j++) doubled(0, j);
-    for (int j = 2; j < parts.blocks; j++) doubled(s - 1, j);
+    t[0] = shape.n, t[1] = trace(shape, first), t[2] = trace(shape, second);
+    for (int j = 0; j < 3; j++) include(j, 3);
+  }
 
-    double t[most_traced + 1], chi[most_traced + 1], sums[most_traced + 3] = {};
-    moments(t);
-    chebyshev(t, chi);
-    const double at = (1 - m) / h;
+  // The next T_j.
+  void further() {
+    doubled(0, ++degree);
+    include(degree, 2 * degree - 1);
+  }
+
+  double inner(Coefficients a, Coefficients b) const {
+    Coefficients image{};
+    for (int i = 0; i <= degree; i++) image += b[i] * gram[i];
+    image *= a;
+    double sum = 0;
+    for (int i = 0; i <= most_small; i++) sum += image[i];
+    return sum;
+  }
+  // What the best step so far leaves, or what cannot be told from zero.
+  double left() const {
+    const auto norm = [&](Coefficients a) { return std::sqrt(std::fmax(inner(a, a), tiny)); };
+    return std::fmax(norm(fit.remainder), unseen * norm(R));
+  }
+  // That step: p(R), what it leaves, and by how much errors grow.
+  double step(double* p, double* left) const {
+    Coefficients units[most_small];
+    for (int j = 0; j < most_small; j++) units[j] = Moments::unit(j);
+    const Polynomial found = polynomial(fit, fit.coefficients, units);
+    matrix(found.p, p);
+    matrix(fit.remainder, left);
+    return found.growth;
+  }
+
+  // All the traces, and with them q.
+  void finish() {
+    const int n = shape.n;
+    for (int j = 2; j < parts.blocks; j++) doubled(parts.small - 1, j);
+    double chi[most_traced + 1], sums[most_traced + 3] = {};
+    moments();
+    chebyshev(chi);
+    const double at = (1 - middle) / half;
     for (int j = n; j >= 0; j--) sums[j] = chi[j] + 2 * at * sums[j + 1] - sums[j + 2];
     const double whole = chi[0] + at * sums[1] - sums[2];
     double size = 0, cancelled = 0, last = at, polynomial = 1;
     for (int j = 0; j < n; j++) {
-      q[j] = (j ? 2 : 1) * sums[j + 1] / (whole * h);
+      q[j] = (j ? 2 : 1) * sums[j + 1] / (whole * half);
       size += std::fabs(q[j]);
     }
     for (int j = 0; j <= n; j++) {
@@ -68,8 +104,8 @@ class Traces {
     growth = size + cancelled / std::fabs(whole);
   }
 
-  // q(R) to Y, with room for a block and its product.
-  void polynomial(double* Y, double* block, double* product) {
+  // q(R) to Y, once finished, with room for a block and its product.
+  void inverse(double* Y, double* block, double* product) {
     const int s = parts.small, n = shape.n;
     double B[most_traced];
     bool first = true;
@@ -91,17 +127,38 @@ class Traces {
  private:
   const double* large(int j) const { return T[parts.small + j - 2]; }
 
-  // Middle and half width of an interval with all eigenvalues of R.
-  void interval(const double* gram, double& m, double& h) const {
-    const double n = shape.n, one = gram[1], two = gram[4], three = gram[5], four = gram[8];
-    m = one / n;
+  void matrix(Coefficients c, double* to) const {
+    double held[most_small];
+    for (int j = 0; j < degree; j++) held[j] = c[j + 1];
+    combine(shape, c[0], degree, held, T, to);
+  }
+
+  // R as a combination, with the middle and half width of an interval with all its eigenvalues.
+  Coefficients R_of(const double* known) {
+    const double n = shape.n, one = known[1], two = known[4], three = known[5], four = known[8];
+    double m = one / n;
     const double least = narrowest * narrowest * narrowest * narrowest;
     for (int step = 0; step < 3; step++) {
       const double slope = m * (m * (n * m - 3 * one) + 3 * two) - three;
       m -= slope / std::fmax(3 * (two - m * (2 * one - n * m)), least);
     }
     const double power = four - m * (4 * three - m * (6 * two - m * (4 * one - n * m)));
-    h = std::sqrt(std::sqrt(std::fmax(power, least)));
+    middle = m;
+    half = std::sqrt(std::sqrt(std::fmax(power, least)));
+    R[0] = middle, R[1] = half;
+    return R;
+  }
+
+  // T_j is there: traces of degrees to 2 j, from `next` on, and the image of T_{j - 1}.
+  void include(int j, int next) {
+    for (int i = std::max(j - 1, 0); i <= j; i++)
+      if (i + j >= next) t[i + j] = 2 * DMX_ISA::inner(shape, T[i - 1], T[j - 1]) - t[j - i];
+    for (int i = 0; i <= j; i++) gram[i][j] = gram[j][i] = 0.5 * (t[i + j] + t[j - i]);
+    if (!j) return;
+    const Coefficients last = Moments::unit(j - 1);
+    Coefficients image = Moments::unit(j);
+    if (j > 1) image = 0.5 * (image + Moments::unit(j - 2));
+    extend(fit, R, last, middle * last + half * image, *this, noise);
   }
 
   // The next of those that begin at `from`: T_j = 2 T_a T_b - T_{b - a}, a + b = j.
@@ -119,20 +176,18 @@ class Traces {
     }
   }
 
-  // Traces of T_0, ..., T_n: of the matrices that are there, and of their products.
-  void moments(double* t) const {
+  // Traces to T_n, of which those to twice the small degrees are there.
+  void moments() {
     const int s = parts.small;
-    t[0] = shape.n;
-    for (int k = 1; k <= s; k++) t[k] = trace(shape, T[k - 1]);
-    for (int k = s + 1; k <= shape.n; k++) {
+    for (int k = 2 * s + 1; k <= shape.n; k++) {
       const int j = std::min(k / s, parts.blocks - 1), rest = k - j * s;
-      t[k] = rest ? 2 * inner(shape, large(j), T[rest - 1]) - t[std::abs(j * s - rest)]
+      t[k] = rest ? 2 * DMX_ISA::inner(shape, large(j), T[rest - 1]) - t[std::abs(j * s - rest)]
                   : trace(shape, large(j));
     }
   }
 
   // Chebyshev coefficients of 2^n chi: Newton's identities for them.
-  void chebyshev(const double* t, double* chi) const {
+  void chebyshev(double* chi) const {
     const int n = shape.n;
     double g[most_traced + 1] = {1};
     for (int m = 1; m <= n; m++) {

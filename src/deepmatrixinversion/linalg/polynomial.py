@@ -36,16 +36,20 @@ TINY = 1e-36
 """Least square of a norm that is divided by; float32 holds it."""
 
 
-class Space(Protocol):
+class Inner(Protocol):
+    """What least squares need to know of residuals."""
+
+    def inner(self, a: Any, b: Any) -> Any:
+        """<a, b> of each pair, its axes kept with length one."""
+        ...
+
+
+class Space(Inner, Protocol):
     """What residuals are: matrices, the vectors of their eigenvalues, or coefficients of them."""
 
     @property
     def product(self) -> Callable[[Any, Any], Any]:
         """The product of two."""
-        ...
-
-    def inner(self, a: Any, b: Any) -> Any:
-        """<a, b> of each pair, its axes kept with length one."""
         ...
 
     def norm(self, a: Any) -> Any:
@@ -106,7 +110,7 @@ def begin(R: Any) -> Fit:
     return Fit([], [], [], R)
 
 
-def extend(fit: Fit, R: Any, powers: list[Any], space: Space, eps: float, noise: Any = 0.0) -> Fit:
+def extend(fit: Fit, R: Any, powers: list[Any], space: Inner, eps: float, noise: Any = 0.0) -> Fit:
     """Add the image of the last two of ``powers`` to a fit: R^j and R^(j+1), or some M and R M.
 
     Two kinds of image are left out, since the true A X R^j knows nothing of rounding: one that is

@@ -21,6 +21,7 @@ from typing import Any
 
 from deepmatrixinversion.matrices import origins
 from deepmatrixinversion.matrices.haar import haar
+from deepmatrixinversion.matrices.levels import levels
 from deepmatrixinversion.matrices.sources import NumpySource, Source, log_uniform
 from deepmatrixinversion.matrices.spectra import symmetric, with_singular_values
 
@@ -159,6 +160,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "low_rank": low_rank,
     "low_rank_plus_noise": low_rank_plus_noise,
     "nearly_singular": nearly_singular,
+    "levels": levels,
     **origins.ORIGINS,
 }
 

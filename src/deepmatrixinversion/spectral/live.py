@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +62,10 @@ class Live(NamedTuple):
             return self
         places, X, R, noise, hidden, spent = self
         return Live(places[which], X[which], R[which], noise[which], hidden[which], spent)
+
+
+def some_of(value: Any, take: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """What is taken of the arrays of a nested list; numbers are the same for all."""
+    if isinstance(value, list | tuple):
+        return [some_of(part, take) for part in value]
+    return take(value) if isinstance(value, np.ndarray) else value

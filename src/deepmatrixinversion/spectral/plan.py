@@ -1,12 +1,12 @@
 """Which way a matrix goes from its start, by how many products each of five is expected to take.
 
 Blocks of the network reach degree nine in five products, steps of degree three are fitted to the
-matrix in all of their coefficients, and one open-ended step is over after as many directions as
-there are distinct eigenvalues; up to about order 24 traces tell the inverse itself, at once or after
-a step that squeezes the spectrum: each is the best for some matrices. What R and R² show, which takes
-one product that every way goes on with, tells them apart well enough that whoever is sent the
-network's way seldom needs more products there than on the others. A small network of its own says
-what the ways cost. It is fitted, when the other is trained, to what they did cost (training.plan).
+matrix in all of their coefficients, one open-ended step is over after as many directions as there
+are distinct eigenvalues, and up to about order 24 traces tell the inverse itself, at once or after
+a step that squeezes the spectrum: each is the best for some matrices. What R and R² show, which
+takes one product that every way goes on with, tells them apart well enough that whoever is sent one
+way seldom needs more products there than on the others. A small network of its own says what the
+ways cost. It is fitted, when the other is trained, to what they did cost (training.plan).
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from deepmatrixinversion.linalg.polynomial import Space
 from deepmatrixinversion.spectral.advice import SEEN, Look, features, table
 
-NETWORK, GREEDY, OPEN, TRACES, SQUEEZED = range(5)
+WAYS = 5
+NETWORK, GREEDY, OPEN, TRACES, SQUEEZED = range(WAYS)
 
-UNITS = 24
+UNITS = 32
 
-LAYERS = {"plan.0": (SEEN[0], UNITS), "plan.1": (UNITS, UNITS), "plan.2": (UNITS, 5)}
+LAYERS = {"plan.0": (SEEN[0], UNITS), "plan.1": (UNITS, UNITS), "plan.2": (UNITS, WAYS)}
 """Widths of the layers, in and out."""
 
 

@@ -29,9 +29,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deepmatrixinversion.linalg.greedy import EPS
+from deepmatrixinversion.linalg.polynomial import Fit, begin, extend, polynomial
+from deepmatrixinversion.spectral.live import some_of
+from deepmatrixinversion.spectral.moments import Combinations
+
 Array = NDArray[np.float64]
 
-ORDERS = range(3, 33)
+ORDERS = range(3, 29)
 """Below, R² does not pay; above, rounding leaves nothing."""
 
 ROUNDINGS = 8.0
@@ -68,6 +73,76 @@ def split(n: int) -> Split:
     return min(found, key=lambda s: s.products)
 
 
+class Chebyshev(Combinations):
+    """Combinations of the T_j of k matrices R mapped to an interval, j = 0, ..., s, as they come.
+
+    Attributes
+    ----------
+    small : list of (k, n, n) arrays
+        T_0, T_1, ...
+    t : list of (k,) arrays
+        Their traces, and those of twice the degree.
+    fit : Fit
+        Of R, by the images of all but the last.
+    """
+
+    def __init__(self, R: Array, square: Array, noise: Array) -> None:
+        k, self.order = R.shape[:2]
+        self.split, self.noise = split(self.order), noise
+        most = self.split.small + 1
+        super().__init__(np.zeros((most, most, k)), 0)
+        self.middle, self.half = interval(R, square)
+        m, h = self.middle[:, None, None], self.half[:, None, None]
+        one = np.broadcast_to(np.eye(self.order), R.shape)
+        T = (R - m * one) / h
+        self.small = [one, T, 2 * (square - 2 * m * R + m * m * one) / h**2 - one]
+        self.R = self.middle * self.unit(0) + self.half * self.unit(1)
+        self.t = [np.full(k, float(self.order)), _trace(T), _trace(self.small[2])]
+        self.fit = begin(self.R)
+        for j in range(3):
+            self._known(j)
+
+    def _known(self, j: int) -> None:
+        """T_j is there: traces of degrees to 2 j, and the image of T_{j - 1}."""
+        T, t = self.small, self.t
+        for i in (j - 1, j):
+            if i + j >= len(t):
+                t.append(2 * _inner(T[i], T[j]) - t[j - i])
+        for i in range(j + 1):
+            self.gram[i, j] = self.gram[j, i] = 0.5 * (t[i + j] + t[j - i])
+        self.used = j + 1
+        if j:
+            last, before = self.unit(j - 1), self.unit(abs(j - 2))
+            image = 0.5 * (self.unit(j) + before) if j > 1 else self.unit(1)
+            image = self.middle * last + self.half * image
+            self.fit = extend(self.fit, self.R, [last, image], self, EPS, self.noise)
+
+    def further(self) -> None:
+        """The next T_j. Cost: a product."""
+        self.small.append(_doubled(self.small, len(self.small)))
+        self._known(len(self.small) - 1)
+
+    def step(self, which: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+        """p(R) of the best step so far, what it leaves, and by how much errors of R grow."""
+        c = np.concatenate(polynomial(self.fit, self.fit.coefficients))
+        growth = 1.0 + np.abs(c).sum(axis=0)
+        small = [T[which] for T in self.small]
+        return (
+            _sum(c[:, which], small),
+            _sum(self.fit.remainder[:, which], small),
+            growth[which],
+        )
+
+    def keep(self, which: NDArray[np.bool_]) -> None:
+        """Go on with some of the matrices."""
+        self.gram = self.gram[..., which]
+        self.middle, self.half = self.middle[which], self.half[which]
+        self.noise = self.noise[which]
+        self.one, self.R = self.one[:, which], self.R[:, which]
+        self.small, self.t = [T[which] for T in self.small], [t[which] for t in self.t]
+        self.fit = Fit(*some_of(list(self.fit), lambda v: v[:, which]))
+
+
 class Traces(NamedTuple):
     """What is known of q for each of k matrices, before it is formed.
 
@@ -102,24 +177,17 @@ class Traces(NamedTuple):
         return q
 
 
-def traced(R: Array, square: Array) -> Traces:
-    """Everything but q itself, of (k, n, n) symmetric R and their squares."""
-    n = R.shape[-1]
-    parts = split(n)
-    middle, half = interval(R, square)
-    m, h = middle[:, None, None], half[:, None, None]
-    one = np.broadcast_to(np.eye(n), R.shape)
-    small = [one, (R - m * one) / h, 2 * (square - 2 * m * R + m * m * one) / h**2 - one]
-    for j in range(3, parts.small + 1):
-        small.append(_doubled(small, j))
-    large = [one, small[parts.small]]
-    for j in range(2, parts.blocks):
+def traced(known: Chebyshev) -> Traces:
+    """Everything but q itself, once all small degrees are there."""
+    small, n = known.small, known.order
+    large = [small[0], small[-1]]
+    for j in range(2, known.split.blocks):
         large.append(_doubled(large, j))
-    chi = _characteristic(_moments(small, large, n))
-    at = (1 - middle) / half
+    chi = _characteristic(_moments(known.t, small, large, n))
+    at = (1 - known.middle) / known.half
     sums = _clenshaw(chi, at)
     whole = chi[0] + at * sums[1] - sums[2]
-    q = np.concatenate([sums[1:2], 2 * sums[2 : n + 1]]) / (whole * half)
+    q = np.concatenate([sums[1:2], 2 * sums[2 : n + 1]]) / (whole * known.half)
     return Traces(small, large, q, np.abs(q).sum(axis=0) + _cancelled(chi, at) / np.abs(whole))
 
 
@@ -146,14 +214,16 @@ def _doubled(T: list[Array], j: int) -> Array:
     return 2 * (T[a] @ T[j - a]) - T[j - 2 * a]
 
 
-def _moments(small: list[Array], large: list[Array], n: int) -> list[Array]:
-    """tr T_k for k = 0, ..., n: those of the matrices that are there, and of their products."""
+def _moments(t: list[Array], small: list[Array], large: list[Array], n: int) -> list[Array]:
+    """tr T_k for k = 0, ..., n, of which those to twice the small degrees are there."""
     s = len(small) - 1
-    t = [_trace(T) for T in small]
-    for k in range(s + 1, n + 1):
+    t = t[: n + 1]
+    for k in range(len(t), n + 1):
         j = min(k // s, len(large) - 1)
         rest = k - j * s
-        t.append(2 * _inner(large[j], small[rest]) - t[abs(j * s - rest)] if rest else _trace(large[j]))
+        t.append(
+            2 * _inner(large[j], small[rest]) - t[abs(j * s - rest)] if rest else _trace(large[j])
+        )
     return t
 
 
@@ -162,7 +232,7 @@ def _characteristic(t: list[Array]) -> Array:
     n = len(t) - 1
     g = [np.ones_like(t[0])]
     for m in range(1, n + 1):
-        g.append(-2 / m * sum(t[j] * g[m - j] for j in range(1, m + 1)))
+        g.append(-2 / m * np.sum([t[j] * g[m - j] for j in range(1, m + 1)], axis=0))
     return np.array([g[n], *(2 * v for v in g[n - 1 :: -1])])
 
 
@@ -203,7 +273,10 @@ def _blocks(c: Array, s: int, blocks: int) -> list[Array]:
 
 def _sum(c: Array, matrices: list[Array]) -> Array:
     """The combination of the first of the matrices."""
-    return sum(v[:, None, None] * M for v, M in zip(c, matrices, strict=False))
+    total = np.zeros(matrices[0].shape)
+    for v, M in zip(c, matrices, strict=False):
+        total += v[:, None, None] * M
+    return total
 
 
 def _trace(A: Array) -> Array:

@@ -1,8 +1,9 @@
-"""Fitting the plan of `spectral`: which way a matrix goes, by what all three ways have cost.
+"""Fitting the plan of `spectral`: which way a matrix goes, by what all ways have cost.
 
 Matrices of every origin are sent all ways, by the trained network and the driver that users have.
-The least squares fit of a small network to the products that each took more than the best of them
-tells how much there is to lose.
+A small network is fitted to the products that each took more than the best of them, in least
+squares first. That tells how much there is to lose; what is lost is what the choice by it loses,
+and that is made small afterwards, softly: each way chosen in proportion to exp(-loss / softness).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from deepmatrixinversion.spectral import compiled
 from deepmatrixinversion.spectral.advice import features, look, table
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, definite_of
 from deepmatrixinversion.spectral.moments import UNSEEN, Squared
-from deepmatrixinversion.spectral.plan import LAYERS, NETWORK
+from deepmatrixinversion.spectral.plan import LAYERS, WAYS
 from deepmatrixinversion.spectral.start import start
 from deepmatrixinversion.training.matrices import supply
 from deepmatrixinversion.training.recipe import Recipe
@@ -29,19 +30,21 @@ from deepmatrixinversion.training.streams import PLANNING, stream_seed
 
 KINDS = [name for name in DISTRIBUTIONS if name not in ("low_rank", "orthogonal")]
 
-MOST_MATRICES = 400
+MOST_MATRICES = 1_000
 """Of each kind and order; fewer where the training itself is small."""
+
+BETWEEN = (10, 12, 14, 20, 28, 40)
+"""Orders to plan for beside those of the training, where these are smaller and larger."""
 
 NEVER = 40
 """Products after which the ways are not told apart any more."""
 
-LARGEST_LOSS = 5.0
+LARGEST_LOSS = 3.0
 """Products lost beyond which a way is as bad as can be."""
 
-MARGIN = 0.3
-"""Products by which the network's way must be ahead: a wrong turn there costs most."""
+SOFTNESS = 0.3
 
-STEPS, BATCH, RATE, DECAY = 3000, 2048, 5e-3, 1e-2
+STEPS, SOFT_STEPS, BATCH, RATE, DECAY = 3000, 6000, 2048, 5e-3, 0.1
 
 Array = NDArray[np.float64]
 
@@ -67,9 +70,7 @@ def _matrices(recipe: Recipe, member: int, directory: Path) -> Iterator[Array]:
     """Stacks of norm one: of the user's data, or of every kind and order."""
     matrices = supply(recipe, torch.device("cpu"), directory)
     count = min(MOST_MATRICES, 2 + recipe.nmx_samples * recipe.epochs // 5_000)
-    for order in sorted(set(recipe.order_cycle())):
-        if order <= SMALL_ORDER:
-            continue
+    for order in _orders(set(recipe.order_cycle())):
         if recipe.data:
             yield _unit(matrices.draw(PLANNING, order, 5 * count, member).A.double().numpy())
             continue
@@ -79,6 +80,12 @@ def _matrices(recipe: Recipe, member: int, directory: Path) -> Iterator[Array]:
             yield _unit(sample(source, kind, count, order, recipe.rmin, recipe.rmax))
 
 
+def _orders(trained: set[int]) -> list[int]:
+    """Those that have a choice of ways."""
+    between = {n for n in BETWEEN if min(trained) < n < max(trained)}
+    return sorted(n for n in trained | between if n > SMALL_ORDER)
+
+
 def _unit(A: Array) -> Array:
     norm = np.linalg.norm(A, axis=(1, 2))
     good = np.isfinite(norm) & (norm > 0)
@@ -86,11 +93,11 @@ def _unit(A: Array) -> Array:
 
 
 def _costs(weights: dict[str, NDArray], S: Array) -> Array:
-    """Products of each way, (3, k): the plan is made to choose it."""
-    costs = np.empty((3, len(S)))
-    for way in range(3):
+    """Products of each way, (ways, k): the plan is made to choose it."""
+    costs = np.empty((WAYS, len(S)))
+    for way in range(WAYS):
         forced = {f"{name}.weight": np.zeros(widths[::-1]) for name, widths in LAYERS.items()}
-        forced["plan.2.bias"] = -np.eye(3)[way]
+        forced["plan.2.bias"] = -np.eye(WAYS)[way]
         found = compiled.guess(weights | forced, S, max_products=NEVER)
         costs[way] = np.where(found.residual <= EARLY_EXIT, found.products, NEVER)
     return costs
@@ -115,22 +122,30 @@ def _fitted(seen: Array, lost: Array, seed: int) -> dict[str, Tensor]:
         torch.manual_seed(seed)
         layers = [nn.Linear(*widths) for widths in LAYERS.values()]
     net = nn.Sequential(layers[0], nn.SiLU(), layers[1], nn.SiLU(), layers[2])
-    optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
-    steps = min(STEPS, len(Z))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        some = torch.randint(len(Z), (min(BATCH, len(Z)),), generator=generator)
-        loss = ((net(Z[some]) - Y[some]) ** 2).sum(1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    for loss, steps, rate in ((_squared, STEPS, RATE), (_lost, SOFT_STEPS, RATE / 2)):
+        optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=DECAY)
+        steps = min(steps, len(Z))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        for _ in range(steps):
+            some = torch.randint(len(Z), (min(BATCH, len(Z)),), generator=generator)
+            optimizer.zero_grad()
+            loss(net(Z[some]), Y[some]).backward()
+            optimizer.step()
+            schedule.step()
     with torch.no_grad():
         layers[0].weight.div_(torch.from_numpy(spread).float())
         layers[0].bias.sub_(layers[0].weight @ torch.from_numpy(middle).float())
-        layers[2].bias[NETWORK] += MARGIN
     return {
         f"{name}.{part}": getattr(layer, part).detach().clone()
         for name, layer in zip(LAYERS, layers, strict=True)
         for part in ("weight", "bias")
     }
+
+
+def _squared(said: Tensor, lost: Tensor) -> Tensor:
+    return ((said - lost) ** 2).sum(1).mean()
+
+
+def _lost(said: Tensor, lost: Tensor) -> Tensor:
+    """What a choice by what is said loses."""
+    return (torch.softmax(-said / SOFTNESS, 1) * lost).sum(1).mean()
