@@ -15,10 +15,17 @@ from deepmatrixinversion.models.directory import read_weights
 from deepmatrixinversion.models.zoo import locate
 from deepmatrixinversion.prior.driver import from_nothing
 from deepmatrixinversion.spectral.driver import spectral_guess
-from deepmatrixinversion.spectral.plan import GREEDY, LAYERS, NETWORK, OPEN
+from deepmatrixinversion.spectral.plan import (
+    GREEDY,
+    NETWORK,
+    OPEN,
+    SQUEEZED,
+    TRACES,
+    WAYS,
+)
 from deepmatrixinversion.training import plan
 from deepmatrixinversion.training.recipe import Recipe
-from spectral_samples import stack, unit
+from spectral_samples import by, stack, unit
 from truth import residuals
 from your_families import arma, kalman, kernel_on_a_grid, mimo
 
@@ -26,12 +33,6 @@ from your_families import arma, kalman, kernel_on_a_grid, mimo
 @pytest.fixture(scope="module")
 def weights():
     return read_weights(locate("spectral"), 1)
-
-
-def by(weights, way):
-    """The weights with a plan that always says the same."""
-    forced = {f"{name}.weight": np.zeros(widths[::-1]) for name, widths in LAYERS.items()}
-    return weights | forced | {"plan.2.bias": -np.eye(3)[way]}
 
 
 def few_values(n=24, k=6):
@@ -43,12 +44,14 @@ def few_values(n=24, k=6):
 def test_every_way_leads_to_the_inverse(weights):
     A = unit(stack(16, 30))
     costs = {}
-    for way in (NETWORK, GREEDY, OPEN):
+    for way in range(WAYS):
         found = spectral_guess(by(weights, way), A, max_products=60)
         assert (residuals(A, found.X) <= EARLY_EXIT + 1e-6).all()
         costs[way] = found.products
     assert (costs[NETWORK] != costs[GREEDY]).any()
     assert (costs[OPEN] != costs[GREEDY]).any()
+    assert (costs[SQUEEZED] != costs[TRACES]).any()
+    assert costs[SQUEEZED].mean() < min(costs[w].mean() for w in (NETWORK, GREEDY, OPEN)) - 1
 
 
 def test_one_open_step_ends_after_as_many_directions_as_singular_values(weights):
@@ -60,7 +63,7 @@ def test_the_plan_takes_the_best_way_where_they_differ(weights):
     A = np.concatenate([few_values(), unit(stack(24, 6))])
     found = spectral_guess(weights, A, max_products=60).products
     best = np.min(
-        [spectral_guess(by(weights, w), A, max_products=60).products for w in range(3)], 0
+        [spectral_guess(by(weights, w), A, max_products=60).products for w in range(WAYS)], 0
     )
     assert (found == best).mean() >= 0.75
 
@@ -68,7 +71,7 @@ def test_the_plan_takes_the_best_way_where_they_differ(weights):
 # --- the last product -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [NETWORK, GREEDY, OPEN])
+@pytest.mark.parametrize("way", [NETWORK, GREEDY, OPEN, TRACES, SQUEEZED])
 @pytest.mark.parametrize("kind", ["normal", "kernel", "received"])
 def test_the_last_residual_is_within_what_is_said(weights, way, kind):
     """X (p + R') leaves R R', of which ‖R‖2 ‖R'‖F is a bound."""
@@ -102,7 +105,9 @@ CASES = [
     (kalman, 64, TENTH),
     (graph_laplacian, 16, TENTH),
     (gram, 32, TENTH),
-    (clustered, 32, 0.6),  # behind, as the accuracy report says
+    (kernel_on_a_grid, 64, TENTH),
+    (clustered, 16, 1.6),  # behind, as the accuracy report says
+    (clustered, 32, TENTH),
     (normal, 32, TENTH),
 ]
 
@@ -137,7 +142,7 @@ def test_a_plan_is_learned(weights, tmp_path):
     A = unit(np.concatenate([sample(source, kind, 60, 16, -1.0, 1.0) for kind in kinds]))
     mean = [
         spectral_guess(w, A, max_products=60).products.mean()
-        for w in (found, *(by(weights, way) for way in range(3)))
+        for w in (found, *(by(weights, way) for way in range(WAYS)))
     ]
     assert mean[0] < min(mean[1:]) - 0.2
 

@@ -146,8 +146,9 @@ class Descent(NamedTuple):
         if not live.places.size or live.spent >= self.most:
             return
         R = np.eye(live.X.shape[-1]) - self.S[live.places] @ live.X
+        spent = self.guess.products[live.places] = live.spent + 1
         residual = self.guess.residual[live.places] = norm(R)
-        live = live._replace(R=R, noise=EPS * (1 + norm(live.X)), spent=live.spent + 1)
+        live = live._replace(R=R, noise=EPS * (1 + norm(live.X)), spent=spent)
         self.open(live.at(residual > self.enough), repeat(OPEN_DEGREE))
 
 

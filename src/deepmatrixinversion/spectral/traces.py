@@ -187,8 +187,10 @@ def traced(known: Chebyshev) -> Traces:
     at = (1 - known.middle) / known.half
     sums = _clenshaw(chi, at)
     whole = chi[0] + at * sums[1] - sums[2]
-    q = np.concatenate([sums[1:2], 2 * sums[2 : n + 1]]) / (whole * known.half)
-    return Traces(small, large, q, np.abs(q).sum(axis=0) + _cancelled(chi, at) / np.abs(whole))
+    with np.errstate(divide="ignore", invalid="ignore"):  # where rounding leaves nothing
+        q = np.concatenate([sums[1:2], 2 * sums[2 : n + 1]]) / (whole * known.half)
+        growth = np.abs(q).sum(axis=0) + _cancelled(chi, at) / np.abs(whole)
+    return Traces(small, large, q, growth)
 
 
 def interval(R: Array, square: Array) -> tuple[Array, Array]:
