@@ -8,7 +8,6 @@ import torch
 from deepmatrixinversion.models.config import NetConfig
 from deepmatrixinversion.nets.spectral import Spectral
 from deepmatrixinversion.spectral.advice import ANSWERS, BLOCKS
-from deepmatrixinversion.spectral.plan import LAYERS, WAYS
 
 
 def stack(n, k=20, seed=0):
@@ -32,9 +31,3 @@ def always(weights, opens):
         changed[key] = weights[key].copy()
         changed[key][ANSWERS[0] - 1] = value
     return changed
-
-
-def by(weights, way):
-    """The weights with a plan that always says the same."""
-    forced = {f"{name}.weight": np.zeros(widths[::-1]) for name, widths in LAYERS.items()}
-    return weights | forced | {"plan.2.bias": -np.eye(WAYS)[way]}

@@ -13,9 +13,9 @@ from deepmatrixinversion.models.directory import read_weights
 from deepmatrixinversion.models.zoo import locate
 from deepmatrixinversion.spectral import compiled
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, spectral_guess
-from deepmatrixinversion.spectral.plan import OPEN, WAYS
+from deepmatrixinversion.spectral.plan import OPEN, WAYS, decided
 from kernel_families import bits
-from spectral_samples import always, by, stack, unit, untrained
+from spectral_samples import always, stack, unit, untrained
 from truth import residuals
 
 pytestmark = pytest.mark.skipif(not kernel.available(), reason="there is no kernel")
@@ -66,7 +66,7 @@ def test_the_kernel_does_what_the_text_says(instruction_set, weights, n):
 @pytest.mark.parametrize("way", range(WAYS))
 @pytest.mark.parametrize("n", [8, 11, 13, 16, 21, 25, 28, 29])
 def test_every_way_is_that_of_the_text(instruction_set, weights, way, n):
-    agree(by(weights, way), samples(n), share=0.9, max_products=60)
+    agree(decided(weights, way), samples(n), share=0.9, max_products=60)
 
 
 @pytest.mark.parametrize("n", [3, 4, 6, 7])

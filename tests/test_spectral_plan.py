@@ -22,10 +22,11 @@ from deepmatrixinversion.spectral.plan import (
     SQUEEZED,
     TRACES,
     WAYS,
+    decided,
 )
 from deepmatrixinversion.training import plan
 from deepmatrixinversion.training.recipe import Recipe
-from spectral_samples import by, stack, unit
+from spectral_samples import stack, unit
 from truth import residuals
 from your_families import arma, kalman, kernel_on_a_grid, mimo
 
@@ -45,7 +46,7 @@ def test_every_way_leads_to_the_inverse(weights):
     A = unit(stack(16, 30))
     costs = {}
     for way in range(WAYS):
-        found = spectral_guess(by(weights, way), A, max_products=60)
+        found = spectral_guess(decided(weights, way), A, max_products=60)
         assert (residuals(A, found.X) <= EARLY_EXIT + 1e-6).all()
         costs[way] = found.products
     assert (costs[NETWORK] != costs[GREEDY]).any()
@@ -56,14 +57,14 @@ def test_every_way_leads_to_the_inverse(weights):
 
 def test_one_open_step_ends_after_as_many_directions_as_singular_values(weights):
     A = few_values()
-    assert (spectral_guess(by(weights, OPEN), A, max_products=60).products <= 1 + 3).all()
+    assert (spectral_guess(decided(weights, OPEN), A, max_products=60).products <= 1 + 3).all()
 
 
 def test_the_plan_takes_the_best_way_where_they_differ(weights):
     A = np.concatenate([few_values(), unit(stack(24, 6))])
     found = spectral_guess(weights, A, max_products=60).products
     best = np.min(
-        [spectral_guess(by(weights, w), A, max_products=60).products for w in range(WAYS)], 0
+        [spectral_guess(decided(weights, w), A, max_products=60).products for w in range(WAYS)], 0
     )
     assert (found == best).mean() >= 0.75
 
@@ -76,7 +77,7 @@ def test_the_plan_takes_the_best_way_where_they_differ(weights):
 def test_the_last_residual_is_within_what_is_said(weights, way, kind):
     """X (p + R') leaves R R', of which ‖R‖2 ‖R'‖F is a bound."""
     A = unit(sample(NumpySource(np.random.default_rng(2)), kind, 60, 20, -1.0, 1.0))
-    found = spectral_guess(by(weights, way), A, max_products=60)
+    found = spectral_guess(decided(weights, way), A, max_products=60)
     assert (found.residual <= EARLY_EXIT).all()
     assert (residuals(A, found.X) <= found.residual + 1e-6).all()
 
@@ -142,7 +143,7 @@ def test_a_plan_is_learned(weights, tmp_path):
     A = unit(np.concatenate([sample(source, kind, 60, 16, -1.0, 1.0) for kind in kinds]))
     mean = [
         spectral_guess(w, A, max_products=60).products.mean()
-        for w in (found, *(by(weights, way) for way in range(WAYS)))
+        for w in (found, *(decided(weights, way) for way in range(WAYS)))
     ]
     assert mean[0] < min(mean[1:]) - 0.2
 

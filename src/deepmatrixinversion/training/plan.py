@@ -22,7 +22,7 @@ from deepmatrixinversion.spectral import compiled
 from deepmatrixinversion.spectral.advice import features, look, table
 from deepmatrixinversion.spectral.driver import SMALL_ORDER, definite_of
 from deepmatrixinversion.spectral.moments import UNSEEN, Squared
-from deepmatrixinversion.spectral.plan import LAYERS, WAYS
+from deepmatrixinversion.spectral.plan import LAYERS, WAYS, decided
 from deepmatrixinversion.spectral.start import start
 from deepmatrixinversion.training.matrices import supply
 from deepmatrixinversion.training.recipe import Recipe
@@ -96,9 +96,7 @@ def _costs(weights: dict[str, NDArray], S: Array) -> Array:
     """Products of each way, (ways, k): the plan is made to choose it."""
     costs = np.empty((WAYS, len(S)))
     for way in range(WAYS):
-        forced = {f"{name}.weight": np.zeros(widths[::-1]) for name, widths in LAYERS.items()}
-        forced["plan.2.bias"] = -np.eye(WAYS)[way]
-        found = compiled.guess(weights | forced, S, max_products=NEVER)
+        found = compiled.guess(decided(weights, way), S, max_products=NEVER)
         costs[way] = np.where(found.residual <= EARLY_EXIT, found.products, NEVER)
     return costs
 
