@@ -14,7 +14,7 @@ namespace {
 constexpr int most_blocks = 8, block_products = 5, small_order = 7;
 constexpr int greedy[] = {3, 3, 3};
 constexpr double early_exit = 1e-3;
-enum Way : uint8_t { by_network, by_greedy_steps, by_opening, by_traces, squeezed };
+enum Way : uint8_t { by_network, by_greedy_steps, by_opening, by_traces, squeezed, folded };
 
 // So many matrices, two lines apart from where they would compete for the same places of the cache.
 template <int count> class Room {
@@ -94,9 +94,9 @@ class Descent {
            spent + before + Parts(shape.n).products < g.most;
   }
 
-  // X <- X (I - R)^-1, or steps where that cannot be told so well. R^2 is there.
-  void go_by_traces(long k, const double* gram, bool by_steps) {
-    Traces known(shape, matrices[0], matrices[1], gram, noise + unseen / 10, directions);
+  // X <- X (I - R)^-1, or steps where these cost less or that is not known well. R^2 is there.
+  void go_by_traces(long k, const double* gram, bool by_steps, bool after_fold = false) {
+    Traces known(shape, matrices[0], matrices[1], gram, after_fold, noise + unseen / 10, directions);
     double *const Y = directions[Traces::room - 2], *const block = directions[Traces::room - 1];
     const double reach = std::sqrt(std::fmin(gram[4], std::sqrt(gram[8])));
     while (known.degree < known.parts.small) {
@@ -203,10 +203,12 @@ class Descent {
     float choice[Network::width], moves[Network::width];
     choose(adviser, seen, space, choice);
     if (way >= by_traces) {
-      const int steps = way == squeezed ? 2 : 0;
-      if (!fits(steps)) way = by_network;
-      else if (!steps) return go_by_traces(k, gram, true), false;
-      else return squeeze(k, combined(space, seen, fit.coefficients, fit.remainder, 2, reach));
+      if (!fits(way == by_traces ? 0 : 2)) way = by_network;
+      else if (way == by_traces) return go_by_traces(k, gram, true), false;
+      else if (way == folded) return fold(k, space, seen, reach);
+      else if (combined(space, seen, fit.coefficients, fit.remainder, 2, reach))
+        return go_by_traces_anew(k, false);
+      else return false;
     }
     if (way != by_network || choice[10] > 0) return open_for_good(way == by_greedy_steps, matrices[1]);
     lift(seen, choice, space, roundoff);
@@ -223,15 +225,26 @@ class Descent {
     return combined(space, seen, steps, rest, block_products, reach);
   }
 
-  // By traces after a step, unless that was enough.
-  bool squeeze(long k, bool on) {
-    if (!on) return false;
+  // By traces after a step.
+  bool go_by_traces_anew(long k, bool after_fold) {
     const double* R = matrices[0];
     double* square = matrices[1];
     multiply_symmetric(shape, R, R, square);
     double gram[9];
     inner_products(shape, R, square, gram);
-    return go_by_traces(k, gram, true), false;
+    return go_by_traces(k, gram, true, after_fold), false;
+  }
+
+  // A step that leaves T_2 of I - 2 (I - R)/b, with b above the largest eigenvalue of I - R.
+  bool fold(long k, const Moments& space, const Look& seen, double reach) {
+    const Coefficients one = seen.known[0], R = seen.known[1], square = seen.square;
+    const double b = fold_above * std::sqrt(space.norm(one - 2 * R + square));
+    const double c[] = {8 / b * (1 - 1 / b), 8 / (b * b)};
+    const double* p = space.matrix(c[0] * one + c[1] * R, 0);
+    const double* left =
+        space.matrix((1 - 8 / b + c[1]) * one + (8 / b - 2 * c[1]) * R + c[1] * square, 1);
+    return step(p, 1 + std::fabs(c[0]) + std::fabs(c[1]), left, 2, reach) &&
+           go_by_traces_anew(k, true);
   }
 
   // Without the network from here on.

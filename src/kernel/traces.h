@@ -5,7 +5,7 @@
 namespace dmx::DMX_ISA {
 
 constexpr int least_traced = 3, most_traced = 28;
-constexpr double trace_roundings = 8, narrowest = 1e-2;
+constexpr double trace_roundings = 8, narrowest = 1e-2, fold_above = 1.05;
 
 // How many small degrees there are, and how many blocks of so many coefficients q has.
 struct Parts {
@@ -34,10 +34,11 @@ class Traces {
   int degree = 2;  // of the last that is there
   double growth;   // what errors of R become in q
 
-  // `known` are the inner products of I, R and R^2.
+  // `known` are the inner products of I, R and R^2. Once `folded`, R's eigenvalues are in [-1, 1].
   Traces(const Shape& shape, const double* R, const double* square, const double* known,
-         double noise, double* const* room)
-      : shape(shape), T(room), noise(noise), fit(R_of(known)), parts(shape.n) {
+         bool folded, double noise, double* const* room)
+      : shape(shape), T(room), noise(noise), fit(folded ? R_within(0, 1) : R_of(known)),
+        parts(shape.n) {
     const double m = middle, h = half, once = 1 / h, twice = 2 / (h * h);
     double *const first = T[0], *const second = T[1];
     vectors(shape, [&](int e) DMX_LAMBDA {
@@ -143,9 +144,10 @@ class Traces {
       m -= slope / std::fmax(3 * (two - m * (2 * one - n * m)), least);
     }
     const double power = four - m * (4 * three - m * (6 * two - m * (4 * one - n * m)));
-    middle = m;
-    half = std::sqrt(std::sqrt(std::fmax(power, least)));
-    R[0] = middle, R[1] = half;
+    return R_within(m, std::sqrt(std::sqrt(std::fmax(power, least))));
+  }
+  Coefficients R_within(double m, double h) {
+    R[0] = middle = m, R[1] = half = h;
     return R;
   }
 

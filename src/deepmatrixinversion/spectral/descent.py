@@ -102,14 +102,23 @@ class Descent(NamedTuple):
         n = live.R.shape[-1]
         return n in ORDERS and live.spent + before + split(n).products < self.most
 
-    def by_traces(self, live: Live, square: Array, degrees: Sequence[int]) -> None:
-        """X <- X (I - R)⁻¹ to the end, or steps where these cost less or that is not known well."""
+    def by_traces(
+        self,
+        live: Live,
+        square: Array,
+        degrees: Sequence[int],
+        bounds: tuple[Array, Array] | None = None,
+    ) -> None:
+        """X <- X (I - R)⁻¹ to the end, or steps where these cost less or that is not known well.
+
+        ``bounds`` are middle and half width of an interval with all eigenvalues of R, if known.
+        """
 
         def go_on(live: Live) -> None:
             self.open(live, chain(degrees, repeat(OPEN_DEGREE)))
 
         reach = reach_of(norm(live.R), norm(square))
-        known = Chebyshev(live.R, square, live.noise + UNSEEN / 10)
+        known = Chebyshev(live.R, square, live.noise + UNSEEN / 10, bounds)
         cost = known.split
         for d in range(3, cost.small + 1):
             known.further()

@@ -30,8 +30,9 @@ from deepmatrixinversion.spectral.advice import (
 from deepmatrixinversion.spectral.descent import OPEN_DEGREE, Descent, reach_of
 from deepmatrixinversion.spectral.live import Live, some_of
 from deepmatrixinversion.spectral.moments import UNSEEN, Moments
-from deepmatrixinversion.spectral.plan import GREEDY, NETWORK, OPEN, SQUEEZED, TRACES, way
+from deepmatrixinversion.spectral.plan import FOLDED, GREEDY, NETWORK, OPEN, SQUEEZED, TRACES, way
 from deepmatrixinversion.spectral.start import curved, start, start_from_identity, symmetric
+from deepmatrixinversion.spectral.traces import folded
 
 MOST_BLOCKS = 8
 """After so many the last step begins, whatever the network says."""
@@ -144,13 +145,13 @@ def _block(descent: Descent, weights: Mapping[str, NDArray], live: Live, first: 
     reach = reach_of(space.norm(space.R)[0], space.norm(seen.square)[0])
     choice, opens, hidden = choose(weights, seen, live.hidden, space, np)
     going = way(weights, seen, space) if first else np.full(len(reach), NETWORK)
-    for by_traces, before_it in ((TRACES, 0), (SQUEEZED, 2)):
+    for by_traces, before_it in ((TRACES, 0), (SQUEEZED, 2), (FOLDED, 2)):
         if not descent.fits(live, before_it):
             going[going == by_traces] = NETWORK
     going[(going == NETWORK) & (opens > 0)] = OPEN
     going[descent.suffices(before[0], reach, live.spent + 2)] = DONE
     live = live._replace(hidden=hidden)
-    for which in (DONE, SQUEEZED, TRACES, GREEDY, OPEN):
+    for which in (DONE, FOLDED, SQUEEZED, TRACES, GREEDY, OPEN):
         if (some := going == which).any():
             _leave(descent, which, live.at(some), space, _look_at(seen, some), some, reach[some])
     stay = going == NETWORK
@@ -182,13 +183,20 @@ def _leave(
 ) -> None:
     """Without the network from here on, to the end."""
     square: Array | None = space.matrix(seen.square, places)
+    bounds = None
     if which in (DONE, SQUEEZED):
         found = _combined(space, seen, seen.fit.coefficients, places)
         live, square = descent.step(live, *found, 2, reach), None
+    elif which == FOLDED:
+        p, left, growth = folded(seen, space.of(places))
+        found = space.matrix(p, places), space.matrix(left, places), growth
+        live, square = descent.step(live, *found, 2, reach), None
+        bounds = np.zeros(len(live.places)), np.ones(len(live.places))
     if not live.places.size:
         return
-    if which in (TRACES, SQUEEZED):
-        descent.by_traces(live, live.R @ live.R if square is None else square, STEPS)
+    if which in (TRACES, SQUEEZED, FOLDED):
+        square = live.R @ live.R if square is None else square
+        descent.by_traces(live, square, STEPS, bounds)
     else:
         degrees = STEPS if which == GREEDY else []
         descent.open(live, chain(degrees, repeat(OPEN_DEGREE)), square)

@@ -36,6 +36,10 @@ class Combinations:
         self.gram, self.used = gram, used
         self.one, self.R = self.unit(0), self.unit(1)
 
+    def of(self, which: NDArray[np.bool_]) -> Combinations:
+        """Of some of the stack."""
+        return Combinations(self.gram[..., which], self.used)
+
     def unit(self, i: int) -> Array:
         """Matrix i itself."""
         unit = np.zeros(self.gram.shape[1:])

@@ -1,12 +1,13 @@
-"""Which way a matrix goes from its start, by how many products each of five is expected to take.
+"""Which way a matrix goes from its start, by how many products each of six is expected to take.
 
 Blocks of the network reach degree nine in five products, steps of degree three are fitted to the
 matrix in all of their coefficients, one open-ended step is over after as many directions as there
-are distinct eigenvalues, and up to about order 24 traces tell the inverse itself, at once or after
-a step that squeezes the spectrum: each is the best for some matrices. What R and R² show, which
-takes one product that every way goes on with, tells them apart well enough that whoever is sent one
-way seldom needs more products there than on the others. A small network of its own says what the
-ways cost. It is fitted, when the other is trained, to what they did cost (training.plan).
+are distinct eigenvalues, and up to order 28 traces tell the inverse itself: at once, after a greedy
+step that squeezes the spectrum, or after one that folds it. Each is the best for some matrices.
+What R and R² show, which takes one product that every way goes on with, tells them apart well
+enough that whoever is sent one way seldom needs more products there than on the others. A small
+network of its own says what the ways cost. It is fitted, when the other is trained, to what they
+did cost (training.plan).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from deepmatrixinversion.linalg.polynomial import Space
 from deepmatrixinversion.spectral.advice import SEEN, Look, features, table
 
-WAYS = 5
-NETWORK, GREEDY, OPEN, TRACES, SQUEEZED = range(WAYS)
+WAYS = 6
+NETWORK, GREEDY, OPEN, TRACES, SQUEEZED, FOLDED = range(WAYS)
 
 UNITS = 32
 

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.greedy import EPS
 from deepmatrixinversion.linalg.polynomial import Fit, begin, extend, polynomial
+from deepmatrixinversion.spectral.advice import Look
 from deepmatrixinversion.spectral.live import some_of
 from deepmatrixinversion.spectral.moments import Combinations
 
@@ -42,6 +43,9 @@ ORDERS = range(3, 29)
 ROUNDINGS = 8.0
 """Most of a residual in units of sqrt(n), errors of R and `Traces.growth`, with a factor to spare:
 twice what 88 families of matrices showed."""
+
+FOLD = 1.05
+"""How far above what is known of the largest eigenvalue of I - R the spectrum is folded."""
 
 NARROWEST = 1e-2
 """Least half width of the interval."""
@@ -86,12 +90,18 @@ class Chebyshev(Combinations):
         Of R, by the images of all but the last.
     """
 
-    def __init__(self, R: Array, square: Array, noise: Array) -> None:
+    def __init__(
+        self,
+        R: Array,
+        square: Array,
+        noise: Array,
+        bounds: tuple[Array, Array] | None = None,
+    ) -> None:
         k, self.order = R.shape[:2]
         self.split, self.noise = split(self.order), noise
         most = self.split.small + 1
         super().__init__(np.zeros((most, most, k)), 0)
-        self.middle, self.half = interval(R, square)
+        self.middle, self.half = bounds or interval(R, square)
         m, h = self.middle[:, None, None], self.half[:, None, None]
         one = np.broadcast_to(np.eye(self.order), R.shape)
         T = (R - m * one) / h
@@ -208,6 +218,20 @@ def interval(R: Array, square: Array) -> tuple[Array, Array]:
         m = m - slope / np.maximum(3 * (two - m * (2 * one - n * m)), NARROWEST**4)
     power = four - m * (4 * three - m * (6 * two - m * (4 * one - n * m)))
     return m, np.maximum(power, NARROWEST**4) ** 0.25
+
+
+def folded(seen: Look, space: Combinations) -> tuple[Array, Array, Array]:
+    """A step p that folds the spectrum, what it leaves, and by how much errors of R grow.
+
+    It leaves T_2 of I - 2 (I - R)/b, with b above the largest eigenvalue of I - R: eigenvalues from
+    -1 to 1, of which those that were near 1 are twice as far apart. Combinations of I, R and R².
+    """
+    (one, R), square, _ = seen
+    rest = one - 2 * R + square  # (I - R)²
+    b = FOLD * space.norm(rest) ** 0.5
+    c = 8 / b * (1 - 1 / b), 8 / b**2
+    left = (1 - 8 / b + c[1]) * one + (8 / b - 2 * c[1]) * R + c[1] * square
+    return c[0] * one + c[1] * R, left, (1 + np.abs(c[0]) + np.abs(c[1]))[0]
 
 
 def _doubled(T: list[Array], j: int) -> Array:
