@@ -191,3 +191,16 @@ def test_nearly_singular_has_one_short_direction(kind):
     assert np.median(sigma[:, -2]) >= 1e-2  # only one direction is short
     if eps < 1e-10:
         assert sigma[:, -1].min() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_levels_are_few_and_every_other_matrix_is_definite(kind):
+    a, eps = draw(kind, "levels", 400, 12)
+    definite = a[::2]
+    assert (definite == definite.swapaxes(1, 2)).all()
+    assert (np.linalg.eigvalsh(definite.astype(float)) > 0).all()
+    sigma = np.linalg.svd(a.astype(float), compute_uv=False)
+    # Gaps of more than a fifth tell levels apart, where they are no wider themselves.
+    apart = (sigma[:, :-1] > 1.2 * sigma[:, 1:]).sum(axis=1) + 1
+    assert np.mean(apart <= 6) > 0.85
+    assert set(range(1, 6)) <= set(apart)

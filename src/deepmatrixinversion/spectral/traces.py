@@ -1,18 +1,19 @@
 r"""The inverse of I - R from traces of R, in about 2 sqrt(n) products.
 
 The characteristic polynomial of R follows from the traces of its first n powers, and by Cayley and
-Hamilton (I - R)⁻¹ is a polynomial q of degree n - 1 in R (Le Verrier 1840). A trace of R^(i + j) is
-an inner product of R^i and R^j, so that s small powers and n/s multiples of the s-th make all of
-them known (Preparata & Sarwate 1978), and q takes n/s - 1 products more (Paterson & Stockmeyer
-1973). That is exact, and famous for losing all digits in floating point: the powers are nearly
-parallel. So here Chebyshev polynomials take their place, on an interval that holds the eigenvalues.
-With t_k = tr T_k(R), the eigenvalues x_i and x = (z + 1/z)/2,
+Hamilton (I - R)⁻¹ is a polynomial q of degree n - 1 in R (Le Verrier 1840, Csanky 1976). A trace of
+R^(i + j) is an inner product of R^i and R^j, so that s small powers and n/s multiples of the s-th
+make all of them known (Preparata & Sarwate 1978), and q takes n/s - 1 products more (Paterson &
+Stockmeyer 1973). Here Chebyshev polynomials on an interval that holds the eigenvalues take the
+place of powers: none is large there, which bounds what rounding does, and up to a digit less is
+lost. With t_k = tr T_k(R), the eigenvalues x_i and x = (z + 1/z)/2,
 
 .. math:: \prod_i (1 - 2 x_i z + z^2) = \exp\Bigl(-2 \sum_k t_k z^k / k\Bigr) = \sum_m g_m z^m,
 
-whose g_0, ..., g_n are the coefficients of 2ⁿ χ(x) = g_n + 2 sum_m g_{n-m} T_m(x). What rounding
-leaves of q is known beforehand from its coefficients: small up to order 12, and up to about 24 once
-a step has brought most eigenvalues of R together.
+whose g_0, ..., g_n are the coefficients of 2ⁿ χ(x) = g_n + 2 sum_m g_{n-m} T_m(x). Rounding in the
+traces is divided by χ(1), which is tiny where many eigenvalues are near 1: q is good for most
+matrices up to order 12, and up to about 24 once a step has spread them. How good is known from its
+coefficients before it is formed.
 
 References
 ----------
