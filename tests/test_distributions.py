@@ -195,7 +195,7 @@ def test_nearly_singular_has_one_short_direction(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_levels_are_few_and_every_other_matrix_is_definite(kind):
-    a, eps = draw(kind, "levels", 400, 12)
+    a, _ = draw(kind, "levels", 400, 12)
     definite = a[::2]
     assert (definite == definite.swapaxes(1, 2)).all()
     assert (np.linalg.eigvalsh(definite.astype(float)) > 0).all()
