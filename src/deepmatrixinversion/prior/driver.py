@@ -24,7 +24,7 @@ from deepmatrixinversion.prior.store import Prior
 from deepmatrixinversion.spectral.start import curved, start, start_from_identity, symmetric
 
 SMALL_ORDER = 9
-"""Up to here an open-ended step alone is best from nothing (``spectral.driver``)."""
+"""Up to here an open-ended step alone is the best of steps from nothing."""
 
 
 ASTRAY = 2.0
