@@ -121,3 +121,16 @@ def test_a_few_hundred_nodes():
     T = spectrum(2, 196, 10.0, torch.float32)[0].tril()
     (Y,) = run(proto, (T,))
     assert (errors(torch.from_numpy(Y), torch.eye(196).double()) < 16 * 196 * 2.0**-24).all()
+
+
+@pytest.mark.parametrize(
+    "function, shape, sentence",
+    [
+        (lambda A: linalg.lu(A, pivot=False), (2, 4, 4), "lu: pivot=False, which PyTorch has on"),
+        (lambda A: linalg.lu_factor(A, pivot=False), (2, 4, 4), "lu_factor: pivot=False"),
+        (linalg.lu, (2, 4, 3), "lu: square matrices only, not 4 x 3"),
+    ],
+)
+def test_what_no_lu_is_written_for_is_refused_in_one_true_sentence(function, shape, sentence):
+    with pytest.raises(torch.onnx.OnnxExporterError, match=sentence):
+        export(Call(function), (torch.ones(shape),))
