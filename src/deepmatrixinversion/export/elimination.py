@@ -58,7 +58,7 @@ def inverse(A: Value, n: int, *, finite: bool = False, guarded: bool = False) ->
     S = stack_last(A)
     scale = floor_power(abs(S).sum((1,), False))
     S, P = _eliminated(S / scale.unsqueezed(1), n, finite)
-    X = stack_first(P) @ (S @ stack_first(P / scale.unsqueezed(0)))
+    X = P @ (S @ (P / _last(scale).unsqueezed(-2)))
     X = X + X @ (constant(np.eye(n), A.dtype) - A @ X)
     return X + nan_unless(regular(A, X.mT, n), A.dtype).reshape(0, 1, 1) if guarded else X
 
@@ -81,34 +81,38 @@ def units(indices: Any, n: int, axis: int, like: Value) -> Value:
 
 
 def _eliminated(S: Value, n: int, finite: bool) -> tuple[Value, Value]:
-    """S = (n, n, ...) to X (..., n, n), its inverse as P X P, and P (n, n, ...)."""
+    """S = (n, n, ...) to X (..., n, n), its inverse as P X P, and P (..., n, n)."""
     sign = constant(np.full((n, 1, *[1] * (S.rank - 2)), 0.5), S.dtype)
     if n <= PANEL:
-        T, _, P, _ = _panel(S, n, n, sign, finite)
+        T, _, _, P, _ = _panel(S, n, n, sign, finite)
         return stack_first(T), P
     S, chosen = stack_first(S), []
     for width in widths(n, PANEL):
         head, rest = columns(S, 0, width), columns(S, width, n)
-        T, C, P, sign = _panel(stack_last(head), width, n, sign, finite)
+        T, C, D, P, sign = _panel(stack_last(head), width, n, sign, finite)
         chosen.append(P)
-        C, P = stack_first(C), stack_first(P)
-        L = lower(P @ C, width)
+        L = lower(P @ stack_first(C), width)
         if finite:
             L = L + where(L.equals(0), constant(np.eye(width), S.dtype), 0)
-        rest = rest - (C - P.mT) @ (triangular.inverse(L, width) @ (P @ rest))
+        rest = rest - stack_first(D) @ (triangular.inverse(L, width) @ (P @ rest))
         S = concatenate([rest, stack_first(T)], -1)
-    return S, concatenate(chosen, 0)
+    return S, concatenate(chosen, -2)
+
+
+def _last(A: Value) -> Value:
+    """(n, ...) as (..., n)."""
+    return A.of(op.Transpose(A.node, perm=[*range(1, A.rank), 0]))
 
 
 def _panel(M: Value, width: int, n: int, sign: Value, finite: bool) -> tuple[Value, ...]:
-    """T and C (n, width, ...), P (width, n, ...), and the sign of rows, -½ of those used.
+    """T, C and D (n, width, ...), P (..., width, n), and the sign of rows, -½ of those used.
 
     A step turns column c and pivot row r with pivot p into -c/p and r/p, the pivot into 1/p, and
     subtracts c r/p elsewhere: all that is M - (c - unit) (r + e)/p, with e the column's unit
     vector. Rows whose magnitudes sum to 1 to 2 keep p from being so large that this cancels.
-    C is the c of all steps.
+    C has the c of all steps and D, which is C - Pᵀ, the c - unit.
     """
-    stack, rows, C = [1] * (M.rank - 2), [], []
+    stack, rows, C, D = [1] * (M.rank - 2), [], [], []
     for j, e in enumerate(np.eye(width)):
         column = M.take(j, 1)
         # Of a column of zeros one with a 0 in any case: a row already used, whose sign is negative,
@@ -122,8 +126,14 @@ def _panel(M: Value, width: int, n: int, sign: Value, finite: bool) -> tuple[Val
             pivot = where(pivot.equals(0), 1, pivot)
         row = (row + e.reshape(1, width, *stack)) / pivot
         # One operand as large as the product: onnxruntime is slow where both are spread.
-        M = M - (column - unit).expanded(1, width, *stack) * row
-        rows.append(index)
         C.append(column)
-    P = units(op.Concat(*rows, axis=0), n, 1, M)
-    return M, concatenate(C, 1), P, sign
+        D.append(column - unit)
+        M = M - D[-1].expanded(1, width, *stack) * row
+        rows.append(index)
+    index = op.Concat(*rows, axis=0)
+    if M.dtype == np.float32:
+        P = stack_first(units(index, n, 1, M))
+    else:
+        # In float64 onnxruntime takes as long for a transpose of matrices as for four steps.
+        P = units(_last(sign.of(index, M.rank - 1)).node, n, M.rank - 1, M)
+    return M, concatenate(C, 1), concatenate(D, 1), P, sign
