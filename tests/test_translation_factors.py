@@ -134,3 +134,23 @@ def test_a_few_hundred_nodes():
 def test_what_no_lu_is_written_for_is_refused_in_one_true_sentence(function, shape, sentence):
     with pytest.raises(torch.onnx.OnnxExporterError, match=sentence):
         export(Call(function), (torch.ones(shape),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pivots_in_loops_give_the_same_factors_in_fewer_nodes(dtype):
+    functions = [
+        linalg.cholesky,
+        lambda A: linalg.cholesky(A[..., :33, :33], upper=True),
+        lambda A: linalg.cholesky(A[..., :1, :1]),
+        lambda A: linalg.cholesky_ex(A)[1],
+    ]
+    A = spectrum(3, ORDER, 100.0, dtype)[0]
+    unrolled, looped = (export(Call(*functions), (A[:2],), loops=loops) for loops in (False, True))
+    assert sum(node.op_type == "Loop" for node in looped.graph.node) == 3 + 1 + 3
+    bodies = [a.g.node for node in looped.graph.node for a in node.attribute if a.name == "body"]
+    count = len(looped.graph.node) + sum(len(body) for body in bodies)
+    assert count < len(unrolled.graph.node) / 3
+    A[1, 40, 40] = -1  # so that the leading minor of order 41 is not positive
+    for ours, expected in zip(run(looped, (A,)), run(unrolled, (A,)), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=4 * torch.finfo(dtype).eps)
+    assert run(looped, (A,))[3].tolist() == [0, 41, 0]
