@@ -22,7 +22,7 @@ from deepmatrixinversion.export.regularity import nan_unless, regular
 from deepmatrixinversion.export.triangular import lower
 
 LARGEST = 128
-"""Where ``auto`` changes to iteration, whose file is smaller there (204 KiB, elimination 305) and
+"""Where ``auto`` changes to iteration, whose file is smaller there (206 KiB, elimination 330) and
 exported sooner (12 s of one core, elimination 19), though in onnxruntime it takes 1.4 to 8 times as
 long, the more the larger the batch."""
 
@@ -41,8 +41,8 @@ def inverse(A: Value, n: int, *, finite: bool = False, guarded: bool = False) ->
     Notes
     -----
     Up to order 8 by `bordering`. Beyond, n steps of 15 operators on panels of 16 columns, which lie
-    with the stack's axes last, so that each operator runs along them; and two products to a panel,
-    four at the end.
+    with the stack's axes last, so that each operator runs along them; for each panel three products
+    with the rest and nine of its own width; four products at the end.
 
     Rows stay where they are: each step picks its pivot among the rows not yet used, and two
     products with the permutation matrix put rows and columns in order at the end. The inverse
