@@ -13,7 +13,7 @@ from test_translation import Call, export, run
 
 COUNT = 12
 slow = pytest.mark.slow
-ORDERS = [2, 3, 8, 20, *(pytest.param(n, marks=slow) for n in (4, 9, 16, 64))]
+ORDERS = [2, 3, 8, 40, *(pytest.param(n, marks=slow) for n in (4, 9, 20, 64))]
 DTYPES = [np.float32, np.float64]
 DTYPES = [pytest.param(dtype, id=dtype.__name__) for dtype in DTYPES]
 
