@@ -43,9 +43,11 @@ def error(X, Y):
     return np.linalg.norm(X - Y, axis=(1, 2)) / np.linalg.norm(Y, axis=(1, 2))
 
 
-@pytest.fixture(scope="module", params=[4, 8, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=[4, 8, *(pytest.param(n, marks=pytest.mark.slow) for n in (20, 40))]
+)
 def exported(request, tmp_path_factory):
-    """The order, and its file as a function: up to 8 bordered, 20 in panels of 16 and 4."""
+    """The order, and its file as a function: up to 8 bordered, 40 in panels of 16, 16 and 8."""
     path = tmp_path_factory.mktemp("files") / "x.onnx"
     export_onnx(request.param, path, net="elimination")
     session = onnxruntime.InferenceSession(path)

@@ -121,3 +121,36 @@ def test_a_few_hundred_nodes():
     T = spectrum(2, 196, 10.0, torch.float32)[0].tril()
     (Y,) = run(proto, (T,))
     assert (errors(torch.from_numpy(Y), torch.eye(196).double()) < 16 * 196 * 2.0**-24).all()
+
+
+@pytest.mark.parametrize(
+    "function, shape, sentence",
+    [
+        (lambda A: linalg.lu(A, pivot=False), (2, 4, 4), "lu: pivot=False, which PyTorch has on"),
+        (lambda A: linalg.lu_factor(A, pivot=False), (2, 4, 4), "lu_factor: pivot=False"),
+        (linalg.lu, (2, 4, 3), "lu: square matrices only, not 4 x 3"),
+    ],
+)
+def test_what_no_lu_is_written_for_is_refused_in_one_true_sentence(function, shape, sentence):
+    with pytest.raises(torch.onnx.OnnxExporterError, match=sentence):
+        export(Call(function), (torch.ones(shape),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pivots_in_loops_give_the_same_factors_in_fewer_nodes(dtype):
+    functions = [
+        linalg.cholesky,
+        lambda A: linalg.cholesky(A[..., :33, :33], upper=True),
+        lambda A: linalg.cholesky(A[..., :1, :1]),
+        lambda A: linalg.cholesky_ex(A)[1],
+    ]
+    A = spectrum(3, ORDER, 100.0, dtype)[0]
+    unrolled, looped = (export(Call(*functions), (A[:2],), loops=loops) for loops in (False, True))
+    assert sum(node.op_type == "Loop" for node in looped.graph.node) == 3 + 1 + 3
+    bodies = [a.g.node for node in looped.graph.node for a in node.attribute if a.name == "body"]
+    count = len(looped.graph.node) + sum(len(body) for body in bodies)
+    assert count < len(unrolled.graph.node) / 3
+    A[1, 40, 40] = -1  # so that the leading minor of order 41 is not positive
+    for ours, expected in zip(run(looped, (A,)), run(unrolled, (A,)), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=4 * torch.finfo(dtype).eps)
+    assert run(looped, (A,))[3].tolist() == [0, 41, 0]

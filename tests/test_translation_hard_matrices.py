@@ -206,8 +206,8 @@ def test_what_has_no_inverse(precision):
         found = ours[name][0].reshape(len(A), -1)
         hopeless = np.asarray(np.isnan(found).all(1))
         assert hopeless[plain].all()
-        # Other matrices have an inverse of rounding's making, or none, as in PyTorch.
-        assert (hopeless | (np.abs(found).max(1) > 1e-2 / u)).all()
+        # So are all others, whatever size of rounding their pivots are.
+        assert hopeless.all()
     for name in ("inv_ex", "solve_ex"):
         assert (ours[name][1][raised] > 0).all()
     for name in ("cholesky", "cholesky_ex"):

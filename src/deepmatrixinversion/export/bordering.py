@@ -11,22 +11,24 @@ import numpy as np
 
 from deepmatrixinversion.export.algebra import Value, gathered, op, where
 from deepmatrixinversion.export.blocks import stack_first, stack_last
+from deepmatrixinversion.export.regularity import nan_unless, regular
 
 LARGEST = 8
 """Beyond, elimination in place is faster, by a quarter at order 16."""
 
 
-def inverse(A: Value, n: int, finite: bool = False) -> Value:
+def inverse(A: Value, n: int, *, finite: bool = False, guarded: bool = False) -> Value:
     """The inverse of each matrix by elimination with partial pivoting, as accurate as LAPACK's.
 
-    NaN where a pivot is 0, or with ``finite`` 0.
+    NaN where a pivot is 0, or with ``finite`` 0; with ``guarded`` NaN unless `regular`.
 
     Notes
     -----
     Steps of 10 operators, on arrays with the stack's axes last. Each subtracts c r/p from all of
     the matrix, pivot row r included, of which c/p is 1 exactly.
     """
-    K, stack = _bordered(stack_last(A), n), [1] * (A.rank - 2)
+    A = stack_last(A)
+    K, stack = _bordered(A, n), [1] * (A.rank - 2)
     above, below = np.arange(n), np.arange(n, 2 * n)
     for j in range(n - 1):
         column = K.take(j, 1)
@@ -36,10 +38,15 @@ def inverse(A: Value, n: int, finite: bool = False) -> Value:
         K = K - (column / row.take(j, 1)).expanded(1, 2 * n, *stack) * row
     row, K = K.take(above, 0).sum((0,), True), K.take(below, 0)
     pivot = row.take(n - 1, 1)
-    # Earlier pivots are the largest of their columns, so that they leave 0/0 where they are 0; the
-    # last one would leave infinities as well.
-    factor = K.take(n - 1, 1) / pivot + (pivot - pivot) / pivot
+    factor = K.take(n - 1, 1) / pivot
+    if not guarded:
+        # Earlier pivots are the largest of their columns, so that they leave 0/0 where they are 0;
+        # the last one would leave infinities as well.
+        factor = factor + (pivot - pivot) / pivot
     X = (K - factor * row).take(below, 1)
+    if guarded:
+        XT = X.of(op.Transpose(X.node, perm=[1, 0, *range(2, X.rank)]))
+        X = X + nan_unless(regular(A, XT, n, (0, 1)), A.dtype)
     if finite:
         # An earlier pivot of 0 has left NaN, which is not larger than 0, in all of the matrix.
         X = where(abs(pivot) > 0, X, 0)

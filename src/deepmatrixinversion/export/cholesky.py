@@ -9,20 +9,23 @@ from deepmatrixinversion.export.algebra import (
     cast,
     concatenate,
     constant,
+    integers,
     op,
     where,
 )
 from deepmatrixinversion.export.blocks import diagonal, like, part, widths
+from deepmatrixinversion.export.loop import loop
 
 
-def factor(A: Value, order: int) -> Value:
+def factor(A: Value, order: int, loop_name: str = "") -> Value:
     """The lower triangular L with L Lᵀ = A, of which the lower triangle is read.
 
     Where A is not positive definite, a number on L's diagonal is not positive: `first_bad`.
 
     Notes
     -----
-    n³/3 multiplications, most of them in products, and 7 nodes a row. Panels are products with
+    n³/3 multiplications, most of them in products, and 7 nodes a row; with a ``loop_name`` the rows
+    of each block are a loop, with the same results to rounding. Panels are products with
     the inverses of diagonal blocks; a step of refinement makes them as good as solutions.
     """
     within = constant(np.tri(order), np.dtype(bool))
@@ -31,7 +34,7 @@ def factor(A: Value, order: int) -> Value:
     for width in widths(order):
         left = order - start
         corner = A if left == width else part(A, (0, width), (0, width))
-        L, Y = _unrolled(corner, width)
+        L, Y = _eliminated(corner, width, loop_name and f"{loop_name}_{start}")
         if left > width:
             under = part(A, (width, left), (0, width))
             panel = under @ Y.mT
@@ -44,19 +47,36 @@ def factor(A: Value, order: int) -> Value:
     return where(within, concatenate(columns, -1), 0)
 
 
-def _unrolled(A: Value, order: int) -> tuple[Value, Value]:
+def _eliminated(A: Value, order: int, loop_name: str) -> tuple[Value, Value]:
     """L and its inverse: elimination turns (A, I) into (D Lᵀ, L⁻¹), with pivots D."""
     M = concatenate([A, like(A, np.eye(order))], -1)
+    both = _in_a_loop(M, order, loop_name) if loop_name else _unrolled(M, order)
+    both = both / diagonal(both, order, 2 * order).reshape(1, order, 1) ** 0.5
+    L = where(constant(np.tri(order), np.dtype(bool)), part(both, (0, order), (0, order)).mT, 0)
+    return L, part(both, (0, order), (order, 2 * order))
+
+
+def _unrolled(M: Value, order: int) -> Value:
     found = []
     for j in range(order):
         row = M.row(j)
         found.append(row)
         if j + 1 < order:
             M = M - M.column(j) / row.column(j) * row
-    both = concatenate(found, -2)
-    both = both / diagonal(both, order, 2 * order).reshape(1, order, 1) ** 0.5
-    L = where(constant(np.tri(order), np.dtype(bool)), part(both, (0, order), (0, order)).mT, 0)
-    return L, part(both, (0, order), (order, 2 * order))
+    return concatenate(found, -2)
+
+
+def _in_a_loop(M: Value, order: int, name: str) -> Value:
+    places = constant(np.arange(order)[:, None], np.dtype(np.int64))
+
+    def step(j: Value, M: Value) -> tuple[Value, list[Value]]:
+        index = j.of(op.Reshape(j.node, integers([1])), 1)
+        row, column = (M.of(op.Gather(M.node, index.node, axis=axis)) for axis in (-2, -1))
+        pivot = M.of(op.Gather(row.node, index.node, axis=-1))
+        below = where(places > index, column / pivot, 0)
+        return index.reshape(1) < order, [M - below * row]
+
+    return loop(step, [M], order - 1, name)[0] if order > 1 else M
 
 
 def first_bad(pivots: Value) -> Value:

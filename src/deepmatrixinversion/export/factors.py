@@ -5,6 +5,8 @@ Parameters are those of the ATen operators, which the exporter passes by name.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,25 +18,35 @@ from deepmatrixinversion.export.blocks import diagonal
 from deepmatrixinversion.export.operand import operand
 from deepmatrixinversion.export.triangular import Triangle
 
+aten = torch.ops.aten
 
-def _factor(matrix: Any, upper: bool, name: str) -> tuple[Value, Value]:
+
+def _factor(matrix: Any, upper: bool, name: str, loop_name: str) -> tuple[Value, Value]:
     """The factor, NaN where there is none, and LAPACK's ``info``."""
     A, order, _ = operand(matrix, name)
-    L = blocks.factor(A.mT if upper else A, order)
+    L = blocks.factor(A.mT if upper else A, order, loop_name)
     info = blocks.first_bad(diagonal(L, order, order))
     L = L + where(info > 0, constant(np.nan, A.dtype), 0).reshape(0, 1, 1)
     return L.mT if upper else L, info
 
 
-def cholesky(self_, upper: bool = False):
-    """The Cholesky factor."""
-    return _factor(self_, upper, "cholesky")[0].node
+def cholesky_table(loops: bool) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Of the Cholesky factor, whose pivots are written as loops where ``loops``."""
+    names = (f"cholesky_{k}" if loops else "" for k in itertools.count())
 
+    def cholesky(self_, upper: bool = False):
+        """The Cholesky factor."""
+        return _factor(self_, upper, "cholesky", next(names))[0].node
 
-def cholesky_ex(self_, *, upper: bool = False, check_errors: bool = False):
-    """The Cholesky factor, and the order of the first leading minor that is not positive, or 0."""
-    L, info = _factor(self_, upper, "cholesky_ex")
-    return L.node, info.node
+    def cholesky_ex(self_, *, upper: bool = False, check_errors: bool = False):
+        """The factor, and the order of the first leading minor that is not positive, or 0."""
+        L, info = _factor(self_, upper, "cholesky_ex", next(names))
+        return L.node, info.node
+
+    table = {aten.linalg_cholesky.default: cholesky, aten.linalg_cholesky_ex.default: cholesky_ex}
+    if hasattr(aten, "cholesky"):  # until PyTorch 2.13
+        table[aten.cholesky.default] = cholesky
+    return table
 
 
 def _triangle(matrix: Any, upper: bool, unit: bool, name: str) -> Triangle:
@@ -75,14 +87,9 @@ def cholesky_solve(self_, input2, upper: bool = False):
     return L.solve(Y, transposed=True).node
 
 
-aten = torch.ops.aten
 TABLE = {
-    aten.linalg_cholesky.default: cholesky,
-    aten.linalg_cholesky_ex.default: cholesky_ex,
     aten.linalg_solve_triangular.default: solve_triangular,
     aten.triangular_solve.default: triangular_solve,
     aten.cholesky_inverse.default: cholesky_inverse,
     aten.cholesky_solve.default: cholesky_solve,
 }
-if hasattr(aten, "cholesky"):  # until PyTorch 2.13
-    TABLE[aten.cholesky.default] = cholesky

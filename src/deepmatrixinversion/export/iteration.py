@@ -49,7 +49,7 @@ def _loop(a: Algebra, S: Value, start: Candidate, blocks: int, name: str) -> Val
     fourth power the next would be, has not even been halved: that is rounding.
     """
 
-    def body(*state: Value) -> tuple[Value, list[Value]]:
+    def body(_: Value, *state: Value) -> tuple[Value, list[Value]]:
         old = Candidate(*state)
         new = step(a, S, old)
         shrunk, worth = new.norm < old.norm, new.norm > a.order * a.eps

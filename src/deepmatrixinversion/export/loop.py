@@ -15,7 +15,7 @@ Step = Callable[..., tuple[Value, list[Value]]]
 
 
 def loop(step: Step, start: list[Value], most: int, name: str) -> list[Value]:
-    """Repeat ``step``, which takes the state and gives (whether to go on, the next state).
+    """Repeat ``step``, of the number of steps before and the state: (whether to go on, next state).
 
     At most ``most`` times, and at least once. Values from outside ``step`` may be used within it.
     ``name`` must be the graph's only one: all names inside start with it.
@@ -34,7 +34,8 @@ def loop(step: Step, start: list[Value], most: int, name: str) -> list[Value]:
             ir.Value(name=f"{name}_state_{k}", type=value.node.type, shape=value.node.shape)
             for k, value in enumerate(start)
         ]
-        more, following = step(*(v.of(node) for v, node in zip(start, state, strict=True)))
+        before = Value(number, np.dtype(np.int64), 0)
+        more, following = step(before, *(v.of(node) for v, node in zip(start, state, strict=True)))
         inputs = [number, going, *state]
         outputs = [more.node, *(value.node for value in following)]
         # Names that are left to the exporter would be used in the outer graph again, which

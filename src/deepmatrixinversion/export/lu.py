@@ -122,8 +122,10 @@ def lu(A, *, pivot: bool = True):
 
 def _factors(matrix: Any, pivot: bool, name: str) -> tuple[Value, Value, Value, int]:
     A, rows, columns_ = operand(matrix, name)
-    if rows != columns_ or not pivot:
-        raise ValueError(f"{name}: square matrices with pivoting only, not {rows} x {columns_}")
+    if not pivot:
+        raise ValueError(f"{name}: pivot=False, which PyTorch has on CUDA alone, is not translated")
+    if rows != columns_:
+        raise ValueError(f"{name}: square matrices only, not {rows} x {columns_}")
     return *factor(A, rows), rows
 
 

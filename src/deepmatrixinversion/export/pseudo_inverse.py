@@ -12,9 +12,9 @@ from deepmatrixinversion.export.algebra import (
     size,
     where,
 )
-from deepmatrixinversion.export.reflections import orthogonal
+from deepmatrixinversion.export.reflections import Reflection, orthogonal
 from deepmatrixinversion.export.singular_values import orthogonalised
-from deepmatrixinversion.export.slices import difference
+from deepmatrixinversion.export.slices import difference, skew
 from deepmatrixinversion.export.sorting import ordered
 
 LARGEST = 16
@@ -22,8 +22,8 @@ LARGEST = 16
 graph has a tenth of the nodes there: those of Jacobi grow with n log n."""
 
 POLISHED = 32
-"""Most rows of matrices whose pseudo-inverses are polished. Where there are many more rows than
-columns most of the error lies outside the range, where a step does not reach."""
+"""Most rows of matrices whose pseudo-inverses are polished: beyond, products of as many rows and
+columns would be most of the work."""
 
 
 def pseudo_inverse(
@@ -34,8 +34,8 @@ def pseudo_inverse(
     Those are small that are no larger than ``atol`` or ``rtol`` times the largest, by default
     max(m, n) eps times, unless an ``atol`` is given: the rule of PyTorch and NumPy.
 
-    Those of square matrices of full rank are right within a few u and n (κ u)², others within κ u
-    as LAPACK's are.
+    Those of matrices of full rank are right within a few u and n (κ u)², up to 32 rows and columns,
+    others within κ u as LAPACK's are.
     """
     if m < n:
         return pseudo_inverse(A.mT, n, m, atol, rtol).mT
@@ -53,7 +53,7 @@ def pseudo_inverse(
     if m > n:
         XT = _below_zeros(XT, m - n)
     X = orthogonal(outer, XT).mT
-    return given.inverted(_polished(given.S, X, m, n) if m <= POLISHED else X)
+    return given.inverted(_polished(given.S, X, m, n, outer) if m <= POLISHED else X)
 
 
 def _below_zeros(U: Value, count: int) -> Value:
@@ -61,10 +61,27 @@ def _below_zeros(U: Value, count: int) -> Value:
     return concatenate([U, U.take([0] * count, -2) * 0], -2)
 
 
-def _polished(S: Value, X: Value, m: int, n: int) -> Value:
-    """X + (I - X S) X, n <= m, where that is a small step: the error within S's range squared."""
+def _polished(S: Value, X: Value, m: int, n: int, outer: list[Reflection]) -> Value:
+    """X, n <= m, after a step that squares its error; for deficient rank only part of it.
+
+    Let X be S⁺ + E + F, where the rows of E are in the range of S and those of F orthogonal to it.
+    Then (I - X S) X = -E for S of full rank, and without E the part of X (S X - (S X)ᵀ) outside
+    that range is F.
+    """
     c = floor_power(size(X, (-2, -1)))
     residual = difference(constant(np.eye(n), S.dtype) / c, X / c, S, m) * c
-    step = residual @ X
+    X = _plus(X, residual @ X)
+    if m == n:
+        return X
+    F = (X @ (skew(S, X / c, m) * c)).mT
+    # Within the range no more than F's rounding may be left, which is not as small there as E.
+    for reflect in outer:
+        F = reflect(F)
+    F = orthogonal(outer, F * (np.arange(m)[:, None] >= n))
+    return _plus(X, -1 * F.mT)
+
+
+def _plus(X: Value, step: Value) -> Value:
+    """X after a step, where that is small."""
     small = (step * step).sum((-2, -1), True) < (X * X).sum((-2, -1), True) * 0.25
     return X + where(small, step, 0)

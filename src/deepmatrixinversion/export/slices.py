@@ -37,6 +37,14 @@ def product(A: Value, B: Value, length: int) -> Value:
     return first
 
 
+def skew(A: Value, B: Value, length: int) -> Value:
+    """A B - (A B)ᵀ alike, of A B that is nearly symmetric."""
+    first, *others = (part - part.mT for part in _products(A, B, length))
+    for part in others:
+        first = first + part
+    return first
+
+
 def _products(A: Value, B: Value, length: int) -> list[Value]:
     """A B in four parts, large ones first, of which the last alone has rounding errors."""
     bits = (np.finfo(A.dtype).nmant + 1 - math.ceil(math.log2(length))) // 2
