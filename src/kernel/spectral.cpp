@@ -214,7 +214,7 @@ class Descent {
     lift(seen, choice, space, roundoff);
     foresee(adviser, seen, before, space, moves);
     // Where the uncorrected step will do, there is nothing to look ahead to.
-    const bool ahead = space.seen(fit.remainder) * std::fmin(reach, 1) > g.enough;
+    const bool ahead = !enough(space.seen(fit.remainder), reach, spent + block_products);
     const double unit = ahead ? space.norm(fit.remainder) : 0.0;
     double steps[degrees];
     Coefficients rest = fit.remainder;

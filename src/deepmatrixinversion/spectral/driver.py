@@ -165,7 +165,8 @@ def _block(descent: Descent, weights: Mapping[str, NDArray], live: Live, first: 
     seen = lift(choice, seen, space, EPS, noise)
     moves, hidden = foresee(weights, seen, before, live.hidden, space, np)
     # Where the uncorrected step will do, there is nothing to look ahead to.
-    ahead = space.seen(seen.fit.remainder) * np.minimum(reach, 1.0) > descent.enough
+    left = space.seen(seen.fit.remainder)
+    ahead = ~descent.suffices(left[0], reach, live.spent + BLOCK_PRODUCTS)
     steps, rest = corrected(seen.fit, [ahead * move for move in moves], space)
     seen = seen._replace(fit=seen.fit._replace(remainder=rest))
     found = _combined(space, seen, steps)
