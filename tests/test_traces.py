@@ -9,17 +9,11 @@ from accuracy_data import normal
 from deepmatrixinversion.linalg.greedy import EPS, Guess, norm
 from deepmatrixinversion.matrices.distributions import DISTRIBUTIONS, NumpySource, sample
 from deepmatrixinversion.matrices.spectra import symmetric, with_singular_values
+from deepmatrixinversion.spectral.chebyshev import Chebyshev, interval, split
 from deepmatrixinversion.spectral.descent import Descent
 from deepmatrixinversion.spectral.live import Live
 from deepmatrixinversion.spectral.start import start
-from deepmatrixinversion.spectral.traces import (
-    ORDERS,
-    ROUNDINGS,
-    Chebyshev,
-    interval,
-    split,
-    traced,
-)
+from deepmatrixinversion.spectral.traces import ORDERS, ROUNDINGS, traced
 from spectral_samples import unit
 from truth import residuals
 from your_families import arma, convection, kalman, kernel_on_a_grid, markov, stiffness

@@ -105,6 +105,16 @@ inline double trace(const Shape& s, const double* A) {
   return sum;
 }
 
+// Inner products of I, R and R^2: (3, 3).
+inline void inner_products(const Shape& shape, const double* R, const double* square, double* gram) {
+  gram[0] = shape.n;
+  gram[1] = gram[3] = trace(shape, R);
+  gram[4] = inner(shape, R, R);
+  gram[2] = gram[6] = trace(shape, square);
+  gram[5] = gram[7] = inner(shape, R, square);
+  gram[8] = inner(shape, square, square);
+}
+
 // C = c[0] I + sum_i c[i + 1] M[i], up to four at a time
 template <int count>
 DMX_INLINE void add_some(const Shape& s, const double* c, const double* const* M, bool first,

@@ -28,16 +28,6 @@ template <int count> class Room {
   }
 };
 
-// Of I, R and R^2: (3, 3).
-void inner_products(const Shape& shape, const double* R, const double* square, double* gram) {
-  gram[0] = shape.n;
-  gram[1] = gram[3] = trace(shape, R);
-  gram[4] = inner(shape, R, R);
-  gram[2] = gram[6] = trace(shape, square);
-  gram[5] = gram[7] = inner(shape, R, square);
-  gram[8] = inner(shape, square, square);
-}
-
 // One matrix on its way. X is alpha I at first, if that is the start.
 class Descent {
   const Guesses& g;

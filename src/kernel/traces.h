@@ -1,4 +1,4 @@
-// The inverse of I - R from traces of R. What spectral/traces.py is, step by step.
+// The inverse of I - R from traces of R. What spectral/chebyshev.py and traces.py are, step by step.
 #pragma once
 #include "fit.h"
 

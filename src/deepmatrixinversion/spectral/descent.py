@@ -10,18 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepmatrixinversion.linalg.greedy import EARLY_EXIT, EPS, Array, Guess, norm
+from deepmatrixinversion.spectral.chebyshev import Chebyshev, Split, split
 from deepmatrixinversion.spectral.live import STACKS, Live, some_of
 from deepmatrixinversion.spectral.moments import UNSEEN
 from deepmatrixinversion.spectral.opening import Opening, begin, taken, turned
-from deepmatrixinversion.spectral.traces import (
-    ORDERS,
-    ROUNDINGS,
-    Chebyshev,
-    Split,
-    Traces,
-    split,
-    traced,
-)
+from deepmatrixinversion.spectral.traces import ORDERS, ROUNDINGS, Traces, traced
 
 OPEN_DEGREE = 12
 """Largest degree of the last step, which is left as soon as it suffices; then another follows."""
