@@ -69,6 +69,16 @@ def test_the_plan_takes_the_best_way_where_they_differ(weights):
     assert (found == best).mean() >= 0.75
 
 
+@pytest.mark.parametrize("n", [96, 128])
+def test_beyond_the_orders_that_were_planned_for_the_network_decides(weights, n):
+    """Entries in [0, 1]: greedy and open-ended steps take more than 60 products of these."""
+    A = unit(np.random.default_rng(n).uniform(size=(3, n, n)))
+    found = spectral_guess(weights, A, max_products=60)
+    assert (found.residual <= EARLY_EXIT).all()
+    own = spectral_guess(decided(weights, NETWORK), A, max_products=60)
+    np.testing.assert_array_equal(found.products, own.products)
+
+
 # --- the last product -----------------------------------------------------------------------------
 
 
