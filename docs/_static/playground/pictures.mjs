@@ -52,7 +52,7 @@ function draw(parent, name, attributes, text = "") {
 
 /** ‖I - A X‖ against the step, on a logarithmic axis. */
 export function chart(sizes) {
-  const [width, height, left, bottom] = [420, 190, 46, 28];
+  const [width, height, left, bottom] = [420, 190, 62, 28];
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "img");
@@ -70,5 +70,7 @@ export function chart(sizes) {
   sizes.forEach((s, k) => draw(svg, "circle", { cx: x(k), cy: y(s), r: sizes.length > 30 ? 2 : 4 }));
   const middle = (left + width) / 2;
   draw(svg, "text", { x: middle, y: height - 6, "text-anchor": "middle" }, "step");
+  const along = { transform: `rotate(-90) translate(${-(height - bottom + 10) / 2} 12)` };
+  draw(svg, "text", { ...along, "text-anchor": "middle" }, "‖I − A X‖F");
   return svg;
 }
