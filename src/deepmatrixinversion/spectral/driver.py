@@ -183,16 +183,17 @@ def _leave(
     reach: Array,
 ) -> None:
     """Without the network from here on, to the end."""
-    square: Array | None = space.matrix(seen.square, places)
-    bounds = None
+    square = bounds = None
     if which in (DONE, SQUEEZED):
         found = _combined(space, seen, seen.fit.coefficients, places)
-        live, square = descent.step(live, *found, 2, reach), None
+        live = descent.step(live, *found, 2, reach)
     elif which == FOLDED:
         p, left, growth = folded(seen, space.of(places))
         found = space.matrix(p, places), space.matrix(left, places), growth
-        live, square = descent.step(live, *found, 2, reach), None
+        live = descent.step(live, *found, 2, reach)
         bounds = np.zeros(len(live.places)), np.ones(len(live.places))
+    else:
+        square = space.matrix(seen.square, places)
     if not live.places.size:
         return
     if which in (TRACES, SQUEEZED, FOLDED):

@@ -40,7 +40,7 @@ ORDERS = range(3, 29)
 
 ROUNDINGS = 8.0
 """Most of a residual in units of sqrt(n), errors of R and `Traces.growth`, with a factor to spare:
-twice what 88 families of matrices showed."""
+1.7 was the largest on 70,000 matrices of 50 kinds and families, at once or after either step."""
 
 FOLD = 1.05
 """How far above what is known of the largest eigenvalue of I - R the spectrum is folded."""
@@ -117,9 +117,7 @@ def _moments(t: list[Array], small: list[Array], large: list[Array], n: int) -> 
     for k in range(len(t), n + 1):
         j = min(k // s, len(large) - 1)
         rest = k - j * s
-        t.append(
-            2 * inner(large[j], small[rest]) - t[abs(j * s - rest)] if rest else trace(large[j])
-        )
+        t.append(2 * inner(large[j], small[rest]) - t[j * s - rest] if rest else trace(large[j]))
     return t
 
 
